@@ -1,0 +1,1 @@
+//! Streaming body parsers: form, multipart, JSON, XML and compressed bodies.

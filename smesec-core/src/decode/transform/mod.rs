@@ -1,0 +1,1 @@
+//! Byte transformations: URL, HTML, JavaScript, CSS, Base64 and the like.

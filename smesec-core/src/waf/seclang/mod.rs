@@ -1,0 +1,1 @@
+//! The SecLang parser: text to a syntax tree with spans.

@@ -1,4 +1,42 @@
 //! smesec: security engines that run inside the host's own process.
+//!
+//! Four words, one event: a [`filter::Filter`] stands in the path of an HTTP transaction, a
+//! [`detector::Detector`] watches a stream, a [`scanner::Scanner`] examines one object, a
+//! [`runner::TestRunner`] acts against a target. All report [`event::Event`]s made of
+//! [`event::Finding`]s into a [`sink::Sink`].
+//!
+//! The library starts no thread, reads no clock, opens no file that the host did not name, and
+//! keeps no global state.
+
+// base
+pub mod error;
+pub mod limits;
+pub mod time;
+
+// vocabulary
+pub mod collection;
+pub mod detector;
+pub mod event;
+pub mod filter;
+pub mod http;
+pub mod intake;
+pub mod policy;
+pub mod runner;
+pub mod scanner;
+pub mod sink;
+pub mod verdict;
+
+// tools
 pub mod decode;
+pub mod ruleset;
+
+// engines
 #[cfg(feature = "waf")]
 pub mod waf;
+
+pub use error::Error;
+pub use event::{Event, Finding};
+pub use filter::{Filter, Transaction};
+pub use http::{Connection, Header, RequestHead, ResponseHead};
+pub use sink::Sink;
+pub use verdict::{Action, Phase, Step, Verdict};

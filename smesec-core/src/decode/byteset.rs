@@ -17,7 +17,7 @@
 pub struct ByteSet([u64; 4]);
 
 /// From this length on a table of marks is cheaper than setting bits one by one.
-const MARKING_PAYS: usize = 192;
+const MARKING_PAYS: usize = 56;
 
 impl ByteSet {
     /// No byte.

@@ -4,4 +4,5 @@
 //! an outcome, not an error of the program.
 
 pub mod body;
+pub mod byteset;
 pub mod transform;

@@ -266,13 +266,13 @@ def call(number, documents, texts):
     text = document.get("readme") or document.get("description") or ""
     sections = [s for s in re.split(r"(?m)^(?=#+ )|\n(?=\n)", text) if len(s) > 60]
     kind = R.choice(("publish", "metadata", "issue", "index", "review"))
-    method, uri = "POST", f"/api/v1/{registry}/{quote(name, safe='')}/{kind}"
+    uri = f"/api/v1/{registry}/{quote(name, safe='')}/{kind}"
     if kind == "publish":
-        method, sent = "PUT", {"_id": f"{name}@{version}", "name": name, "versions": {version: document}, "dist-tags": {"latest": version},
+        sent = {"_id": f"{name}@{version}", "name": name, "versions": {version: document}, "dist-tags": {"latest": version},
                                "_attachments": {f"{name}-{version}.tgz": {"length": R.randrange(9999), "shasum": hashlib.sha1(name.encode()).hexdigest()}}}
     elif kind == "metadata":
         fields = sorted(k for k in document if k not in ("readme", "description"))
-        method, sent = "PATCH", {k: document[k] for k in R.sample(fields, min(len(fields), R.randint(2, 9)))}
+        sent = {k: document[k] for k in R.sample(fields, min(len(fields), R.randint(2, 9)))}
     elif kind == "issue":
         body = "\n".join(R.sample(sections, min(len(sections), 2))) if sections else some(texts, 2)[1]
         sent = {"title": f"{name} {version}: {title(body)}", "body": body, "labels": ["bug", registry], "assignee": None, "milestone": number % 12}
@@ -286,7 +286,7 @@ def call(number, documents, texts):
                 "comment": some(texts, 1)[1], "quotes": sections[at:at + 1], "helpful": R.random() < 0.5}
     headers = [["Host", "api.example.com"], ["User-Agent", R.choice(CLIENTS)], ["Accept", "application/json"], ["Accept-Encoding", "gzip"],
                ["Authorization", "Bearer " + token(40)], ["Content-Type", R.choice(("application/json", "application/json; charset=utf-8"))]]
-    return transaction(f"json-{kind}-{number}", method, uri, headers, json.dumps(sent, ensure_ascii=R.random() < 0.5).encode("utf-8", "replace"))
+    return transaction(f"json-{kind}-{number}", "POST", uri, headers, json.dumps(sent, ensure_ascii=R.random() < 0.5).encode("utf-8", "replace"))
 
 
 def search(number, texts):

@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""Load servers one after the other with wrk and print the CPU each spends on a request, and the ratios.
+
+usage: gateway_load.py --script FILE.lua NAME=PID:PORT ...
+CPU is user and system time of the process and its children from /proc/PID/stat, over the requests answered.
+Ends with status 1 when a row is SHORT.
+"""
+import argparse
+import glob
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def family(pid):
+    children = " ".join(open(p).read() for p in glob.glob(f"/proc/{pid}/task/*/children"))
+    return [pid] + [p for child in children.split() for p in family(int(child))]
+
+
+def cpu(pid):
+    ticks = 0
+    for p in family(pid):
+        fields = open(f"/proc/{p}/stat").read().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / TICK
+
+
+def resident(pid):
+    """MiB of the largest process of the family: the worker, not the master."""
+    sizes = [int(open(f"/proc/{p}/statm").read().split()[1]) for p in family(pid)]
+    return max(sizes) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def answer(port, path):
+    try:
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={
+            "Host": "shop.example.com", "User-Agent": "Mozilla/5.0", "Accept": "*/*"})
+        return urllib.request.urlopen(request, timeout=10).status
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--script", required=True)
+    p.add_argument("--duration", type=int, default=6)
+    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("servers", nargs="+")
+    a = p.parse_args()
+    servers = {}
+    for given in a.servers:
+        name, pid, port = re.fullmatch(r"(\w+)=(\d+):(\d+)", given).groups()
+        servers[name] = (int(pid), int(port))
+    for name, (_, port) in servers.items():
+        deadline = time.monotonic() + 20
+        while answer(port, "/catalog/shoes/42?ref=home") != 200:
+            if time.monotonic() > deadline:
+                sys.exit(f"{name} on port {port} does not answer 200 to the browser's GET "
+                         f"but {answer(port, '/catalog/shoes/42?ref=home')}")
+            time.sleep(0.2)
+        attacked = answer(port, "/catalog/shoes/42?ref=%3Cscript%3Ealert(document.cookie)%3C/script%3E")
+        if (attacked == 403) != name.endswith("waf"):
+            sys.exit(f"{name} answers an attack with {attacked}: not the comparison that is meant")
+    micros = {name: [] for name in servers}
+    rate = {name: [] for name in servers}
+    for _ in range(a.rounds):
+        for name, (pid, port) in servers.items():
+            before = cpu(pid)
+            run = subprocess.run(["wrk", "-t1", "-c8", f"-d{a.duration}s", "-s", a.script, f"http://127.0.0.1:{port}/"],
+                                 capture_output=True, text=True, check=True, timeout=a.duration + 30)
+            requests, errors = map(int, re.search(r"RESULT (\d+) (\d+)", run.stdout).groups())
+            if errors or not requests:
+                sys.exit(f"{name}: {errors} errors in {requests} requests\n{run.stdout}")
+            micros[name].append((cpu(pid) - before) / requests * 1e6)
+            rate[name].append(requests / a.duration)
+    print(f"== CPU per proxied browser GET, median of {a.rounds} rounds of {a.duration} s")
+    print(f"{'server':<16}{'us a request':>14}{'requests/s':>12}{'rss MiB':>9}")
+    cost = {name: statistics.median(values) for name, values in micros.items()}
+    for name, (pid, _) in servers.items():
+        print(f"{name:<16}{cost[name]:>14.1f}{statistics.median(rate[name]):>12.0f}{resident(pid):>9.1f}")
+    print(f"nginx with WAF / without: {cost['nginx_waf'] / max(cost['nginx_plain'], 1e-3):.1f}x")
+    if "ours_waf" not in cost:
+        return 0
+    faster = cost["nginx_waf"] / max(cost["ours_waf"], 1e-3)
+    dearer = cost["ours_waf"] / max(cost["ours_plain"], 1e-3)
+    print(f"nginx with WAF / ours with WAF: {faster:.1f}x (bar 20x)  {'OK' if faster >= 20 else 'SHORT'}")
+    print(f"ours with WAF / without: {dearer:.2f}x (bar <=2.2x)  {'OK' if dearer <= 2.2 else 'SHORT'}")
+    return 0 if faster >= 20 and dearer <= 2.2 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

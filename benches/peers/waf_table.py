@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Print one row per transaction: the peer's CPU microseconds, ours, the ratio and the bar.
+
+Each side gives one file per round, either JSON lines with "name" and "micros" or the tab-separated table of
+msc_bench. The median over the rounds is compared. Ends with status 1 when a row is SHORT.
+"""
+import argparse
+import csv
+import json
+import re
+import statistics
+import sys
+
+
+def bar(bars, level, name):
+    if bars == "coraza":
+        return 5
+    if name == "post_form_prose_10k":
+        return 10 if level == 1 else 7
+    if name == "post_form_2k":
+        return 20
+    if name in ("post_json_10k", "post_json_100k", "post_graphql"):
+        return 40
+    if name.startswith("post_multipart"):
+        return 30
+    return 25
+
+
+def read_round(path):
+    with open(path, encoding="utf-8", errors="replace") as lines:
+        if path.endswith(".tsv"):
+            return {row["name"]: (float(row["req_us_median"]), row["status"])
+                    for row in csv.DictReader(lines, delimiter="\t")}
+        rows = [json.loads(line) for line in lines if line.startswith("{")]
+        return {row["name"]: (float(row["micros"]), row.get("status") or row.get("verdict", "")) for row in rows}
+
+
+def medians(paths):
+    rounds = [read_round(path) for path in paths]
+    names = list(rounds[0]) if rounds else []
+    return {name: (statistics.median(r[name][0] for r in rounds if name in r), rounds[0][name][1]) for name in names}
+
+
+def read_load(path):
+    """(milliseconds of CPU, bytes), either None where it is not said."""
+    text = open(path, encoding="utf-8", errors="replace").read() if path else ""
+    for line in text.splitlines():
+        if line.startswith("{"):
+            said = json.loads(line)
+            return said.get("load_cpu_ms"), said.get("memory_bytes")
+        found = re.search(r"load ([0-9.]+) ms, rss .*\(\+(\d+)\)", line)
+        if found:
+            return float(found[1]), int(found[2]) * 1024
+    return None, None
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--peer", required=True)
+    p.add_argument("--level", type=int, required=True)
+    p.add_argument("--bars", choices=("modsecurity", "coraza"), required=True)
+    p.add_argument("--peer-rounds", nargs="+", required=True)
+    p.add_argument("--our-rounds", nargs="+", required=True)
+    p.add_argument("--peer-load")
+    p.add_argument("--our-load")
+    a = p.parse_args()
+    peer, ours = medians(a.peer_rounds), medians(a.our_rounds)
+    short = 0
+
+    def verdict(good):
+        nonlocal short
+        short += not good
+        return "OK" if good else "SHORT"
+
+    print(f"== CPU per transaction, paranoia level {a.level}, median of {len(a.peer_rounds)} rounds")
+    print(f"{'transaction':<24}{a.peer + ' us':>18}{'ours us':>12}{'ratio':>10}{'bar':>7}  ")
+    for name, (theirs, _) in peer.items():
+        least = bar(a.bars, a.level, name)
+        if name not in ours:
+            print(f"{name:<24}{theirs:>18.1f}{'-':>12}{'-':>10}{least:>6}x  {verdict(False)} (no answer)")
+            continue
+        mine = ours[name][0]
+        ratio = theirs / mine if mine > 0 else float("inf")
+        print(f"{name:<24}{theirs:>18.1f}{mine:>12.1f}{ratio:>9.1f}x{least:>6}x  {verdict(ratio >= least)}")
+    if a.bars == "modsecurity" and {"post_json_10k", "post_json_100k"} <= ours.keys():
+        growth = ours["post_json_100k"][0] / max(ours["post_json_10k"][0], 1e-9)
+        theirs = peer["post_json_100k"][0] / peer["post_json_10k"][0]
+        print(f"{'json 100k / 10k':<24}{theirs:>17.1f}x{growth:>11.1f}x{'':>10}{'<=12x':>7}  {verdict(growth <= 12)}")
+    (peer_ms, peer_bytes), (our_ms, our_bytes) = read_load(a.peer_load), read_load(a.our_load)
+    # Absolute bars: three times the peer's load CPU; 12 MiB for a rule set at level 1.
+    if peer_ms and our_ms is not None:
+        ok = verdict(our_ms <= 3 * peer_ms) if a.bars == "modsecurity" else ""
+        print(f"{'load, ms CPU':<24}{peer_ms:>18.1f}{our_ms:>12.1f}{our_ms / peer_ms:>9.2f}x{'<=3x':>7}  {ok}")
+    else:
+        print(f"{'load, ms CPU':<24}{peer_ms or 0:>18.1f}{'not said':>12}")
+    if peer_bytes and our_bytes is not None:
+        limit = 12 * 1024 * 1024
+        ok = verdict(our_bytes <= limit) if a.level == 1 else ""
+        print(f"{'rule set, MiB':<24}{peer_bytes / 2**20:>18.1f}{our_bytes / 2**20:>12.1f}"
+              f"{our_bytes / peer_bytes:>9.2f}x{'<=12':>7}  {ok}")
+    else:
+        print(f"{'rule set, MiB':<24}{(peer_bytes or 0) / 2**20:>18.1f}{'not said':>12}")
+    print(f"{short} SHORT" if short else "all OK")
+    return 1 if short else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

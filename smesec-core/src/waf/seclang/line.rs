@@ -36,7 +36,10 @@ impl Line {
             column = column.saturating_add(valid);
             for byte in chunk.invalid() {
                 self.marks.push((self.text.len(), number, column));
-                self.text.push_str(&format!("\\x{byte:02x}"));
+                let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16);
+                self.text.push_str("\\x");
+                self.text.extend(digit(byte >> 4));
+                self.text.extend(digit(byte & 15));
                 (self.escaped, self.blank) = (false, false);
                 column = column.saturating_add(1);
             }

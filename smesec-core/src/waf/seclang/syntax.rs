@@ -34,8 +34,12 @@ impl Syntax {
     /// Adds another tree behind this one, its spans renumbered to the joint list of files.
     pub fn append(&mut self, mut other: Self) {
         let by = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
-        other.directives.iter_mut().for_each(|directive| directive.shift(by));
-        other.errors.iter_mut().for_each(|error| error.span.shift(by));
+        for directive in &mut other.directives {
+            directive.shift(by);
+        }
+        for error in &mut other.errors {
+            error.span.shift(by);
+        }
         self.files.append(&mut other.files);
         self.directives.append(&mut other.directives);
         self.errors.append(&mut other.errors);
@@ -206,10 +210,14 @@ impl Span {
 impl Directive {
     fn shift(&mut self, by: u32) {
         fn targets(list: &mut [TargetSyntax], by: u32) {
-            list.iter_mut().for_each(|target| target.span.shift(by));
+            for target in list {
+                target.span.shift(by);
+            }
         }
         fn actions(list: &mut [ActionSyntax], by: u32) {
-            list.iter_mut().for_each(|action| action.span.shift(by));
+            for action in list {
+                action.span.shift(by);
+            }
         }
         self.span.shift(by);
         match &mut self.kind {
@@ -225,7 +233,9 @@ impl Directive {
             | DirectiveKind::UpdateTargetByTag { targets: list, .. }
             | DirectiveKind::UpdateTargetByMsg { targets: list, .. } => targets(list, by),
             DirectiveKind::Setting { arguments, .. } => {
-                arguments.iter_mut().for_each(|argument| argument.span.shift(by));
+                for argument in arguments {
+                    argument.span.shift(by);
+                }
             }
             DirectiveKind::Marker(_)
             | DirectiveKind::RemoveById(_)

@@ -200,7 +200,8 @@ fn is_xml(name: &str) -> bool {
 /// How long the first target is.
 fn extent(text: &str, separators: &str) -> usize {
     let end = text.find(|c| separators.contains(c)).unwrap_or(text.len());
-    let Some(colon) = text.find(':').filter(|&colon| colon < end) else { return end };
+    // Looked for in the first piece only: a long list must not be scanned once for each target.
+    let Some(colon) = text.get(..end).and_then(|first| first.find(':')) else { return end };
     let name = text.get(..colon).unwrap_or_default().trim_start_matches([' ', '\t', '!', '&']);
     let after = text.get(colon + 1..).unwrap_or_default();
     let close = match after.chars().next() {

@@ -1,0 +1,108 @@
+//! Small checks that operators share: numbers, words, check digits.
+
+use super::compile::pattern::Pattern;
+
+/// The number at the start of a value as C's `atoi` reads it, saturating; 0 where there is none.
+pub(super) fn number(value: &[u8]) -> i64 {
+    let value = value.trim_ascii_start();
+    let (negative, digits) = match value.split_first() {
+        Some((b'-', rest)) => (true, rest),
+        Some((b'+', rest)) => (false, rest),
+        _ => (false, value),
+    };
+    let mut number = 0i64;
+    for digit in digits.iter().take_while(|b| b.is_ascii_digit()) {
+        number = number.saturating_mul(10).saturating_add(i64::from(digit - b'0'));
+    }
+    if negative { -number } else { number }
+}
+
+/// Whether `word` occurs with no letter, digit or underscore beside it.
+pub(super) fn contains_word(value: &[u8], word: &[u8]) -> bool {
+    if word.is_empty() {
+        return true;
+    }
+    let is_word = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
+    memchr::memmem::find_iter(value, word).any(|at| {
+        let before = at.checked_sub(1).and_then(|i| value.get(i));
+        !is_word(before) && !is_word(value.get(at + word.len()))
+    })
+}
+
+/// Whether a match of `pattern` passes `check`.
+pub(super) fn verified<H: Default>(pattern: &Pattern, value: &[u8], check: fn(&[u8]) -> bool) -> Option<H> {
+    let regex = pattern.regex()?;
+    let mut matches = regex.find_iter(value);
+    matches.any(|m| value.get(m.range()).is_some_and(check)).then(H::default)
+}
+
+fn digits(text: &[u8]) -> Vec<u32> {
+    text.iter().filter(|b| b.is_ascii_digit()).map(|b| u32::from(b - b'0')).collect()
+}
+
+/// Luhn's check of payment card numbers (ISO/IEC 7812-1), 13 to 19 digits.
+pub(super) fn luhn(text: &[u8]) -> bool {
+    let digits = digits(text);
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(n, d)| if n % 2 == 1 { d * 2 - if *d > 4 { 9 } else { 0 } } else { *d })
+        .sum();
+    (13..=19).contains(&digits.len()) && sum % 10 == 0 && digits.iter().any(|d| *d != 0)
+}
+
+/// Check digits of Brazil's CPF: two, each modulo 11.
+pub(super) fn cpf(text: &[u8]) -> bool {
+    let digits = digits(text);
+    if digits.len() != 11 || digits.windows(2).all(|pair| pair.first() == pair.last()) {
+        return false;
+    }
+    let check = |count: u32| {
+        let sum: u32 = digits.iter().zip((2..=count + 1).rev()).map(|(d, w)| d * w).sum();
+        match sum * 10 % 11 {
+            10 => 0,
+            rest => rest,
+        }
+    };
+    digits.get(9) == Some(&check(9)) && digits.get(10) == Some(&check(10))
+}
+
+/// Form of a US social security number: area not 000, 666 or 900 and above, group and serial not zero.
+pub(super) fn ssn(text: &[u8]) -> bool {
+    let digits = digits(text);
+    let part = |from: usize, to: usize| {
+        digits.get(from..to).unwrap_or_default().iter().fold(0, |n, d| n * 10 + d)
+    };
+    let area = part(0, 3);
+    digits.len() == 9 && area != 0 && area != 666 && area < 900 && part(3, 5) != 0 && part(5, 9) != 0
+}
+
+/// Check digit of Austria's insurance number: the fourth of ten digits, weighted modulo 11.
+pub(super) fn svnr(text: &[u8]) -> bool {
+    let digits = digits(text);
+    const WEIGHTS: [u32; 10] = [3, 7, 9, 0, 5, 8, 4, 2, 1, 6];
+    let sum: u32 = digits.iter().zip(WEIGHTS).map(|(d, w)| d * w).sum();
+    digits.len() == 10 && digits.get(3) == Some(&(sum % 11))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_c_reads_them() {
+        for (text, value) in [("12abc", 12), (" -3", -3), ("x", 0), ("", 0), ("99999999999999999999", i64::MAX)] {
+            assert_eq!(number(text.as_bytes()), value, "{text}");
+        }
+    }
+
+    #[test]
+    fn check_digits() {
+        assert!(luhn(b"4111 1111 1111 1111") && !luhn(b"4111 1111 1111 1112"));
+        assert!(cpf(b"529.982.247-25") && !cpf(b"529.982.247-24") && !cpf(b"111.111.111-11"));
+        assert!(ssn(b"078-05-1120") && !ssn(b"000-12-3456"));
+        assert!(svnr(b"1237010180") && !svnr(b"1238010180"));
+        assert!(contains_word(b"a drop b", b"drop") && !contains_word(b"dropped", b"drop"));
+    }
+}

@@ -1,0 +1,645 @@
+//! From a syntax tree to the flat, immutable tables that a transaction reads.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `program` | the tables |
+//! | `pattern` | regular expressions and the literals that a match must contain |
+//! | `operator` | operators |
+//! | `action` | actions, `ctl`, `setvar` |
+//! | `setting` | directives that set something |
+//! | `prefilter` | one automaton over the literals of all rules |
+//! | `names` | variables, selectors and macros resolved to storages and slots |
+
+mod action;
+mod names;
+pub(crate) mod operator;
+pub(crate) mod pattern;
+pub(crate) mod prefilter;
+pub(crate) mod program;
+mod setting;
+
+use self::action::Actions;
+use self::names::Names;
+use self::pattern::Requirement;
+use self::prefilter::PrefilterBuilder;
+use self::program::{
+    Disruption, Effect, Engine, Gate, Level, Node, NodeIndex, Program, Rule, RuleIndex, Settings, Target,
+};
+use super::bits::Bits;
+use super::seclang::{
+    ActionSyntax, DirectiveKind, IdRange, Loader, RuleSyntax, Span, Syntax, TargetSyntax,
+};
+use super::variable::is_dynamic;
+use crate::decode::byteset::ByteSet;
+use crate::decode::transform::{Transform, UnicodeMap};
+use crate::event::RuleInfo;
+use crate::ruleset::{LoadReport, Refused};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Nodes that one rule set may have: the trie's sets are words of 128 bits. CRS needs 54.
+const MAX_NODES: usize = 128;
+
+/// Compiles; what cannot run stands in the report.
+pub(crate) fn compile(syntax: &Syntax, loader: &dyn Loader) -> Result<(Program, LoadReport), String> {
+    let mut compiler = Compiler::new(syntax, loader);
+    for error in &syntax.errors {
+        compiler.refuse(error.span, error.rule, error.why.clone());
+    }
+    for directive in &syntax.directives {
+        compiler.directive(directive.span, &directive.kind);
+    }
+    compiler.finish()
+}
+
+struct Compiler<'s> {
+    syntax: &'s Syntax,
+    loader: &'s dyn Loader,
+    report: LoadReport,
+    settings: Settings,
+    names: Names,
+    rules: Vec<Rule>,
+    ids: HashMap<u64, RuleIndex>,
+    /// For each phase the heads and markers in order.
+    order: Vec<Entry>,
+    defaults: [Option<Vec<ActionSyntax>>; 5],
+    nodes: Vec<Node>,
+    node_index: HashMap<(NodeIndex, Transform), NodeIndex>,
+    prefilter: PrefilterBuilder,
+    /// The link that awaits its follower, and whether the chain was refused.
+    open_chain: Option<OpenChain>,
+    unicode: Option<(String, u32)>,
+    removals: Vec<(Span, program::Rules)>,
+    runtime: Vec<PendingRemoval>,
+    anonymous: u64,
+}
+
+enum Entry {
+    Head(RuleIndex, Option<String>, Option<usize>),
+    Marker(String),
+}
+
+struct OpenChain {
+    last: Option<RuleIndex>,
+    head_phase: u8,
+    head_id: u64,
+    head: Option<RuleIndex>,
+    level: u8,
+}
+
+/// A `ctl` that removes rules or targets: which rules it means is known at the end.
+struct PendingRemoval {
+    rule: RuleIndex,
+    which: program::Rules,
+    targets: Option<Vec<Target>>,
+}
+
+impl<'s> Compiler<'s> {
+    fn new(syntax: &'s Syntax, loader: &'s dyn Loader) -> Self {
+        let root = Node { parent: 0, transform: None, triggers: ByteSet::EMPTY };
+        Self {
+            syntax,
+            loader,
+            report: LoadReport::default(),
+            settings: Settings::default(),
+            names: Names::default(),
+            rules: Vec::new(),
+            ids: HashMap::new(),
+            order: Vec::new(),
+            defaults: [const { None }; 5],
+            nodes: vec![root],
+            node_index: HashMap::new(),
+            prefilter: PrefilterBuilder::default(),
+            open_chain: None,
+            unicode: None,
+            removals: Vec::new(),
+            runtime: Vec::new(),
+            anonymous: 0,
+        }
+    }
+
+    fn note(&self, span: Span, rule: Option<u64>, why: String) -> Refused {
+        Refused {
+            file: self.syntax.file_name(span).to_owned(),
+            line: span.line,
+            column: span.column,
+            rule: rule.map(|id| id.to_string()),
+            why,
+        }
+    }
+
+    fn refuse(&mut self, span: Span, rule: Option<u64>, why: String) {
+        let refused = self.note(span, rule, why);
+        self.report.refused.push(refused);
+    }
+
+    fn degrade(&mut self, span: Span, rule: Option<u64>, why: String) {
+        let degraded = self.note(span, rule, why);
+        self.report.degraded.push(degraded);
+    }
+
+    fn directive(&mut self, span: Span, kind: &DirectiveKind) {
+        match kind {
+            DirectiveKind::Rule(rule) => self.rule(span, Some(rule), &rule.actions),
+            DirectiveKind::Action(actions) => self.rule(span, None, actions),
+            DirectiveKind::DefaultAction(actions) => self.default_action(span, actions),
+            DirectiveKind::Marker(name) => self.order.push(Entry::Marker(name.clone())),
+            DirectiveKind::UpdateTargetById { ids, targets } => {
+                let which = program::Rules::Ids(ranges(ids));
+                self.update_targets(span, &which, targets);
+            }
+            DirectiveKind::UpdateTargetByTag { tag, targets } => {
+                self.update_targets(span, &program::Rules::Tag(tag.as_str().into()), targets);
+            }
+            DirectiveKind::UpdateTargetByMsg { msg, targets } => {
+                self.update_targets(span, &program::Rules::Message(msg.as_str().into()), targets);
+            }
+            DirectiveKind::UpdateActionById { id, actions } => self.update_actions(span, *id, actions),
+            DirectiveKind::RemoveById(ids) => {
+                self.removals.push((span, program::Rules::Ids(ranges(ids))));
+            }
+            DirectiveKind::RemoveByTag(tag) => {
+                self.removals.push((span, program::Rules::Tag(tag.as_str().into())));
+            }
+            DirectiveKind::RemoveByMsg(message) => {
+                self.removals.push((span, program::Rules::Message(message.as_str().into())));
+            }
+            DirectiveKind::Setting { name, arguments } => {
+                match setting::apply(&mut self.settings, name, arguments) {
+                    setting::Outcome::Set => {}
+                    setting::Outcome::UnicodeMap(file, page) => self.unicode = Some((file, page)),
+                    setting::Outcome::Inert(why) => self.degrade(span, None, why),
+                    setting::Outcome::Refused(why) => self.refuse(span, None, why),
+                }
+            }
+        }
+    }
+
+    fn default_action(&mut self, span: Span, actions: &[ActionSyntax]) {
+        let phase = actions.iter().find(|a| a.name == "phase").and_then(|a| a.value.as_deref());
+        match phase.map_or(Some(1), action::phase) {
+            Some(phase) => {
+                if let Some(slot) = self.defaults.get_mut(usize::from(phase)) {
+                    *slot = Some(actions.to_vec());
+                }
+            }
+            None => self.refuse(span, None, "`SecDefaultAction` with an unknown phase; write 1 to 5".into()),
+        }
+    }
+
+    fn rule(&mut self, span: Span, rule: Option<&RuleSyntax>, actions: &[ActionSyntax]) {
+        let chain = self.open_chain.take();
+        let chains_on = actions.iter().any(|action| action.name == "chain");
+        let built = match &chain {
+            Some(OpenChain { last: None, .. }) => None,
+            _ => match self.build(span, rule, actions, chain.as_ref()) {
+                Ok(rule) => Some(rule),
+                Err((span, id, why)) => {
+                    let id = chain.as_ref().map(|c| c.head_id).or(id);
+                    self.refuse(span, id, why);
+                    None
+                }
+            },
+        };
+        let Some((rule, jump, skip)) = built else {
+            // A broken link takes its whole chain out of force.
+            if let Some(head) = chain.as_ref().and_then(|c| c.head) {
+                self.order.retain(|entry| !matches!(entry, Entry::Head(rule, ..) if *rule == head));
+                self.report.loaded = self.report.loaded.saturating_sub(1);
+            }
+            if chains_on {
+                let (head_phase, head_id, level) =
+                    chain.map_or((0, 0, 0), |c| (c.head_phase, c.head_id, c.level));
+                self.open_chain =
+                    Some(OpenChain { last: None, head_phase, head_id, head: None, level });
+            }
+            return;
+        };
+        let index = RuleIndex::try_from(self.rules.len()).unwrap_or(RuleIndex::MAX);
+        let (phase, id, level) = (rule.phase, rule.id, rule.level);
+        if let Some(OpenChain { last: Some(last), .. }) = &chain {
+            if let Some(previous) = self.rules.get_mut(*last as usize) {
+                previous.chained = Some(index);
+            }
+        } else {
+            self.ids.insert(id, index);
+            self.order.push(Entry::Head(index, jump, skip));
+            self.report.loaded += 1;
+        }
+        self.rules.push(rule);
+        if chains_on {
+            let head = chain.as_ref().map_or(Some(index), |c| c.head);
+            let head_id = chain.as_ref().map_or(id, |c| c.head_id);
+            self.open_chain = Some(OpenChain { last: Some(index), head_phase: phase, head_id, head, level });
+        }
+    }
+
+    #[expect(clippy::type_complexity, reason = "the error is a place, an id and a text, used once")]
+    fn build(
+        &mut self,
+        span: Span,
+        syntax: Option<&RuleSyntax>,
+        actions: &[ActionSyntax],
+        chain: Option<&OpenChain>,
+    ) -> Result<(Rule, Option<String>, Option<usize>), (Span, Option<u64>, String)> {
+        let phase = actions.iter().rev().find(|a| a.name == "phase");
+        let phase = match (chain, phase) {
+            (Some(chain), _) => chain.head_phase,
+            (None, None) => 1,
+            (None, Some(action)) => action::phase(action.value.as_deref().unwrap_or_default())
+                .ok_or_else(|| (action.span, None, "unknown phase; write 1 to 5, `request`, `response` or `logging`".to_owned()))?,
+        };
+        let parsed = {
+            let defaults = self.defaults.get(usize::from(phase)).and_then(Option::as_deref);
+            let defaults = if chain.is_some() { None } else { defaults };
+            Actions::parse(&mut self.names, defaults, actions)
+        };
+        let actions = parsed.map_err(|(at, id, why)| (at, id.or(chain.map(|c| c.head_id)), why))?;
+        let id = match (actions.id, chain) {
+            (_, Some(chain)) => chain.head_id,
+            (Some(id), None) => id,
+            (None, None) => return Err((span, None, "the rule has no `id`; give it one".to_owned())),
+        };
+        let at = |why: String| (span, Some(id), why);
+        if chain.is_none() && self.ids.contains_key(&id) {
+            return Err(at(format!("the id `{id}` is taken by an earlier rule; choose another")));
+        }
+        let (mut targets, mut excluded) = (Vec::new(), Vec::new());
+        let (operator, negated);
+        if let Some(syntax) = syntax {
+            for target in &syntax.targets {
+                let resolved = self.names.target(target).map_err(|why| (target.span, Some(id), why))?;
+                if target.exclude { excluded.push(resolved) } else { targets.push(resolved) }
+            }
+            negated = syntax.operator.negated;
+            let file = self.syntax.file_name(syntax.operator.span).to_owned();
+            let loader = self.loader;
+            let read = |name: &str| read_beside(loader, &file, name);
+            let names = &mut self.names;
+            operator = operator::compile(
+                &syntax.operator.name,
+                &syntax.operator.argument,
+                &mut |text| names.text(text),
+                &read,
+            )
+            .map_err(|why| (syntax.operator.span, Some(id), why))?;
+        } else {
+            (operator, negated) = (operator::Operator::Always, false);
+        }
+        let nodes = self.chain_of(&actions.transforms, actions.multi_match).map_err(at)?;
+        let steady = !targets.is_empty()
+            && targets.iter().all(|t| !t.count && t.storages.iter().all(|s| !is_dynamic(*s)));
+        let gate = if negated { Gate::Run } else { self.gate(&operator, steady) };
+        let level = chain.map_or(0, |c| c.level);
+        let info = RuleInfo {
+            id: id.to_string(),
+            name: actions.message_text.clone().unwrap_or_default(),
+            author: actions.version.clone(),
+            tags: actions.tags.clone(),
+        };
+        let index = RuleIndex::try_from(self.rules.len()).unwrap_or(RuleIndex::MAX);
+        for (which, targets) in actions.removals {
+            self.runtime.push(PendingRemoval { rule: index, which, targets });
+        }
+        for why in actions.degraded {
+            self.degrade(span, Some(id), why);
+        }
+        let rule = Rule {
+            id,
+            span,
+            phase,
+            targets,
+            excluded,
+            operator,
+            negated,
+            nodes,
+            gate,
+            level,
+            steady,
+            capture: actions.capture,
+            logs: actions.log,
+            audits: actions.audit,
+            disruption: actions.disruption,
+            status: actions.status,
+            redirect: actions.redirect,
+            effects: actions.effects,
+            message: actions.message,
+            logdata: actions.logdata,
+            severity: actions.severity,
+            info: Arc::new(info),
+            chained: None,
+            jump: None,
+        };
+        Ok((rule, actions.skip_after, actions.skip))
+    }
+
+    /// The nodes of a transformation chain: its end, or with `multiMatch` every step.
+    fn chain_of(&mut self, transforms: &[Transform], every: bool) -> Result<Vec<NodeIndex>, String> {
+        let mut at: NodeIndex = 0;
+        let mut steps = vec![0];
+        for transform in transforms {
+            at = if let Some(known) = self.node_index.get(&(at, *transform)) {
+                *known
+            } else {
+                if self.nodes.len() >= MAX_NODES {
+                    return Err(format!(
+                        "more than {MAX_NODES} different transformation chains in one rule set; use fewer"
+                    ));
+                }
+                let new = NodeIndex::try_from(self.nodes.len()).unwrap_or(NodeIndex::MAX);
+                let triggers = transform.triggers();
+                self.nodes.push(Node { parent: at, transform: Some(*transform), triggers });
+                self.node_index.insert((at, *transform), new);
+                new
+            };
+            steps.push(at);
+        }
+        Ok(if every { steps } else { vec![at] })
+    }
+
+    fn gate(&mut self, operator: &operator::Operator, steady: bool) -> Gate {
+        if !steady {
+            return Gate::Run;
+        }
+        match operator.requirement() {
+            Requirement::Nothing => Gate::Run,
+            Requirement::Bytes(bytes) => Gate::Bytes(bytes),
+            Requirement::Literals(list) => {
+                let bit = self.prefilter.add(list.iter().map(Vec::as_slice));
+                bit.map_or(Gate::Run, Gate::Literals)
+            }
+        }
+    }
+
+    fn matching(&self, which: &program::Rules) -> Vec<RuleIndex> {
+        let heads = self.order.iter().filter_map(|entry| match entry {
+            Entry::Head(rule, ..) => Some(*rule),
+            Entry::Marker(_) => None,
+        });
+        heads.filter(|rule| self.rules.get(*rule as usize).is_some_and(|r| means(which, r))).collect()
+    }
+
+    fn update_targets(&mut self, span: Span, which: &program::Rules, targets: &[TargetSyntax]) {
+        for target in targets {
+            let resolved = match self.names.target(target) {
+                Ok(resolved) => resolved,
+                Err(why) => {
+                    self.refuse(target.span, None, why);
+                    continue;
+                }
+            };
+            let rules = self.matching(which);
+            if rules.is_empty() {
+                self.degrade(span, None, "no rule loaded so far is meant; put this after the rules".into());
+            }
+            for rule in rules {
+                if let Some(rule) = self.rules.get_mut(rule as usize) {
+                    if target.exclude {
+                        rule.excluded.push(resolved.clone());
+                    } else {
+                        rule.steady &= !resolved.count && resolved.storages.iter().all(|s| !is_dynamic(*s));
+                        if !rule.steady {
+                            rule.gate = Gate::Run;
+                        }
+                        rule.targets.push(resolved.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    fn update_actions(&mut self, span: Span, id: u64, actions: &[ActionSyntax]) {
+        let Some(rule) = self.ids.get(&id).copied() else {
+            self.degrade(span, Some(id), "no such rule is loaded so far; put this after the rules".into());
+            return;
+        };
+        match Actions::parse(&mut self.names, None, actions) {
+            Ok(update) => {
+                if let Some(rule) = self.rules.get_mut(rule as usize) {
+                    update.apply_to(rule, actions);
+                }
+            }
+            Err((at, _, why)) => self.refuse(at, Some(id), why),
+        }
+    }
+
+    fn finish(mut self) -> Result<(Program, LoadReport), String> {
+        if let Some(chain) = self.open_chain.take()
+            && let Some(head) = chain.head
+        {
+            let span = self.rules.get(head as usize).map_or(Span::default(), |rule| rule.span);
+            self.order.retain(|entry| !matches!(entry, Entry::Head(rule, ..) if *rule == head));
+            self.refuse(span, Some(chain.head_id), "the rule ends in `chain`, but no rule follows".into());
+            self.report.loaded = self.report.loaded.saturating_sub(1);
+        }
+        for (_, which) in std::mem::take(&mut self.removals) {
+            let gone = self.matching(&which);
+            self.report.loaded = self.report.loaded.saturating_sub(gone.len());
+            self.order.retain(|entry| !matches!(entry, Entry::Head(rule, ..) if gone.contains(rule)));
+        }
+        self.resolve_removals();
+        let phases = self.resolve_order();
+        let levels = self.find_levels(&phases);
+        let wanted = self.wanted(levels.len());
+        let unicode_map = self.unicode_map();
+        let storages = self.names.storages();
+        let program = Program {
+            settings: self.settings,
+            phases,
+            nodes: self.nodes,
+            tx_names: self.names.tx_names,
+            levels,
+            wanted,
+            literals: self.prefilter.build()?,
+            xpaths: self.names.xpaths,
+            storages,
+            unicode_map,
+            rules: self.rules,
+        };
+        Ok((program, self.report))
+    }
+
+    fn unicode_map(&mut self) -> Option<UnicodeMap> {
+        let (file, page) = self.unicode.take()?;
+        let origin = self.syntax.files.first().cloned().unwrap_or_default();
+        let map = read_beside(self.loader, &origin, &file)
+            .and_then(|bytes| {
+                UnicodeMap::parse(&String::from_utf8_lossy(&bytes), page)
+                    .ok_or_else(|| format!("`{file}` has no code page `{page}`"))
+            });
+        match map {
+            Ok(map) => Some(map),
+            Err(why) => {
+                let why = format!("{why}; `urlDecodeUni` works without the map");
+                self.degrade(Span::default(), None, why);
+                None
+            }
+        }
+    }
+
+    /// `ctl` removals as sets of rules.
+    fn resolve_removals(&mut self) {
+        for pending in std::mem::take(&mut self.runtime) {
+            let mut set = Bits::new(self.rules.len());
+            for rule in self.matching(&pending.which) {
+                set.set(rule as usize);
+            }
+            let set = Arc::new(set);
+            if let Some(rule) = self.rules.get_mut(pending.rule as usize) {
+                rule.effects.push(match pending.targets {
+                    Some(targets) => Effect::RemoveTargets(set, targets),
+                    None => Effect::RemoveRules(set),
+                });
+            }
+        }
+    }
+
+    /// The heads of each phase, with jumps resolved to places in the phase's own list.
+    fn resolve_order(&mut self) -> [Vec<RuleIndex>; 5] {
+        let mut phases: [Vec<RuleIndex>; 5] = Default::default();
+        // Where each entry's successors begin in each phase.
+        let mut markers: HashMap<&str, [u32; 5]> = HashMap::new();
+        let length = |list: &Vec<RuleIndex>| u32::try_from(list.len()).unwrap_or(u32::MAX);
+        for entry in &self.order {
+            match entry {
+                Entry::Head(rule, ..) => {
+                    let phase = self.rules.get(*rule as usize).map_or(0, |r| usize::from(r.phase));
+                    if let Some(list) = phases.get_mut(phase) {
+                        list.push(*rule);
+                    }
+                }
+                Entry::Marker(name) => {
+                    markers.insert(name, phases.each_ref().map(length));
+                }
+            }
+        }
+        let mut unknown = Vec::new();
+        for entry in &self.order {
+            let Entry::Head(index, after, skip) = entry else { continue };
+            let Some(rule) = self.rules.get_mut(*index as usize) else { continue };
+            let phase = usize::from(rule.phase);
+            let list = phases.get(phase).map(Vec::as_slice).unwrap_or_default();
+            if let Some(name) = after {
+                rule.jump = markers.get(name.as_str()).and_then(|at| at.get(phase)).copied();
+                if rule.jump.is_none() {
+                    // `skipAfter` may also name a rule's id.
+                    let id = name.parse::<u64>().ok();
+                    let target = id.and_then(|id| self.ids.get(&id));
+                    let place = target.and_then(|t| list.iter().position(|r| r == t));
+                    rule.jump = place.and_then(|p| u32::try_from(p + 1).ok());
+                }
+                if rule.jump.is_none() {
+                    rule.jump = Some(u32::MAX);
+                    unknown.push((rule.span, rule.id, name.clone()));
+                }
+            } else if let Some(count) = skip {
+                let place = list.iter().position(|r| r == index).unwrap_or(0);
+                rule.jump = u32::try_from(place + 1 + count).ok();
+            }
+        }
+        for (span, id, name) in unknown {
+            let why = format!("`skipAfter` names `{name}`, which is no marker; the rest of the phase is skipped");
+            self.degrade(span, Some(id), why);
+        }
+        phases
+    }
+
+    /// Recognises `TX:level @lt n` with a jump over the rules of that level, so that their work is
+    /// not prepared while the level is lower.
+    fn find_levels(&mut self, phases: &[Vec<RuleIndex>; 5]) -> Vec<Level> {
+        let mut levels: Vec<Level> = Vec::new();
+        for list in phases {
+            let mut open: Vec<(usize, u8)> = Vec::new();
+            for (place, index) in list.iter().enumerate() {
+                open.retain(|(end, _)| place < *end);
+                let Some(rule) = self.rules.get(*index as usize) else { continue };
+                if let Some(level) = level_gate(rule) {
+                    let known = levels.iter().position(|l| *l == level);
+                    let at = known.unwrap_or_else(|| {
+                        levels.push(level);
+                        levels.len() - 1
+                    });
+                    if let (Some(end), Ok(at)) = (rule.jump, u8::try_from(at + 1)) {
+                        open.push((end as usize, at));
+                    }
+                    continue;
+                }
+                // The highest of nested gates is the one that decides.
+                let level = open.iter().map(|(_, level)| *level).max_by_key(|level| {
+                    levels.get(usize::from(*level).saturating_sub(1)).map_or(0, |l| l.at_least)
+                });
+                let mut link = Some(*index);
+                while let Some(at) = link {
+                    let Some(rule) = self.rules.get_mut(at as usize) else { break };
+                    rule.level = level.unwrap_or(0);
+                    link = rule.chained;
+                }
+            }
+        }
+        levels
+    }
+
+    fn wanted(&self, levels: usize) -> Vec<[Vec<u128>; 5]> {
+        let storages = self.names.storages();
+        let empty: [Vec<u128>; 5] = std::array::from_fn(|_| vec![0; storages]);
+        let mut wanted = vec![empty; levels + 1];
+        for entry in &self.order {
+            let Entry::Head(index, ..) = entry else { continue };
+            let Some(rule) = self.rules.get(*index as usize) else { continue };
+            if !rule.steady || rule.gate == Gate::Run {
+                continue;
+            }
+            let phases = wanted.get_mut(usize::from(rule.level));
+            let Some(of_phase) = phases.and_then(|p| p.get_mut(usize::from(rule.phase))) else { continue };
+            let nodes = rule.nodes.iter().fold(0, |set, node| set | 1u128 << node);
+            for storage in rule.targets.iter().flat_map(|t| t.storages.iter()) {
+                if let Some(set) = of_phase.get_mut(usize::from(*storage)) {
+                    *set |= nodes;
+                }
+            }
+        }
+        wanted
+    }
+}
+
+fn level_gate(rule: &Rule) -> Option<Level> {
+    let operator::Operator::Compare(operator::Comparison::Lt, number) = &rule.operator else { return None };
+    let [target] = rule.targets.as_slice() else { return None };
+    let (program::Select::Tx(slot), false, false) = (&target.select, target.count, rule.negated) else {
+        return None;
+    };
+    if rule.chained.is_some() || rule.jump.is_none() || rule.disruption != Disruption::Pass {
+        return None;
+    }
+    let at_least = std::str::from_utf8(number.literal()?).ok()?.trim().parse().ok()?;
+    Some(Level { slot: *slot, at_least })
+}
+
+fn ranges(ids: &[IdRange]) -> Vec<(u64, u64)> {
+    ids.iter().map(|range| (range.first, range.last)).collect()
+}
+
+/// Whether a rule is meant.
+pub(crate) fn means(which: &program::Rules, rule: &Rule) -> bool {
+    match which {
+        program::Rules::Ids(ranges) => ranges.iter().any(|(a, b)| (*a..=*b).contains(&rule.id)),
+        program::Rules::Tag(tag) => rule.info.tags.iter().any(|known| known.contains(&**tag)),
+        program::Rules::Message(message) => rule.info.name == **message,
+    }
+}
+
+/// Reads a data file: relative to the rule file that names it.
+fn read_beside(loader: &dyn Loader, rule_file: &str, name: &str) -> Result<Vec<u8>, String> {
+    let name = name.trim();
+    let beside = std::path::Path::new(rule_file).parent().map(|dir| dir.join(name));
+    let path = beside.as_deref().and_then(std::path::Path::to_str).unwrap_or(name);
+    loader
+        .read(path)
+        .or_else(|first| loader.read(name).map_err(|_| first))
+        .map_err(|e| format!("cannot read `{path}`: {e}; check the path"))
+}
+
+/// Whether the settings inspect anything at all.
+pub(crate) fn inspects(settings: &Settings) -> bool {
+    settings.engine != Engine::Off
+}

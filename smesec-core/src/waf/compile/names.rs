@@ -1,0 +1,138 @@
+//! Variables, selectors and macros resolved to storages and slots.
+
+use super::pattern::Pattern;
+use super::program::{Piece, Select, Target, Text, TxSlot};
+use crate::decode::body::xpath::XPath;
+use crate::waf::seclang::{Part, Selector, TargetSyntax, Template};
+use crate::waf::variable::{self, Storage, StorageId};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Interned names. The slots 0 to 9 are `TX.0` to `TX.9`, where captures go.
+pub(super) struct Names {
+    pub(super) tx_names: Vec<Box<[u8]>>,
+    tx_index: HashMap<Box<[u8]>, TxSlot>,
+    pub(super) xpaths: Vec<(StorageId, XPath)>,
+    xpath_index: HashMap<String, StorageId>,
+    patterns: HashMap<String, Arc<Pattern>>,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        let mut names = Self {
+            tx_names: Vec::new(),
+            tx_index: HashMap::new(),
+            xpaths: Vec::new(),
+            xpath_index: HashMap::new(),
+            patterns: HashMap::new(),
+        };
+        for digit in 0..10 {
+            names.tx(&digit.to_string());
+        }
+        names
+    }
+}
+
+impl Names {
+    /// How many storages a transaction has.
+    pub(super) fn storages(&self) -> usize {
+        variable::COUNT + self.xpaths.len()
+    }
+
+    /// The slot of a TX name, in any case.
+    pub(super) fn tx(&mut self, name: &str) -> TxSlot {
+        let name: Box<[u8]> = name.to_ascii_lowercase().into_bytes().into();
+        if let Some(slot) = self.tx_index.get(&name) {
+            return *slot;
+        }
+        let slot = TxSlot::try_from(self.tx_names.len()).unwrap_or(TxSlot::MAX);
+        self.tx_names.push(name.clone());
+        self.tx_index.insert(name, slot);
+        slot
+    }
+
+    pub(super) fn target(&mut self, syntax: &TargetSyntax) -> Result<Target, String> {
+        let name = syntax.collection.as_str();
+        let label: Box<str> = name.into();
+        if matches!(name, "XML" | "REQUEST_XML" | "RESPONSE_XML") {
+            return self.xml_target(syntax, label);
+        }
+        let storages = storages(name)?;
+        let is_tx = storages.first() == Some(&Storage::Tx.id());
+        let select = match &syntax.selector {
+            None => Select::All,
+            Some(Selector::Name(name)) if is_tx => Select::Tx(self.tx(name)),
+            Some(Selector::Name(name)) => {
+                Select::Name(name.to_ascii_lowercase().into_bytes().into())
+            }
+            Some(Selector::Regex(text) | Selector::XPath(text)) => {
+                Select::Pattern(self.pattern(text)?)
+            }
+        };
+        Ok(Target { storages, select, count: syntax.count, label })
+    }
+
+    fn pattern(&mut self, text: &str) -> Result<Arc<Pattern>, String> {
+        if let Some(known) = self.patterns.get(text) {
+            return Ok(Arc::clone(known));
+        }
+        // Selectors compare names, and names are compared without case.
+        let pattern = Arc::new(Pattern::new(text, true)?);
+        self.patterns.insert(text.to_owned(), Arc::clone(&pattern));
+        Ok(pattern)
+    }
+
+    /// Each XPath expression is a storage of its own, filled when the body has been parsed.
+    fn xml_target(&mut self, syntax: &TargetSyntax, label: Box<str>) -> Result<Target, String> {
+        let path = match &syntax.selector {
+            None => "/*",
+            Some(Selector::XPath(text) | Selector::Name(text) | Selector::Regex(text)) => text,
+        };
+        let response = syntax.collection == "RESPONSE_XML";
+        let key = format!("{}{path}", if response { "response:" } else { "" });
+        let storage = if let Some(known) = self.xpath_index.get(&key) {
+            *known
+        } else {
+            let xpath = XPath::compile(path).map_err(|e| e.to_string())?;
+            let id = StorageId::try_from(self.storages()).map_err(|_| "too many XPath expressions".to_owned())?;
+            self.xpaths.push((id, xpath));
+            self.xpath_index.insert(key, id);
+            id
+        };
+        Ok(Target { storages: Box::new([storage]), select: Select::All, count: syntax.count, label })
+    }
+
+    /// A text with its macros resolved.
+    pub(super) fn text(&mut self, text: &str) -> Result<Text, String> {
+        let template = Template::parse(text);
+        self.template(&template)
+    }
+
+    pub(super) fn template(&mut self, template: &Template) -> Result<Text, String> {
+        let mut pieces = Vec::new();
+        for part in &template.parts {
+            pieces.push(match part {
+                Part::Text(text) => Piece::Literal(text.as_bytes().into()),
+                Part::Variable { collection, selector } => match (collection.as_str(), selector) {
+                    ("TX", Some(name)) => Piece::Tx(self.tx(name)),
+                    ("RULE", Some(name)) => Piece::Rule(name.to_ascii_lowercase().into()),
+                    (name, selector) => {
+                        let name_of = selector.as_ref().map(|s| s.to_ascii_lowercase().into_bytes().into());
+                        Piece::Member { storages: storages(name)?, name: name_of }
+                    }
+                },
+            });
+        }
+        Ok(Text(pieces))
+    }
+}
+
+fn storages(name: &str) -> Result<Box<[StorageId]>, String> {
+    if let Some(storages) = variable::resolve(name) {
+        return Ok(storages.iter().map(|s| s.id()).collect());
+    }
+    Err(match variable::refusal(name) {
+        Some(why) => format!("variable `{name}` is not offered: {why}"),
+        None => format!("unknown variable `{name}`; check its spelling"),
+    })
+}

@@ -1,0 +1,305 @@
+//! Operators: parsed once, run on bytes.
+
+use super::pattern::{Pattern, Requirement};
+use super::program::Text;
+use crate::decode::byteset::ByteSet;
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
+use std::net::IpAddr;
+
+/// A compiled operator.
+#[derive(Debug)]
+pub(crate) enum Operator {
+    Rx(Pattern),
+    /// All matches are captured, not just the first.
+    RxGlobal(Pattern),
+    Pm(Box<Phrases>),
+    DetectSqli,
+    DetectXss,
+    Contains(Text),
+    ContainsWord(Text),
+    BeginsWith(Text),
+    EndsWith(Text),
+    StrEq(Text),
+    Within(Text),
+    Compare(Comparison, Text),
+    IpMatch(Vec<Network>),
+    ByteRange(ByteSet),
+    UrlEncoding,
+    Utf8,
+    CardNumber(Pattern),
+    Cpf(Pattern),
+    Ssn(Pattern),
+    Svnr(Pattern),
+    RestPath(Box<RestPath>),
+    Always,
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    Eq,
+    Ge,
+    Gt,
+    Le,
+    Lt,
+}
+
+/// Phrases of `@pm`, matched without case. The shared prefilter decides; this small automaton tells
+/// which phrase it was, and is built only where it is asked.
+pub(crate) struct Phrases {
+    pub(crate) list: Vec<Vec<u8>>,
+    own: std::sync::OnceLock<Option<AhoCorasick>>,
+}
+
+impl std::fmt::Debug for Phrases {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Phrases({})", self.list.len())
+    }
+}
+
+impl Phrases {
+    pub(crate) fn new(list: Vec<Vec<u8>>) -> Self {
+        Self { list, own: std::sync::OnceLock::new() }
+    }
+
+    pub(crate) fn find(&self, value: &[u8]) -> Option<(usize, usize)> {
+        let own = self.own.get_or_init(|| {
+            AhoCorasickBuilder::new()
+                .ascii_case_insensitive(true)
+                .match_kind(MatchKind::LeftmostLongest)
+                .build(&self.list)
+                .ok()
+        });
+        own.as_ref()?.find(value).map(|found| (found.start(), found.end()))
+    }
+}
+
+/// An address with its prefix length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Network {
+    address: u128,
+    mask: u128,
+}
+
+impl Network {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits.parse::<u32>().ok()?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let bits = match address {
+            IpAddr::V4(_) => match bits.unwrap_or(32) {
+                bits @ 0..=32 => bits + 96,
+                _ => return None,
+            },
+            IpAddr::V6(_) => bits.filter(|bits| *bits <= 128).or(bits.is_none().then_some(128))?,
+        };
+        let mask = if bits == 0 { 0 } else { u128::MAX << (128 - bits) };
+        Some(Self { address: widen(address) & mask, mask })
+    }
+
+    pub(crate) fn contains(self, address: IpAddr) -> bool {
+        widen(address) & self.mask == self.address
+    }
+}
+
+fn widen(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => u128::from(v4.to_ipv6_mapped()),
+        IpAddr::V6(v6) => u128::from(v6),
+    }
+}
+
+/// A path with named pieces, `/users/{id}/posts/{post}`.
+#[derive(Debug)]
+pub(crate) struct RestPath {
+    pieces: Vec<(bool, Vec<u8>)>,
+}
+
+impl RestPath {
+    fn new(text: &str) -> Self {
+        let pieces = text.trim_matches('/').split('/').map(|piece| {
+            match piece.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+                Some(name) => (true, name.as_bytes().to_vec()),
+                None => (false, piece.as_bytes().to_vec()),
+            }
+        });
+        Self { pieces: pieces.collect() }
+    }
+
+    /// The named pieces and their values where the path fits.
+    pub(crate) fn fit<'v>(&self, path: &'v [u8]) -> Option<Vec<(&[u8], &'v [u8])>> {
+        let path = path.split(|b| *b == b'?').next().unwrap_or_default();
+        let path = path.strip_prefix(b"/").unwrap_or(path);
+        let path = path.strip_suffix(b"/").unwrap_or(path);
+        let mut named = Vec::new();
+        let mut pieces = self.pieces.iter();
+        for value in path.split(|b| *b == b'/') {
+            match pieces.next()? {
+                (true, name) => named.push((name.as_slice(), value)),
+                (false, text) if text == value => {}
+                (false, _) => return None,
+            }
+        }
+        pieces.next().is_none().then_some(named)
+    }
+}
+
+impl Operator {
+    /// What a value must contain for the operator to match.
+    pub(crate) fn requirement(&self) -> Requirement {
+        match self {
+            Self::Rx(pattern) | Self::RxGlobal(pattern) => pattern.requirement(),
+            Self::Pm(phrases) => Requirement::Literals(phrases.list.clone()),
+            Self::DetectXss => Requirement::Nothing,
+            _ => Requirement::Nothing,
+        }
+    }
+}
+
+/// Compiles an operator by its lower-case name. `read` reads a file that the argument names.
+///
+/// # Errors
+/// Why it cannot run, and what to do.
+pub(crate) fn compile(
+    name: &str,
+    argument: &str,
+    text: &mut dyn FnMut(&str) -> Result<Text, String>,
+    read: &dyn Fn(&str) -> Result<Vec<u8>, String>,
+) -> Result<Operator, String> {
+    Ok(match name {
+        "rx" => Operator::Rx(Pattern::new(argument, false)?),
+        "rxglobal" => Operator::RxGlobal(Pattern::new(argument, false)?),
+        "pm" => Operator::Pm(Box::new(Phrases::new(phrases(argument)?))),
+        "pmfromfile" | "pmf" => {
+            let mut list = Vec::new();
+            for file in argument.split_whitespace() {
+                for line in read(file)?.split(|b| *b == b'\n') {
+                    let line = line.trim_ascii();
+                    if !line.is_empty() && !line.starts_with(b"#") {
+                        list.push(line.to_vec());
+                    }
+                }
+            }
+            Operator::Pm(Box::new(Phrases::new(non_empty(list)?)))
+        }
+        "detectsqli" => Operator::DetectSqli,
+        "detectxss" => Operator::DetectXss,
+        "contains" | "strmatch" => Operator::Contains(text(argument)?),
+        "containsword" => Operator::ContainsWord(text(argument)?),
+        "beginswith" => Operator::BeginsWith(text(argument)?),
+        "endswith" => Operator::EndsWith(text(argument)?),
+        "streq" => Operator::StrEq(text(argument)?),
+        "within" => Operator::Within(text(argument)?),
+        "eq" => Operator::Compare(Comparison::Eq, text(argument)?),
+        "ge" => Operator::Compare(Comparison::Ge, text(argument)?),
+        "gt" => Operator::Compare(Comparison::Gt, text(argument)?),
+        "le" => Operator::Compare(Comparison::Le, text(argument)?),
+        "lt" => Operator::Compare(Comparison::Lt, text(argument)?),
+        "ipmatch" => Operator::IpMatch(networks(argument.split([',', ' ']))?),
+        "ipmatchfromfile" | "ipmatchf" => {
+            let content = read(argument)?;
+            let content = String::from_utf8_lossy(&content);
+            let lines = content.lines().map(|line| line.split('#').next().unwrap_or_default());
+            Operator::IpMatch(networks(lines)?)
+        }
+        "validatebyterange" => Operator::ByteRange(byte_range(argument)?),
+        "validateurlencoding" => Operator::UrlEncoding,
+        "validateutf8encoding" => Operator::Utf8,
+        "verifycc" => Operator::CardNumber(Pattern::new(argument, false)?),
+        "verifycpf" => Operator::Cpf(Pattern::new(argument, false)?),
+        "verifyssn" => Operator::Ssn(Pattern::new(argument, false)?),
+        "verifysvnr" => Operator::Svnr(Pattern::new(argument, false)?),
+        "restpath" => Operator::RestPath(Box::new(RestPath::new(argument))),
+        "unconditionalmatch" => Operator::Always,
+        "nomatch" => Operator::Never,
+        _ => return Err(refusal(name)),
+    })
+}
+
+fn refusal(name: &str) -> String {
+    let why = match name {
+        "rbl" => "looks names up on the network, which needs a resolver of the host; not offered yet",
+        "geolookup" => "needs a GeoIP database; not offered yet",
+        "inspectfile" => "runs a program; hand uploads to a scanner through an intake instead",
+        "fuzzyhash" => "needs ssdeep; use the antivirus scanner instead",
+        "gsblookup" => "needs the retired Google Safe Browsing files; remove the rule",
+        "rsub" => "would rewrite bodies; bodies are never changed",
+        "validatedtd" | "validateschema" => "needs a schema validator; not offered yet",
+        "validatehash" => "belongs to ModSecurity's link hashing, which is not offered",
+        "pmfromdataset" | "ipmatchfromdataset" => {
+            "reads Coraza's SecDataset, not offered yet; put the list into a file and use `@pmFromFile`"
+        }
+        "validatenid" => "is not offered yet; use `@rx` with the number's form",
+        _ => return format!("unknown operator `@{name}`; check its spelling"),
+    };
+    format!("operator `@{name}` {why}")
+}
+
+fn non_empty(list: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, String> {
+    if list.is_empty() { Err("no phrase to match; give at least one".to_owned()) } else { Ok(list) }
+}
+
+/// Phrases parted by blanks; `|41 42|` gives bytes in hexadecimal, as in Snort's content.
+fn phrases(argument: &str) -> Result<Vec<Vec<u8>>, String> {
+    let mut list = Vec::new();
+    for phrase in argument.split_ascii_whitespace() {
+        list.push(phrase.as_bytes().to_vec());
+    }
+    non_empty(list)
+}
+
+fn networks<'a>(list: impl Iterator<Item = &'a str>) -> Result<Vec<Network>, String> {
+    let mut networks = Vec::new();
+    for text in list.map(str::trim).filter(|text| !text.is_empty()) {
+        networks.push(Network::parse(text).ok_or_else(|| {
+            format!("`{text}` is no address or network; write `192.0.2.1` or `192.0.2.0/24`")
+        })?);
+    }
+    Ok(networks)
+}
+
+fn byte_range(argument: &str) -> Result<ByteSet, String> {
+    let mut set = ByteSet::EMPTY;
+    let bad = |text: &str| format!("`{text}` is no byte range; write numbers as `9,10,32-126`");
+    for part in argument.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let (low, high) = part.split_once('-').unwrap_or((part, part));
+        let low: u8 = low.trim().parse().map_err(|_| bad(part))?;
+        let high: u8 = high.trim().parse().map_err(|_| bad(part))?;
+        if low > high {
+            return Err(bad(part));
+        }
+        set = set.with_range(low, high);
+    }
+    Ok(set)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_hold_addresses() {
+        let net = Network::parse("192.0.2.0/24").unwrap();
+        assert!(net.contains("192.0.2.200".parse().unwrap()));
+        assert!(net.contains("::ffff:192.0.2.1".parse().unwrap()));
+        assert!(!net.contains("192.0.3.1".parse().unwrap()));
+        assert!(Network::parse("::1").unwrap().contains("::1".parse().unwrap()));
+        assert!(Network::parse("192.0.2.0/33").is_none() && Network::parse("x").is_none());
+    }
+
+    #[test]
+    fn rest_paths_name_their_pieces() {
+        let path = RestPath::new("/users/{id}/posts");
+        assert_eq!(path.fit(b"/users/7/posts?x=1"), Some(vec![(&b"id"[..], &b"7"[..])]));
+        assert_eq!(path.fit(b"/users/7"), None);
+        assert_eq!(path.fit(b"/users/7/posts/9"), None);
+    }
+
+    #[test]
+    fn byte_ranges_are_checked() {
+        assert!(byte_range("9,10,32-126").unwrap().contains(b'a'));
+        assert!(byte_range("40-30").is_err() && byte_range("256").is_err());
+    }
+}

@@ -1,0 +1,474 @@
+//! Regular expressions: PCRE's spelling brought to the linear-time engine, and the literals that a
+//! match must contain.
+
+use crate::decode::byteset::ByteSet;
+use regex_automata::meta;
+use regex_syntax::hir::{Class, Hir, HirKind};
+use std::sync::OnceLock;
+
+/// A compiled pattern. The automata are built at the first use: a rule above the site's paranoia
+/// level then costs its text only.
+pub(crate) struct Pattern {
+    hir: Hir,
+    regex: OnceLock<Option<meta::Regex>>,
+}
+
+impl std::fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pattern").field("built", &self.regex.get().is_some()).finish()
+    }
+}
+
+/// Repetitions of repetitions blow an automaton up; beyond this many states a pattern is refused.
+/// The largest of the public rule sets needs about 30,000.
+const MAX_STATES: u64 = 400_000;
+
+impl Pattern {
+    /// Parses `text` as SecLang means it: bytes, a dot that matches line feeds, `$` at the end only.
+    ///
+    /// # Errors
+    /// What in the pattern cannot run in linear time, or is not a pattern.
+    pub(crate) fn new(text: &str, case_insensitive: bool) -> Result<Self, String> {
+        let rewritten = rewrite(text)?;
+        let mut parser = regex_syntax::ParserBuilder::new()
+            .unicode(false)
+            .utf8(false)
+            .dot_matches_new_line(true)
+            .case_insensitive(case_insensitive)
+            .nest_limit(250)
+            .build();
+        let hir = parser.parse(&rewritten).map_err(|e| explain(&e))?;
+        if states(&hir, 0) > MAX_STATES {
+            return Err("the pattern's counted repetitions multiply to too large an automaton; \
+                        lower the counts"
+                .to_owned());
+        }
+        Ok(Self { hir, regex: OnceLock::new() })
+    }
+
+    pub(crate) fn regex(&self) -> Option<&meta::Regex> {
+        self.regex
+            .get_or_init(|| {
+                let config = meta::Config::new()
+                    .utf8_empty(false)
+                    .nfa_size_limit(None)
+                    // Small caches: some hundred patterns live in one worker.
+                    .hybrid_cache_capacity(128 << 10)
+                    .onepass_size_limit(Some(64 << 10));
+                meta::Builder::new().configure(config).build_from_hir(&self.hir).ok()
+            })
+            .as_ref()
+    }
+
+    /// Whether the pattern matches.
+    pub(crate) fn is_match(&self, value: &[u8]) -> bool {
+        self.regex().is_some_and(|regex| regex.is_match(value))
+    }
+
+    pub(crate) fn requirement(&self) -> Requirement {
+        requirement(&self.hir)
+    }
+}
+
+fn explain(error: &regex_syntax::Error) -> String {
+    let kind = match error {
+        regex_syntax::Error::Parse(e) => e.kind().to_string(),
+        regex_syntax::Error::Translate(e) => e.kind().to_string(),
+        _ => "not a pattern".to_owned(),
+    };
+    format!("{kind}; patterns run in linear time, so rewrite without look-around and back-references")
+}
+
+/// An upper bound of the automaton's states.
+fn states(hir: &Hir, depth: u32) -> u64 {
+    if depth > 250 {
+        return u64::MAX;
+    }
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => 1,
+        HirKind::Literal(literal) => literal.0.len() as u64,
+        HirKind::Class(_) => 2,
+        HirKind::Repetition(rep) => {
+            let times = u64::from(rep.max.unwrap_or(rep.min).max(1));
+            states(&rep.sub, depth + 1).saturating_mul(times)
+        }
+        HirKind::Capture(capture) => states(&capture.sub, depth + 1).saturating_add(2),
+        HirKind::Concat(subs) | HirKind::Alternation(subs) => {
+            subs.iter().fold(1, |n, sub| n.saturating_add(states(sub, depth + 1)))
+        }
+    }
+}
+
+/// Brings PCRE's spelling to the parser's: bytes for `\x{HH}` and for characters beyond ASCII, `\<` and
+/// `\>` as the characters they are in PCRE, octal escapes, a bare `[` inside a class, atomic groups.
+fn rewrite(text: &str) -> Result<String, String> {
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut chars = text.chars().peekable();
+    let mut in_class = false;
+    let mut class_start = false;
+    while let Some(c) = chars.next() {
+        let at_start = std::mem::take(&mut class_start);
+        match c {
+            '\\' => escape(&mut chars, &mut out, in_class)?,
+            '[' if !in_class => {
+                in_class = true;
+                class_start = true;
+                out.push('[');
+                if chars.peek() == Some(&'^') {
+                    chars.next();
+                    out.push('^');
+                }
+            }
+            '[' => {
+                if chars.peek() == Some(&':') {
+                    out.push('[');
+                    // A POSIX class: copied up to its end.
+                    for inner in chars.by_ref() {
+                        out.push(inner);
+                        if inner == ']' {
+                            break;
+                        }
+                    }
+                } else {
+                    out.push_str("\\[");
+                }
+            }
+            ']' if in_class && at_start => out.push_str("\\]"),
+            ']' if in_class => {
+                in_class = false;
+                out.push(']');
+            }
+            '&' | '~' if in_class => {
+                out.push('\\');
+                out.push(c);
+            }
+            '(' if !in_class && chars.peek() == Some(&'?') => {
+                chars.next();
+                if chars.peek() == Some(&'>') {
+                    chars.next();
+                    // In a linear-time engine an atomic group is a group: it can only match more.
+                    out.push_str("(?:");
+                } else {
+                    out.push_str("(?");
+                }
+            }
+            '*' | '+' | '?' | '}' if !in_class && chars.peek() == Some(&'+') => {
+                chars.next();
+                out.push(c);
+            }
+            c if c.is_ascii() => out.push(c),
+            c => {
+                let mut buffer = [0; 4];
+                let bytes = c.encode_utf8(&mut buffer).as_bytes();
+                if !in_class {
+                    out.push_str("(?:");
+                }
+                for byte in bytes {
+                    out.push_str(&format!("\\x{byte:02x}"));
+                }
+                if !in_class {
+                    out.push(')');
+                }
+            }
+        }
+    }
+    Ok(out)
+}
+
+type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
+
+fn escape(chars: &mut Chars<'_>, out: &mut String, in_class: bool) -> Result<(), String> {
+    match chars.next() {
+        Some('x') if chars.peek() == Some(&'{') => {
+            chars.next();
+            let digits: String = chars.by_ref().take_while(|c| *c != '}').collect();
+            let code = u32::from_str_radix(&digits, 16).ok().and_then(|n| u8::try_from(n).ok());
+            let byte = code.ok_or_else(|| {
+                format!("`\\x{{{digits}}}` is not a byte; values are matched as bytes, so write its UTF-8 bytes")
+            })?;
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+        Some('x') => {
+            // PCRE takes zero to two digits.
+            let mut value = 0u32;
+            for _ in 0..2 {
+                if let Some(digit) = chars.peek().and_then(|c| c.to_digit(16)) {
+                    value = value * 16 + digit;
+                    chars.next();
+                }
+            }
+            out.push_str(&format!("\\x{value:02x}"));
+        }
+        Some('0') => {
+            let mut value = 0u32;
+            for _ in 0..2 {
+                if let Some(digit) = chars.peek().and_then(|c| c.to_digit(8)) {
+                    value = value * 8 + digit;
+                    chars.next();
+                }
+            }
+            out.push_str(&format!("\\x{value:02x}"));
+        }
+        Some('e') => out.push_str("\\x1b"),
+        Some('h') => out.push_str(if in_class { " \\t" } else { "[ \\t]" }),
+        Some('R') if !in_class => out.push_str("(?:\\r\\n|[\\n\\x0b\\f\\r])"),
+        Some('Z') => out.push_str("\\z"),
+        Some('b') if in_class => out.push_str("\\x08"),
+        Some(c @ ('<' | '>')) => out.push(c),
+        Some(c) if c.is_ascii_digit() => {
+            return Err(format!("back-reference `\\{c}` cannot run in linear time; rewrite without it"));
+        }
+        // The parser refuses escapes of letters that mean nothing; PCRE takes the letter.
+        Some(c) if c.is_ascii_alphabetic() && !"aftnrvdDsSwWbBAzpPuUxQE".contains(c) => out.push(c),
+        Some(c) if c.is_ascii() => {
+            out.push('\\');
+            out.push(c);
+        }
+        Some(c) => out.push(c),
+        None => return Err("the pattern ends in a backslash; double it".to_owned()),
+    }
+    Ok(())
+}
+
+/// What every match must contain.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Requirement {
+    /// Nothing is known: the pattern must always run.
+    Nothing,
+    /// One of these bytes.
+    Bytes(ByteSet),
+    /// One of these literals, in lower case (compared without case).
+    Literals(Vec<Vec<u8>>),
+}
+
+/// Literals in one set; more make the automaton large for little.
+const MAX_SET: usize = 400;
+/// Bytes of one literal that are kept.
+const MAX_LITERAL: usize = 16;
+/// Strings that a piece of a pattern may stand for and still be multiplied out.
+const MAX_CROSS: usize = 48;
+
+fn requirement(hir: &Hir) -> Requirement {
+    let info = analyse(hir, 0);
+    let best = better(info.exact.filter(|set| set.iter().all(|l| !l.is_empty())), info.inner);
+    let Some(mut set) = best else { return Requirement::Nothing };
+    set.sort();
+    set.dedup();
+    if set.iter().all(|literal| literal.len() >= 2) {
+        // A literal that contains another of the set is implied by it.
+        let all = set.clone();
+        set.retain(|literal| {
+            !all.iter().any(|other| {
+                other.len() < literal.len() && literal.windows(other.len()).any(|w| w == other)
+            })
+        });
+        return Requirement::Literals(set);
+    }
+    let mut bytes = ByteSet::EMPTY;
+    for first in set.iter().filter_map(|literal| literal.first()) {
+        bytes = bytes.with(first.to_ascii_lowercase()).with(first.to_ascii_uppercase());
+    }
+    Requirement::Bytes(bytes)
+}
+
+/// `exact`: all the strings it can match; `inner`: a set of which one occurs in every match.
+struct Info {
+    exact: Option<Vec<Vec<u8>>>,
+    inner: Option<Vec<Vec<u8>>>,
+}
+
+fn analyse(hir: &Hir, depth: u32) -> Info {
+    const NOTHING: Info = Info { exact: None, inner: None };
+    if depth > 200 {
+        return NOTHING;
+    }
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => Info { exact: Some(vec![Vec::new()]), inner: None },
+        HirKind::Literal(literal) => {
+            let text = literal.0.to_ascii_lowercase();
+            if text.len() > MAX_LITERAL {
+                let inner = text.get(..MAX_LITERAL).map(|head| vec![head.to_vec()]);
+                return Info { exact: None, inner };
+            }
+            Info { exact: Some(vec![text]), inner: None }
+        }
+        HirKind::Class(class) => {
+            let mut set = Vec::new();
+            let Class::Bytes(class) = class else { return NOTHING };
+            for range in class.ranges() {
+                for byte in range.start()..=range.end() {
+                    set.push(vec![byte.to_ascii_lowercase()]);
+                }
+            }
+            set.sort();
+            set.dedup();
+            if set.len() <= 10 {
+                Info { exact: Some(set), inner: None }
+            } else if set.len() <= 200 {
+                Info { exact: None, inner: Some(set) }
+            } else {
+                NOTHING
+            }
+        }
+        HirKind::Repetition(rep) => {
+            if rep.min == 0 {
+                if rep.max == Some(1) {
+                    let mut exact = analyse(&rep.sub, depth + 1).exact;
+                    if let Some(set) = &mut exact {
+                        set.push(Vec::new());
+                    }
+                    return Info { exact, inner: None };
+                }
+                return NOTHING;
+            }
+            let sub = analyse(&rep.sub, depth + 1);
+            let inner = better(sub.exact.clone().filter(|set| usable(set)), sub.inner);
+            if rep.min == 1 && rep.max == Some(1) {
+                return Info { exact: sub.exact, inner };
+            }
+            Info { exact: None, inner }
+        }
+        HirKind::Capture(capture) => analyse(&capture.sub, depth + 1),
+        HirKind::Concat(subs) => concat(subs, depth),
+        HirKind::Alternation(subs) => {
+            let mut exact = Some(Vec::new());
+            let mut inner = Some(Vec::new());
+            for sub in subs {
+                let info = analyse(sub, depth + 1);
+                let best = better(info.exact.clone().filter(|set| usable(set)), info.inner);
+                extend(&mut exact, info.exact);
+                extend(&mut inner, best);
+            }
+            Info { exact, inner }
+        }
+    }
+}
+
+fn extend(all: &mut Option<Vec<Vec<u8>>>, more: Option<Vec<Vec<u8>>>) {
+    match (all.as_mut(), more) {
+        (Some(set), Some(more)) if set.len() + more.len() <= MAX_SET => set.extend(more),
+        _ => *all = None,
+    }
+}
+
+fn concat(subs: &[Hir], depth: u32) -> Info {
+    let mut run: Vec<Vec<u8>> = vec![Vec::new()];
+    let mut run_is_whole = true;
+    let mut inner: Option<Vec<Vec<u8>>> = None;
+    for sub in subs {
+        let info = analyse(sub, depth + 1);
+        inner = better(inner, info.inner);
+        match info.exact {
+            Some(set) if set.len() * run.len() <= MAX_CROSS && fits(&run, &set) => {
+                run = cross(&run, &set);
+            }
+            exact => {
+                // The run ends here; what follows begins a new one.
+                inner = better(inner, Some(std::mem::take(&mut run)).filter(|set| usable(set)));
+                run_is_whole = false;
+                run = match exact {
+                    Some(set) if set.len() <= MAX_CROSS => set,
+                    Some(set) => {
+                        inner = better(inner, Some(set).filter(|set| usable(set)));
+                        vec![Vec::new()]
+                    }
+                    None => vec![Vec::new()],
+                };
+            }
+        }
+    }
+    if run_is_whole {
+        return Info { exact: Some(run), inner };
+    }
+    inner = better(inner, Some(run).filter(|set| usable(set)));
+    Info { exact: None, inner }
+}
+
+fn fits(run: &[Vec<u8>], set: &[Vec<u8>]) -> bool {
+    let longest = |set: &[Vec<u8>]| set.iter().map(Vec::len).max().unwrap_or(0);
+    longest(run) + longest(set) <= MAX_LITERAL
+}
+
+fn cross(run: &[Vec<u8>], set: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut all = Vec::with_capacity(run.len() * set.len());
+    for head in run {
+        for tail in set {
+            let mut text = head.clone();
+            text.extend_from_slice(tail);
+            all.push(text);
+        }
+    }
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn usable(set: &[Vec<u8>]) -> bool {
+    !set.is_empty() && set.iter().all(|literal| !literal.is_empty())
+}
+
+/// The set that rules more values out: by the likelihood of its likeliest literals.
+fn better(a: Option<Vec<Vec<u8>>>, b: Option<Vec<Vec<u8>>>) -> Option<Vec<Vec<u8>>> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(if likelihood(&a) <= likelihood(&b) { a } else { b }),
+        (a, b) => a.or(b),
+    }
+}
+
+/// How often, roughly, a value holds one of the set: in parts of a million per byte of value.
+fn likelihood(set: &[Vec<u8>]) -> f64 {
+    set.iter().map(|literal| literal.iter().map(|byte| frequency(*byte)).product::<f64>()).sum()
+}
+
+/// Shares of bytes in web traffic and English prose, in orders of magnitude.
+const fn frequency(byte: u8) -> f64 {
+    match byte {
+        b' ' | b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 0.08,
+        b'h' | b'l' | b'd' | b'c' | b'u' | b'm' => 0.035,
+        b'f' | b'p' | b'g' | b'w' | b'y' | b'b' | b'v' | b'k' => 0.018,
+        b'.' | b',' | b'-' | b'/' | b'0'..=b'9' => 0.012,
+        b'x' | b'j' | b'q' | b'z' | b'=' | b'\'' | b'"' | b'(' | b')' | b':' | b'\n' => 0.006,
+        _ => 0.002,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn literals(pattern: &str) -> Requirement {
+        Pattern::new(pattern, false).unwrap().requirement()
+    }
+
+    #[test]
+    fn requirements_are_found_inside() {
+        let set = |texts: &[&str]| {
+            Requirement::Literals(texts.iter().map(|t| t.as_bytes().to_vec()).collect())
+        };
+        assert_eq!(literals("(?i)union.*?select"), set(&["select"]));
+        assert_eq!(literals("foo|ba[rz]x"), set(&["barx", "bazx", "foo"]));
+        assert_eq!(literals(r"\d+"), Requirement::Bytes(ByteSet::of_bytes(b"0123456789")));
+        assert_eq!(literals("a*"), Requirement::Nothing);
+    }
+
+    #[test]
+    fn spelling_of_pcre_is_understood() {
+        for (pattern, yes, no) in [
+            (r"\x{5c}\<", &b"\\<"[..], &b"x"[..]),
+            ("[[:alpha:]]\\x5c", b"a\\", b"1\\"),
+            ("[a[&]b", b"[b", b"cb"),
+            ("é", "é".as_bytes(), b"e"),
+            (r"a\0b", b"a\0b", b"ab"),
+            ("(?>ab)c++", b"abcc", b"ab"),
+            ("^a$", b"a", b"a\n"),
+            ("a.b", b"a\nb", b"ab"),
+        ] {
+            let pattern_ = Pattern::new(pattern, false).unwrap();
+            assert!(pattern_.is_match(yes), "{pattern}");
+            assert!(!pattern_.is_match(no), "{pattern}");
+        }
+        assert!(Pattern::new(r"(a)\1", false).unwrap_err().contains("back-reference"));
+        assert!(Pattern::new("(?=a)", false).unwrap_err().contains("look-around"));
+        assert!(Pattern::new("((a{1000}){1000}){1000}", false).is_err());
+    }
+}

@@ -1,0 +1,302 @@
+//! The compiled form: flat tables that a transaction only reads.
+
+use super::operator::Operator;
+use super::pattern::Pattern;
+use crate::decode::byteset::ByteSet;
+use crate::decode::transform::Transform;
+use crate::event::RuleInfo;
+use crate::verdict::Severity;
+use crate::waf::bits::Bits;
+use crate::waf::seclang::Span;
+use crate::waf::variable::StorageId;
+use std::sync::Arc;
+
+/// Index of a rule in [`Program::rules`].
+pub(crate) type RuleIndex = u32;
+/// Index of a node in [`Program::nodes`].
+pub(crate) type NodeIndex = u16;
+/// Index of an interned name of `TX`.
+pub(crate) type TxSlot = u32;
+
+/// A text with macros.
+#[derive(Debug, Clone)]
+pub(crate) struct Text(pub(crate) Vec<Piece>);
+
+/// A part of a [`Text`].
+#[derive(Debug, Clone)]
+pub(crate) enum Piece {
+    Literal(Box<[u8]>),
+    Tx(TxSlot),
+    /// A storage and the member's name in lower case; the first member without one.
+    Member { storages: Box<[StorageId]>, name: Option<Box<[u8]>> },
+    /// A property of the rule itself.
+    Rule(Box<str>),
+}
+
+impl Text {
+    /// The literal that it is, if it holds no macro.
+    pub(crate) fn literal(&self) -> Option<&[u8]> {
+        match self.0.as_slice() {
+            [] => Some(b""),
+            [Piece::Literal(bytes)] => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
+/// Which members of a storage a target names.
+#[derive(Debug, Clone)]
+pub(crate) enum Select {
+    All,
+    /// The name, in lower case.
+    Name(Box<[u8]>),
+    Pattern(Arc<Pattern>),
+    Tx(TxSlot),
+}
+
+/// One target of a rule.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) storages: Box<[StorageId]>,
+    pub(crate) select: Select,
+    pub(crate) count: bool,
+    /// The variable's name, for findings (`ARGS`, not the storage).
+    pub(crate) label: Box<str>,
+}
+
+/// A step of transformation chains that share their beginnings.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) parent: NodeIndex,
+    /// `None` for the root.
+    pub(crate) transform: Option<Transform>,
+    pub(crate) triggers: ByteSet,
+}
+
+/// How a rule's operator can be ruled out without running it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gate {
+    Run,
+    /// One of these bytes must occur.
+    Bytes(ByteSet),
+    /// The bit of the literal masks.
+    Literals(u16),
+}
+
+/// What a rule does to the transaction when it matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Disruption {
+    Pass,
+    /// As the default action of the phase says; resolved at load.
+    Deny,
+    Drop,
+    Redirect,
+    Allow,
+    AllowPhase,
+    AllowRequest,
+}
+
+/// A change of a variable.
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    pub(crate) place: Place,
+    pub(crate) change: Assign,
+}
+
+#[derive(Debug)]
+pub(crate) enum Place {
+    Tx(TxSlot),
+    /// A name that holds macros.
+    TxNamed(Text),
+    /// A persistent collection, or ENV.
+    Member(StorageId, Text),
+}
+
+#[derive(Debug)]
+pub(crate) enum Assign {
+    Set(Text),
+    Add(Text),
+    Subtract(Text),
+    Unset,
+}
+
+/// Which rules a `ctl` or an exception means.
+#[derive(Debug, Clone)]
+pub(crate) enum Rules {
+    Ids(Vec<(u64, u64)>),
+    Tag(Box<str>),
+    Message(Box<str>),
+}
+
+/// What a matching rule does besides.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    Assign(Assignment),
+    Expire { storage: StorageId, name: Text, seconds: Text },
+    InitCollection { storage: StorageId, key: Text },
+    SetIdentity { storage: StorageId, collection: StorageId, key: Text },
+    SetEnv { name: Box<[u8]>, value: Text },
+    EngineOff,
+    EngineDetect,
+    EngineOn,
+    BodyProcessor(Processor),
+    ForceBodyVariable(bool),
+    RequestBodyAccess(bool),
+    ResponseBodyAccess(bool),
+    RequestBodyLimit(u64),
+    ResponseBodyLimit(u64),
+    AuditEngine(bool),
+    XmlIntoArgs(bool),
+    RemoveRules(Arc<Bits>),
+    RemoveTargets(Arc<Bits>, Vec<Target>),
+}
+
+/// How a body is taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Processor {
+    None,
+    UrlEncoded,
+    Multipart,
+    Json,
+    Xml,
+    Raw,
+}
+
+impl Processor {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::UrlEncoded => "URLENCODED",
+            Self::Multipart => "MULTIPART",
+            Self::Json => "JSON",
+            Self::Xml => "XML",
+            Self::Raw => "RAW",
+        }
+    }
+}
+
+/// One compiled rule.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) id: u64,
+    pub(crate) span: Span,
+    /// 0 to 4.
+    pub(crate) phase: u8,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) excluded: Vec<Target>,
+    pub(crate) operator: Operator,
+    pub(crate) negated: bool,
+    /// The nodes whose contents are looked at: the chain's end, or with `multiMatch` every step.
+    pub(crate) nodes: Vec<NodeIndex>,
+    pub(crate) gate: Gate,
+    /// Which level gate stands before it; 0 none.
+    pub(crate) level: u8,
+    /// Whether only storages that hold still during a phase are looked at.
+    pub(crate) steady: bool,
+    pub(crate) capture: bool,
+    pub(crate) logs: bool,
+    pub(crate) audits: bool,
+    pub(crate) disruption: Disruption,
+    pub(crate) status: Option<u16>,
+    pub(crate) redirect: Option<Text>,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) message: Option<Text>,
+    pub(crate) logdata: Option<Text>,
+    pub(crate) severity: Option<u8>,
+    pub(crate) info: Arc<RuleInfo>,
+    /// The next link of the chain.
+    pub(crate) chained: Option<RuleIndex>,
+    /// Where the phase goes on after a match, as an index into the phase's list.
+    pub(crate) jump: Option<u32>,
+}
+
+/// ModSecurity's severities 0 (emergency) to 7 (debug) on the scale of events.
+pub(crate) const fn severity(level: u8) -> Severity {
+    match level {
+        0..=2 => Severity::Critical,
+        3 => Severity::High,
+        4 => Severity::Medium,
+        5 => Severity::Low,
+        _ => Severity::Info,
+    }
+}
+
+/// What the engine does with matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Off,
+    Detect,
+    On,
+}
+
+/// The directives' settings.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) engine: Engine,
+    pub(crate) request_body: bool,
+    pub(crate) response_body: bool,
+    pub(crate) request_body_limit: u64,
+    pub(crate) request_body_no_files_limit: u64,
+    pub(crate) reject_over_request_limit: bool,
+    pub(crate) response_body_limit: u64,
+    pub(crate) reject_over_response_limit: bool,
+    pub(crate) response_types: Vec<String>,
+    pub(crate) json_depth: usize,
+    pub(crate) arguments: usize,
+    pub(crate) separator: u8,
+    pub(crate) cookie_version: u8,
+    pub(crate) upload_files: usize,
+    pub(crate) decoded_views: bool,
+    pub(crate) webapp: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            engine: Engine::Off,
+            request_body: false,
+            response_body: false,
+            // ModSecurity's own defaults: 128 MiB of request, 1 MiB without files, 512 KiB of response.
+            request_body_limit: 134_217_728,
+            request_body_no_files_limit: 1_048_576,
+            reject_over_request_limit: true,
+            response_body_limit: 524_288,
+            reject_over_response_limit: false,
+            response_types: vec!["text/plain".into(), "text/html".into()],
+            json_depth: 512,
+            arguments: 1_000,
+            separator: b'&',
+            cookie_version: 0,
+            upload_files: 100,
+            decoded_views: false,
+            webapp: "default".into(),
+        }
+    }
+}
+
+/// A level gate: rules behind it are skipped while the variable is below the number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Level {
+    pub(crate) slot: TxSlot,
+    pub(crate) at_least: i64,
+}
+
+/// Everything a transaction reads.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) settings: Settings,
+    pub(crate) rules: Vec<Rule>,
+    /// The heads of each phase, in order.
+    pub(crate) phases: [Vec<RuleIndex>; 5],
+    pub(crate) nodes: Vec<Node>,
+    /// Interned names of TX, in lower case.
+    pub(crate) tx_names: Vec<Box<[u8]>>,
+    pub(crate) levels: Vec<Level>,
+    /// For each level (0 ungated), each phase and each storage: the nodes that its rules look at.
+    pub(crate) wanted: Vec<[Vec<u128>; 5]>,
+    pub(crate) literals: super::prefilter::Prefilter,
+    /// XPath expressions, each with its storage.
+    pub(crate) xpaths: Vec<(StorageId, crate::decode::body::xpath::XPath)>,
+    pub(crate) storages: usize,
+    pub(crate) unicode_map: Option<crate::decode::transform::UnicodeMap>,
+}

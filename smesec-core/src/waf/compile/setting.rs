@@ -1,0 +1,153 @@
+//! Directives that set something.
+
+use super::program::{Engine, Settings};
+use crate::waf::seclang::Spanned;
+
+/// What came of a directive.
+pub(super) enum Outcome {
+    Set,
+    /// The file and the code page.
+    UnicodeMap(String, u32),
+    /// Accepted, but does nothing here: why.
+    Inert(String),
+    Refused(String),
+}
+
+/// Applies one directive.
+pub(super) fn apply(settings: &mut Settings, name: &str, arguments: &[Spanned<String>]) -> Outcome {
+    let mut words = arguments.iter().map(|a| a.value.as_str());
+    let first = words.next().unwrap_or_default();
+    let lower = name.to_ascii_lowercase();
+    let result = match lower.as_str() {
+        "secruleengine" => match first.to_ascii_lowercase().as_str() {
+            "on" => Ok(settings.engine = Engine::On),
+            "off" => Ok(settings.engine = Engine::Off),
+            "detectiononly" => Ok(settings.engine = Engine::Detect),
+            _ => Err(format!("`{first}` is no engine state; write On, Off or DetectionOnly")),
+        },
+        "secrequestbodyaccess" => switch(first).map(|on| settings.request_body = on),
+        "secresponsebodyaccess" => switch(first).map(|on| settings.response_body = on),
+        "secrequestbodylimit" => number(first).map(|n| settings.request_body_limit = n),
+        "secrequestbodynofileslimit" => number(first).map(|n| settings.request_body_no_files_limit = n),
+        "secresponsebodylimit" => number(first).map(|n| settings.response_body_limit = n),
+        "secrequestbodylimitaction" => {
+            rejects(first).map(|reject| settings.reject_over_request_limit = reject)
+        }
+        "secresponsebodylimitaction" => {
+            rejects(first).map(|reject| settings.reject_over_response_limit = reject)
+        }
+        "secresponsebodymimetype" => {
+            let types = arguments.iter().flat_map(|a| a.value.split_ascii_whitespace());
+            Ok(settings.response_types = types.map(str::to_ascii_lowercase).collect())
+        }
+        "secresponsebodymimetypesclear" => Ok(settings.response_types.clear()),
+        "secrequestbodyjsondepthlimit" => {
+            size(first).map(|n| settings.json_depth = n)
+        }
+        "secargumentslimit" => size(first).map(|n| settings.arguments = n),
+        "secuploadfilelimit" => size(first).map(|n| settings.upload_files = n),
+        "secargumentseparator" => match first.as_bytes() {
+            [byte] => Ok(settings.separator = *byte),
+            _ => Err(format!("`{first}` is no separator; write one character")),
+        },
+        "seccookieformat" => match first {
+            "0" => Ok(settings.cookie_version = 0),
+            "1" => Ok(settings.cookie_version = 1),
+            _ => Err(format!("`{first}` is no cookie format; write 0 or 1")),
+        },
+        "secunicodemapfile" => {
+            let page = words.next().and_then(|page| page.parse().ok());
+            match page {
+                Some(page) => return Outcome::UnicodeMap(first.to_owned(), page),
+                None => Err("`SecUnicodeMapFile` needs a file and a code page, such as `unicode.mapping 20127`".to_owned()),
+            }
+        }
+        "secunicodecodepage" => return Outcome::Inert(
+            "`SecUnicodeCodePage` does nothing by itself; name the page in `SecUnicodeMapFile`".to_owned(),
+        ),
+        "secwebappid" => Ok(settings.webapp = first.to_owned()),
+        "smesecdecodedviews" => switch(first).map(|on| settings.decoded_views = on),
+        "seccomponentsignature" | "secserversignature" => Ok(()),
+        _ => return other(name, &lower),
+    };
+    match result {
+        Ok(()) => Outcome::Set,
+        Err(why) => Outcome::Refused(why),
+    }
+}
+
+fn other(name: &str, lower: &str) -> Outcome {
+    let files = "the library writes no files; the host decides where events go";
+    let old = "deprecated in ModSecurity itself; remove it";
+    let why = match lower {
+        "secauditlog" | "secauditlog2" | "secauditlogstoragedir" | "secauditlogdirmode"
+        | "secauditlogfilemode" | "secauditlogtype" | "secauditlogformat" | "secauditlogprefix"
+        | "secauditengine" | "secauditlogparts" | "secauditlogrelevantstatus" | "secdebuglog"
+        | "secdebugloglevel" | "secdatadir" | "sectmpdir" | "secuploaddir" | "secuploadkeepfiles"
+        | "secuploadfilemode" | "sectmpsaveuploadedfiles" => files,
+        "secpcrematchlimit" | "secpcrematchlimitrecursion" => {
+            "patterns run in linear time, so there is no match limit to set"
+        }
+        "secrequestbodyinmemorylimit" => "bodies are parsed as they stream; there is no spill to disk",
+        "seccollectiontimeout" => "the collection store that the host hands in has its own time-out",
+        "secstatusengine" => "the library never calls home",
+        "secxmlexternalentity" => "external entities are never loaded",
+        "secinterceptonerror" => "the policy on limits and errors decides (`on_limit`)",
+        "secdisablebackendcompression" => "compressed responses are decompressed for inspection",
+        "secrulesinherit" | "secruleinheritance" => {
+            "rule sets are merged by loading their files together"
+        }
+        "secconnengine" | "secconnreadstatelimit" | "secconnwritestatelimit" => {
+            "slow clients are the server's matter; the gateway has time-outs"
+        }
+        "secrxprefilter" => "the prefilter is always on",
+        "secignorerulecompilationerrors" => "refused rules are named in the report and the rest is loaded",
+        "seccontentinjection" | "secstreaminbodyinspection" | "secstreamoutbodyinspection" => {
+            "bodies are not rewritten"
+        }
+        "secruleperftime" | "secreadstatelimit" | "secwritestatelimit" | "secguardianlog"
+        | "secchrootdir" | "seccookiev0separator" | "secsensorid" | "sechttpblkey" => old,
+        "secremoterules" | "secremoterulesfailaction" => {
+            return refused(name, "would load rules over the network; fetch them yourself and check them");
+        }
+        "secrulescript" => return refused(name, "runs Lua; write the check as a filter of your own"),
+        "secgeolookupdb" => return refused(name, "needs a GeoIP reader, which is not offered yet"),
+        "secgsblookupdb" => return refused(name, "needs the retired Google Safe Browsing files; remove it"),
+        "sechashengine" | "sechashkey" | "sechashparam" | "sechashmethodrx" | "sechashmethodpm" => {
+            return refused(name, "belongs to link hashing, which is not offered");
+        }
+        "secdataset" => {
+            return refused(name, "is Coraza's and not offered yet; put the list into a file and use `@pmFromFile`");
+        }
+        _ => return Outcome::Refused(format!("unknown directive `{name}`; check its spelling")),
+    };
+    Outcome::Inert(format!("`{name}` does nothing here: {why}"))
+}
+
+fn refused(name: &str, why: &str) -> Outcome {
+    Outcome::Refused(format!("`{name}` {why}"))
+}
+
+fn switch(word: &str) -> Result<bool, String> {
+    match word.to_ascii_lowercase().as_str() {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(format!("`{word}` is no switch; write On or Off")),
+    }
+}
+
+fn rejects(word: &str) -> Result<bool, String> {
+    match word.to_ascii_lowercase().as_str() {
+        "reject" => Ok(true),
+        "processpartial" => Ok(false),
+        _ => Err(format!("`{word}` is no limit action; write Reject or ProcessPartial")),
+    }
+}
+
+fn number(word: &str) -> Result<u64, String> {
+    word.parse().map_err(|_| format!("`{word}` is no number; write bytes as a whole number"))
+}
+
+fn size(word: &str) -> Result<usize, String> {
+    word.parse().map_err(|_| format!("`{word}` is no number; write a whole number"))
+}

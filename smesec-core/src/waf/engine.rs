@@ -1,0 +1,326 @@
+//! The filter that hosts hold.
+
+use super::bits::Bits;
+use super::compile::program::{Engine, Rules, Select, Target};
+use super::compile::{inspects, means};
+use super::ruleset::RuleSet;
+use super::seclang::{Selector, Span, parse_targets};
+use super::transaction::{State, WafTransaction};
+use super::variable;
+use crate::collection::{CollectionStore, MemoryStore};
+use crate::event::EventId;
+use crate::filter::{Filter, Transaction};
+use crate::http::Connection;
+use crate::intake::Intake;
+use crate::limits::OnLimit;
+use crate::policy::{Exception, OnBlock};
+use crate::ruleset::Reloadable;
+use crate::time::Timestamp;
+use arc_swap::ArcSwapOption;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Who decides whether matches block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum Mode {
+    /// The rules' own `SecRuleEngine`.
+    #[default]
+    Rules,
+    /// Matches block, whatever the rules say.
+    Block,
+    /// Nothing blocks; findings and events are kept.
+    Detect,
+    /// Nothing is inspected.
+    Off,
+}
+
+/// The web application firewall: a [`Filter`] over a compiled rule set.
+///
+/// Cloning shares everything. One `Waf` serves all threads.
+///
+/// ```
+/// use smesec_core::filter::Filter;
+/// use smesec_core::http::{Connection, Header, RequestHead};
+/// use smesec_core::verdict::Action;
+/// use smesec_core::waf::{RuleSet, Waf};
+/// use std::sync::Arc;
+///
+/// let mut builder = RuleSet::builder();
+/// builder.text("shop.conf", br#"
+///     SecRuleEngine On
+///     SecRule ARGS:q "@rx (?i)union\s+select" "id:1,phase:1,deny,status:403,msg:'SQL'"
+/// "#);
+/// let waf = Waf::builder(Arc::new(builder.build()?)).build();
+///
+/// let connection = Connection {
+///     client: "192.0.2.1:4711".parse().unwrap(),
+///     server: "192.0.2.2:80".parse().unwrap(),
+///     now: Default::default(),
+/// };
+/// let mut transaction = waf.begin(&connection, None);
+/// let step = transaction.request_head(&RequestHead {
+///     method: b"GET",
+///     target: b"/search?q=1+UNION+SELECT+password",
+///     version: b"HTTP/1.1",
+///     headers: &[Header::new("Host", "shop.example")],
+///     now: Default::default(),
+/// });
+/// assert_eq!(step.verdict().unwrap().action(), Action::Deny { status: 403 });
+/// assert_eq!(transaction.findings()[0].part, "ARGS:q");
+/// # Ok::<(), smesec_core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Waf {
+    inner: Arc<Inner>,
+}
+
+/// What all transactions of a [`Waf`] share.
+pub(super) struct Inner {
+    pub(super) rules: Arc<Reloadable<RuleSet>>,
+    mode: Mode,
+    pub(super) on_block: OnBlock,
+    pub(super) on_limit: OnLimit,
+    pub(super) steps: u64,
+    pub(super) store: Arc<dyn CollectionStore>,
+    seed: u64,
+    counter: Arc<AtomicU64>,
+    exceptions: Vec<Exception>,
+    overlay: ArcSwapOption<Overlay>,
+    /// States of finished transactions, for their memory.
+    spare: Arc<Mutex<Vec<State>>>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner").field("mode", &self.mode).finish_non_exhaustive()
+    }
+}
+
+/// The exceptions resolved against one generation of rules.
+struct Overlay {
+    rules: Arc<RuleSet>,
+    items: Vec<Item>,
+}
+
+struct Item {
+    rules: Arc<Bits>,
+    target: Option<Vec<Target>>,
+}
+
+/// States that are kept: more threads than that on one host are rare, and each costs some tens of
+/// kilobytes.
+const SPARE_STATES: usize = 64;
+/// A state that grew beyond this is given back, so that one large upload does not stay in memory.
+const SPARE_BYTES: usize = 1 << 20;
+
+/// Settings of a [`Waf`].
+#[derive(Debug)]
+pub struct WafBuilder {
+    inner: Inner,
+}
+
+impl WafBuilder {
+    /// Who decides whether matches block; [`Mode::Rules`] by default.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.inner.mode = mode;
+        self
+    }
+
+    /// What a block becomes; what the rule says by default.
+    pub fn on_block(mut self, policy: OnBlock) -> Self {
+        self.inner.on_block = policy;
+        self
+    }
+
+    /// What happens when something could not be inspected whole; closed by default.
+    pub fn on_limit(mut self, policy: OnLimit) -> Self {
+        self.inner.on_limit = policy;
+        self
+    }
+
+    /// Values looked at by rules in one transaction. The default of 50 million is some seconds of
+    /// CPU, a hundred times what CRS spends on a JSON body of 100 KB.
+    pub fn steps(mut self, steps: u64) -> Self {
+        self.inner.steps = steps;
+        self
+    }
+
+    /// Where persistent collections live; this process's memory by default.
+    pub fn store(mut self, store: Arc<dyn CollectionStore>) -> Self {
+        self.inner.store = store;
+        self
+    }
+
+    /// The upper half of all event ids; 0 by default. Give each host its own.
+    pub fn id_seed(mut self, seed: u64) -> Self {
+        self.inner.seed = seed;
+        self
+    }
+
+    /// Exceptions; none by default.
+    pub fn exceptions(mut self, exceptions: Vec<Exception>) -> Self {
+        self.inner.exceptions = exceptions;
+        self
+    }
+
+    /// The filter.
+    pub fn build(self) -> Waf {
+        Waf { inner: Arc::new(self.inner) }
+    }
+}
+
+impl Waf {
+    /// A builder over compiled rules.
+    pub fn builder(rules: Arc<RuleSet>) -> WafBuilder {
+        WafBuilder {
+            inner: Inner {
+                rules: Arc::new(Reloadable::new(rules)),
+                mode: Mode::Rules,
+                on_block: OnBlock::Deny,
+                on_limit: OnLimit::Closed,
+                steps: 50_000_000,
+                store: Arc::new(MemoryStore::default()),
+                seed: 0,
+                counter: Arc::new(AtomicU64::new(0)),
+                exceptions: Vec::new(),
+                overlay: ArcSwapOption::empty(),
+                spare: Arc::new(Mutex::new(Vec::new())),
+            },
+        }
+    }
+
+    /// Puts other rules in force; what runs finishes on its own generation. Returns the generation's
+    /// number.
+    pub fn reload(&self, rules: Arc<RuleSet>) -> u64 {
+        self.inner.rules.replace(rules)
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> Arc<RuleSet> {
+        self.inner.rules.current()
+    }
+
+    /// Another host over the same compiled rules, with exceptions of its own: kilobytes, and reloads
+    /// reach both.
+    pub fn with_exceptions(&self, exceptions: Vec<Exception>) -> Self {
+        self.with(|inner| inner.exceptions = exceptions)
+    }
+
+    /// Another host over the same compiled rules, with a mode of its own.
+    pub fn with_mode(&self, mode: Mode) -> Self {
+        self.with(|inner| inner.mode = mode)
+    }
+
+    fn with(&self, change: impl FnOnce(&mut Inner)) -> Self {
+        let inner = &self.inner;
+        let mut other = Inner {
+            rules: Arc::clone(&inner.rules),
+            mode: inner.mode,
+            on_block: inner.on_block,
+            on_limit: inner.on_limit,
+            steps: inner.steps,
+            store: Arc::clone(&inner.store),
+            seed: inner.seed,
+            counter: Arc::clone(&inner.counter),
+            exceptions: inner.exceptions.clone(),
+            overlay: ArcSwapOption::empty(),
+            spare: Arc::clone(&inner.spare),
+        };
+        change(&mut other);
+        Self { inner: Arc::new(other) }
+    }
+}
+
+impl Filter for Waf {
+    fn begin(&self, connection: &Connection, intake: Option<Box<dyn Intake>>) -> Box<dyn Transaction> {
+        Box::new(WafTransaction::new(Arc::clone(&self.inner), connection, intake))
+    }
+}
+
+impl Inner {
+    pub(super) fn ceiling(&self, rules: Engine) -> Engine {
+        match self.mode {
+            Mode::Rules => rules,
+            Mode::Block => Engine::On,
+            Mode::Detect => Engine::Detect,
+            Mode::Off => Engine::Off,
+        }
+    }
+
+    pub(super) fn next_id(&self) -> EventId {
+        EventId::new(self.seed, self.counter.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn take_state(&self) -> State {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut state = spare.unwrap_or_default();
+        state.on_block = self.on_block;
+        state
+    }
+
+    pub(super) fn keep_state(&self, state: State) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE_STATES && state.capacity() <= SPARE_BYTES {
+            spare.push(state);
+        }
+    }
+
+    pub(super) fn apply_exceptions(&self, rules: &Arc<RuleSet>, state: &mut State, now: Timestamp) {
+        if self.exceptions.is_empty() || !inspects(&rules.program.settings) && self.mode == Mode::Rules {
+            return;
+        }
+        let current = self.overlay.load_full().filter(|overlay| Arc::ptr_eq(&overlay.rules, rules));
+        let overlay = current.unwrap_or_else(|| {
+            let built = Arc::new(Overlay::new(rules, &self.exceptions));
+            self.overlay.store(Some(Arc::clone(&built)));
+            built
+        });
+        for (exception, item) in self.exceptions.iter().zip(&overlay.items) {
+            if exception.covers_path(state.path(), now) {
+                state.except(&item.rules, item.target.as_deref());
+            }
+        }
+    }
+}
+
+impl Overlay {
+    fn new(rules: &Arc<RuleSet>, exceptions: &[Exception]) -> Self {
+        let items = exceptions.iter().map(|exception| {
+            let mut set = Bits::new(rules.program.rules.len());
+            for (n, rule) in rules.program.rules.iter().enumerate() {
+                let by_id = exception.rules.is_empty() || means(&Rules::Ids(exception.rules.clone()), rule);
+                let by_tag = exception.tag.as_ref().is_none_or(|tag| means(&Rules::Tag(tag.as_str().into()), rule));
+                if by_id && by_tag {
+                    set.set(n);
+                }
+            }
+            Item { rules: Arc::new(set), target: exception.target.as_deref().map(targets) }
+        });
+        Self { rules: Arc::clone(rules), items: items.collect() }
+    }
+}
+
+/// The targets that an exception names; an unknown name takes nothing away.
+fn targets(text: &str) -> Vec<Target> {
+    let parsed = parse_targets(text, Span::default()).unwrap_or_default();
+    let resolved = parsed.into_iter().filter_map(|target| {
+        let storages = variable::resolve(&target.collection)?;
+        let select = match target.selector {
+            None => Select::All,
+            Some(Selector::Name(name) | Selector::XPath(name)) => {
+                Select::Name(name.to_ascii_lowercase().into_bytes().into())
+            }
+            Some(Selector::Regex(text)) => {
+                Select::Pattern(Arc::new(super::compile::pattern::Pattern::new(&text, true).ok()?))
+            }
+        };
+        Some(Target {
+            storages: storages.iter().map(|s| s.id()).collect(),
+            select,
+            count: false,
+            label: target.collection.into(),
+        })
+    });
+    resolved.collect()
+}

@@ -1,0 +1,72 @@
+//! Secrets in events: passwords, tokens, cookies and card numbers are starred out.
+
+use crate::waf::checks;
+
+/// Bytes of a value that an event keeps: enough to see the attack, too few to carry a body off.
+pub(super) const MAX_EVIDENCE: usize = 256;
+
+/// A value as an event may show it. `name` is what it was matched under, such as
+/// `REQUEST_COOKIES:session`.
+pub(super) fn masked(name: &[u8], value: &[u8]) -> String {
+    if is_secret_name(name) {
+        return format!("[masked, {} bytes]", value.len());
+    }
+    let head = value.get(..MAX_EVIDENCE).unwrap_or(value);
+    let mut text = String::from_utf8_lossy(&without_cards(head)).into_owned();
+    if head.len() < value.len() {
+        text.push('…');
+    }
+    text
+}
+
+/// Whether values of that name are secrets.
+pub(super) fn is_secret_name(name: &[u8]) -> bool {
+    let name = name.to_ascii_lowercase();
+    if name.starts_with(b"request_cookies:") || name.starts_with(b"cookie") {
+        return true;
+    }
+    const WORDS: &[&[u8]] = &[
+        b"passw", b"passphrase", b"pwd", b"secret", b"token", b"authorization", b"api_key", b"apikey",
+        b"api-key", b"credential", b"session", b":cookie", b"set-cookie", b"cardnumber",
+        b"card_number", b"cvv", b"cvc", b"private_key", b":pin", b":otp", b"jwt",
+    ];
+    WORDS.iter().any(|word| memchr::memmem::find(&name, word).is_some())
+}
+
+/// Whether a collection holds secrets whatever the name.
+pub(super) fn is_secret_collection(name: &str) -> bool {
+    name.starts_with("REQUEST_COOKIES") || name.starts_with("ARGS") || name.ends_with("HEADERS")
+}
+
+/// Runs of 13 to 19 digits, parted by blanks or hyphens, that pass Luhn's check.
+fn without_cards(value: &[u8]) -> Vec<u8> {
+    let mut out = value.to_vec();
+    let mut start = 0;
+    while let Some(offset) = value.get(start..).and_then(|rest| rest.iter().position(u8::is_ascii_digit)) {
+        let from = start + offset;
+        let rest = value.get(from..).unwrap_or_default();
+        let run = rest.iter().take_while(|b| b.is_ascii_digit() || matches!(b, b' ' | b'-')).count();
+        let digits = rest.iter().take(run).filter(|b| b.is_ascii_digit()).count();
+        if (13..=19).contains(&digits) && checks::luhn(rest.get(..run).unwrap_or_default()) {
+            for byte in out.iter_mut().skip(from).take(run).filter(|b| b.is_ascii_digit()) {
+                *byte = b'*';
+            }
+        }
+        start = from + run.max(1);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_do_not_leave() {
+        assert_eq!(masked(b"ARGS:password", b"hunter2"), "[masked, 7 bytes]");
+        assert_eq!(masked(b"REQUEST_COOKIES:sid", b"abc"), "[masked, 3 bytes]");
+        assert_eq!(masked(b"ARGS:note", b"card 4111 1111 1111 1111 ok"), "card **** **** **** **** ok");
+        assert_eq!(masked(b"ARGS:n", b"1234567890123456"), "1234567890123456");
+        assert_eq!(masked(b"ARGS:q", b"' or 1=1"), "' or 1=1");
+    }
+}

@@ -1,0 +1,257 @@
+//! Bodies taken apart into variables.
+
+use super::State;
+use super::store::Store;
+use crate::decode::body::json::{Json, JsonLimits};
+use crate::decode::body::multipart::{Multipart, MultipartFlags, MultipartLimits, PartEvent};
+use crate::decode::body::xml::{XmlDocument, XmlLimits};
+use crate::filter::Work;
+use crate::intake::{Intake, ObjectId, ObjectMeta};
+use crate::waf::compile::program::{Engine, Processor, Program};
+use crate::waf::variable::Storage as S;
+use std::collections::VecDeque;
+
+impl State {
+    /// The request's body is complete.
+    pub(super) fn request_body_done(
+        &mut self,
+        program: &Program,
+        intake: Option<&mut (dyn Intake + 'static)>,
+        work: &mut VecDeque<Work>,
+    ) {
+        if self.engine == Engine::Off || !self.request_body_on {
+            return;
+        }
+        let body = std::mem::take(&mut self.request_body);
+        self.store.set_number(S::RequestBodyLength, body.len() as u64);
+        if self.processor != Processor::Multipart {
+            let limit = program.settings.request_body_no_files_limit;
+            if body.len() as u64 > limit && program.settings.reject_over_request_limit {
+                self.inbound_over(crate::limits::OnLimit::Closed, self.on_block);
+            }
+        }
+        match self.processor {
+            Processor::UrlEncoded => {
+                self.arguments(program, &body, S::ArgsPost, S::ArgsPostNames);
+                self.store.set(S::RequestBody, &body);
+            }
+            Processor::Multipart if !body.is_empty() => self.multipart(program, &body, intake, work),
+            Processor::Json if !body.is_empty() => self.json(program, &body, S::ArgsPost, Some(S::ArgsPostNames)),
+            Processor::Xml if !body.is_empty() => self.xml(program, &body, false),
+            Processor::Raw => self.store.set(S::RequestBody, &body),
+            Processor::None if self.force_body => {
+                // What ModSecurity does when a body is forced into a variable: it is read as a form.
+                self.set_processor(Processor::UrlEncoded);
+                self.arguments(program, &body, S::ArgsPost, S::ArgsPostNames);
+                self.store.set(S::RequestBody, &body);
+            }
+            _ => {}
+        }
+        if self.force_body && self.store.scalar(S::RequestBody).is_empty() {
+            self.store.set(S::RequestBody, &body);
+        }
+        self.request_body = body;
+        self.combined_size();
+    }
+
+    pub(super) fn body_error(&mut self, why: &str) {
+        self.store.set(S::ReqbodyError, b"1");
+        self.store.set(S::ReqbodyErrorMsg, why.as_bytes());
+        self.store.set(S::ReqbodyProcessorError, b"1");
+        self.store.set(S::ReqbodyProcessorErrorMsg, why.as_bytes());
+    }
+
+    fn json(&mut self, program: &Program, body: &[u8], values: S, names: Option<S>) {
+        let limits = JsonLimits {
+            depth: program.settings.json_depth,
+            arguments: program.settings.arguments,
+            ..JsonLimits::default()
+        };
+        let mut json = Json::new(limits);
+        let store = &mut self.store;
+        let mut each = |path: &[u8], value: &[u8]| {
+            let (name, value) = (store.put(path), store.put(value));
+            store.add(values.id(), name, value);
+            if let Some(names) = names {
+                store.add(names.id(), name, name);
+            }
+        };
+        let outcome = json.feed(body, &mut each).and_then(|()| json.finish(&mut each));
+        if let Err(error) = outcome {
+            let why = format!("JSON: {error}");
+            if names.is_some() {
+                self.body_error(&why);
+            } else {
+                self.store.set(S::ResBodyError, b"1");
+                self.store.set(S::ResBodyErrorMsg, why.as_bytes());
+            }
+        }
+    }
+
+    fn xml(&mut self, program: &Program, body: &[u8], response: bool) {
+        match XmlDocument::parse(body, XmlLimits::default()) {
+            Ok(document) => {
+                let store = &mut self.store;
+                for (storage, xpath) in &program.xpaths {
+                    document.select(xpath, &mut |value: &[u8]| {
+                        let value = store.put(value);
+                        store.add(*storage, super::store::Slice::EMPTY, value);
+                        if self.xml_into_args {
+                            store.add(S::ArgsPost.id(), super::store::Slice::EMPTY, value);
+                        }
+                    });
+                }
+            }
+            Err(error) if response => {
+                self.store.set(S::ResBodyError, b"1");
+                self.store.set(S::ResBodyErrorMsg, format!("XML: {error}").as_bytes());
+            }
+            Err(error) => self.body_error(&format!("XML: {error}")),
+        }
+    }
+
+    fn multipart(
+        &mut self,
+        program: &Program,
+        body: &[u8],
+        intake: Option<&mut (dyn Intake + 'static)>,
+        work: &mut VecDeque<Work>,
+    ) {
+        let content_type = self.store.named(S::RequestHeaders.id(), b"content-type");
+        let content_type = content_type.map_or(Vec::new(), |v| self.store.bytes(v).to_vec());
+        let limits = MultipartLimits {
+            files: program.settings.upload_files,
+            parts: program.settings.arguments.max(1_000),
+            ..MultipartLimits::default()
+        };
+        let mut multipart = match Multipart::new(&content_type, limits) {
+            Ok(multipart) => multipart,
+            Err(error) => {
+                self.store.set(S::MultipartStrictError, b"1");
+                self.body_error(&format!("multipart: {error}"));
+                return;
+            }
+        };
+        let mut parts = Parts { store: &mut self.store, intake, work, open: None, files_size: 0 };
+        multipart.feed(body, &mut |event| parts.event(event));
+        multipart.finish(&mut |event| parts.event(event));
+        let size = parts.files_size;
+        self.store.set_number(S::FilesCombinedSize, size);
+        self.multipart_flags(multipart.flags());
+        if let Some(error) = multipart.error() {
+            self.body_error(&format!("multipart: {error}"));
+        }
+    }
+
+    fn multipart_flags(&mut self, flags: MultipartFlags) {
+        for (storage, set) in [
+            (S::MultipartBoundaryQuoted, flags.boundary_quoted),
+            (S::MultipartBoundaryWhitespace, flags.boundary_whitespace),
+            (S::MultipartDataBefore, flags.data_before),
+            (S::MultipartDataAfter, flags.data_after),
+            (S::MultipartHeaderFolding, flags.header_folding),
+            (S::MultipartInvalidHeaderFolding, flags.invalid_header_folding),
+            (S::MultipartLfLine, flags.lf_line),
+            (S::MultipartCrlfLfLines, flags.crlf_lf_lines),
+            (S::MultipartMissingSemicolon, flags.missing_semicolon),
+            (S::MultipartInvalidQuoting, flags.invalid_quoting),
+            (S::MultipartInvalidPart, flags.invalid_part),
+            (S::MultipartUnmatchedBoundary, flags.unmatched_boundary),
+            (S::MultipartFileLimitExceeded, flags.file_limit_exceeded),
+            (S::MultipartStrictError, flags.strict_error()),
+        ] {
+            if set {
+                self.store.set(storage, b"1");
+            }
+        }
+    }
+
+    /// The response's body is complete, or as much of it as the limit allows.
+    pub(super) fn response_body_done(&mut self, program: &Program) {
+        if self.engine == Engine::Off || !self.response_body_on || !self.response_wanted {
+            return;
+        }
+        let body = std::mem::take(&mut self.response_body);
+        self.store.set(S::ResponseBody, &body);
+        if self.store.scalar(S::ResponseContentLength).is_empty() {
+            self.store.set_number(S::ResponseContentLength, body.len() as u64);
+        }
+        self.response_body = body;
+    }
+}
+
+/// Sorts the parts of a multipart body into variables and objects.
+struct Parts<'a> {
+    store: &'a mut Store,
+    intake: Option<&'a mut (dyn Intake + 'static)>,
+    work: &'a mut VecDeque<Work>,
+    open: Option<Part>,
+    files_size: u64,
+}
+
+struct Part {
+    name: Vec<u8>,
+    filename: Option<Vec<u8>>,
+    data: Vec<u8>,
+    object: Option<ObjectId>,
+}
+
+impl Parts<'_> {
+    fn event(&mut self, event: PartEvent<'_>) {
+        match event {
+            PartEvent::Begin { name, filename, headers, content_type } => {
+                let of = self.store.put(name);
+                for header in headers {
+                    let line = self.store.put(header.line());
+                    self.store.add(S::MultipartPartHeaders.id(), of, line);
+                }
+                self.store.add(S::MultipartName.id(), of, of);
+                let mut object = None;
+                if let Some(filename) = filename {
+                    let file = self.store.put(filename);
+                    self.store.add(S::Files.id(), of, file);
+                    self.store.add(S::FilesNames.id(), of, of);
+                    self.store.add(S::MultipartFilename.id(), of, file);
+                    if let Some(intake) = &mut self.intake {
+                        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                        object = Some(intake.open(&ObjectMeta {
+                            name: text(filename),
+                            field: text(name),
+                            content_type: content_type.map(text).unwrap_or_default(),
+                        }));
+                    }
+                }
+                let filename = filename.map(<[u8]>::to_vec);
+                self.open = Some(Part { name: name.to_vec(), filename, data: Vec::new(), object });
+            }
+            PartEvent::Data(bytes) => {
+                let Some(part) = &mut self.open else { return };
+                part.data.extend_from_slice(bytes);
+                if let (Some(object), Some(intake)) = (part.object, &mut self.intake) {
+                    intake.data(object, bytes);
+                }
+            }
+            PartEvent::End { complete } => {
+                let Some(part) = self.open.take() else { return };
+                let name = self.store.put(&part.name);
+                if part.filename.is_some() {
+                    self.files_size += part.data.len() as u64;
+                    let mark = self.store.mark();
+                    self.store.append_number(i64::try_from(part.data.len()).unwrap_or(i64::MAX));
+                    let size = self.store.since(mark);
+                    self.store.add(S::FilesSizes.id(), name, size);
+                    let content = self.store.put(&part.data);
+                    self.store.add(S::FilesTmpContent.id(), name, content);
+                    if let (Some(object), Some(intake)) = (part.object, &mut self.intake) {
+                        self.work.extend(intake.close(object, complete));
+                    }
+                } else {
+                    let value = self.store.put(&part.data);
+                    self.store.add(S::ArgsPost.id(), name, value);
+                    self.store.add(S::ArgsPostNames.id(), name, name);
+                }
+            }
+            _ => {}
+        }
+    }
+}

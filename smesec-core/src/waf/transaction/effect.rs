@@ -1,0 +1,143 @@
+//! What a matching rule does to the transaction.
+
+use super::State;
+use super::store::Slice;
+use crate::collection::Change;
+use crate::waf::checks;
+use crate::waf::compile::program::{Assign, Assignment, Effect, Engine, Place, Processor, Program, Rule, Text};
+use crate::waf::variable::{Storage, StorageId};
+use std::sync::Arc;
+
+impl State {
+    pub(super) fn effect(&mut self, program: &Program, rule: &Rule, effect: &Effect) {
+        match effect {
+            Effect::Assign(assignment) => self.assign(program, rule, assignment),
+            Effect::Expire { storage, name, seconds } => {
+                let name = self.expand(program, rule, name);
+                let seconds = checks::number(&self.expand(program, rule, seconds));
+                let at = self.now.plus_seconds(seconds);
+                self.persist(*storage, &name, Change::ExpireAt(at));
+            }
+            Effect::InitCollection { storage, key } => {
+                let key = self.expand(program, rule, key);
+                self.open_collection(*storage, key);
+            }
+            Effect::SetIdentity { storage, collection, key } => {
+                let key = self.expand(program, rule, key);
+                let value = self.store.put(&key);
+                for scalar in [Storage::SessionId, Storage::UserId, Storage::WebappId] {
+                    if scalar.id() == *storage {
+                        self.store.set_slice(scalar, value);
+                    }
+                }
+                self.open_collection(*collection, key);
+            }
+            Effect::SetEnv { name, value } => {
+                let value = self.expand(program, rule, value);
+                let (name, value) = (self.store.put(name), self.store.put(&value));
+                self.store.assign(Storage::Env.id(), name, Some(value));
+            }
+            Effect::EngineOff => self.engine = Engine::Off,
+            Effect::EngineDetect => self.engine = self.engine_at_most(Engine::Detect),
+            Effect::EngineOn => self.engine = self.engine_at_most(Engine::On),
+            Effect::BodyProcessor(processor) => self.set_processor(*processor),
+            Effect::ForceBodyVariable(on) => self.force_body = *on,
+            Effect::RequestBodyAccess(on) => self.request_body_on = *on,
+            Effect::ResponseBodyAccess(on) => self.response_body_on = *on,
+            Effect::RequestBodyLimit(limit) => self.request_limit = *limit,
+            Effect::ResponseBodyLimit(limit) => self.response_limit = *limit,
+            Effect::AuditEngine(on) => self.audit = *on,
+            Effect::XmlIntoArgs(on) => self.xml_into_args = *on,
+            Effect::RemoveRules(rules) => self.removed_rules.push(Arc::clone(rules)),
+            Effect::RemoveTargets(rules, targets) => {
+                self.removed_targets.push((Arc::clone(rules), targets.clone()));
+            }
+        }
+    }
+
+    pub(super) fn set_processor(&mut self, processor: Processor) {
+        self.processor = processor;
+        self.store.set(Storage::ReqbodyProcessor, processor.name().as_bytes());
+    }
+
+    fn assign(&mut self, program: &Program, rule: &Rule, assignment: &Assignment) {
+        match &assignment.place {
+            Place::Tx(slot) => {
+                let old = self.store.tx(*slot);
+                let value = self.changed(program, rule, &assignment.change, old);
+                self.store.set_tx(*slot, value);
+            }
+            Place::TxNamed(name) => {
+                let name = self.expand(program, rule, name);
+                let old = self.store.tx_named(program, &name);
+                let value = self.changed(program, rule, &assignment.change, old);
+                let name = self.store.put(&name);
+                self.store.set_tx_named(program, name, value);
+            }
+            Place::Member(storage, name) => {
+                let name = self.expand(program, rule, name);
+                let old = self.store.named(*storage, &name);
+                let value = self.changed(program, rule, &assignment.change, old);
+                let change = match &assignment.change {
+                    Assign::Set(_) => Change::Set(value.map_or(Vec::new(), |v| self.store.bytes(v).to_vec())),
+                    Assign::Add(text) => Change::Add(self.amount(program, rule, text)),
+                    Assign::Subtract(text) => Change::Add(self.amount(program, rule, text).saturating_neg()),
+                    Assign::Unset => Change::Unset,
+                };
+                self.persist(*storage, &name, change);
+                let name = self.store.put(&name);
+                self.store.assign(*storage, name, value);
+            }
+        }
+    }
+
+    fn amount(&mut self, program: &Program, rule: &Rule, text: &Text) -> i64 {
+        match text.literal() {
+            Some(literal) => checks::number(literal),
+            None => checks::number(&self.expand(program, rule, text)),
+        }
+    }
+
+    fn changed(&mut self, program: &Program, rule: &Rule, change: &Assign, old: Option<Slice>) -> Option<Slice> {
+        let (amount, sign) = match change {
+            Assign::Unset => return None,
+            Assign::Set(text) => {
+                if let Some(literal) = text.literal() {
+                    return Some(self.store.put(literal));
+                }
+                let value = self.expand(program, rule, text);
+                return Some(self.store.put(&value));
+            }
+            Assign::Add(text) => (self.amount(program, rule, text), 1i64),
+            Assign::Subtract(text) => (self.amount(program, rule, text), -1),
+        };
+        let old = old.map_or(0, |value| checks::number(self.store.bytes(value)));
+        let mark = self.store.mark();
+        self.store.append_number(old.saturating_add(amount.saturating_mul(sign)));
+        Some(self.store.since(mark))
+    }
+
+    /// Loads a persistent collection's record.
+    fn open_collection(&mut self, storage: StorageId, key: Vec<u8>) {
+        let Some(name) = Storage::persistent(storage) else { return };
+        self.store.clear(storage);
+        if let Some(store) = &self.collections {
+            for (name, value) in store.load(name, &key, self.now) {
+                let (name, value) = (self.store.put(&name), self.store.put(&value));
+                self.store.add(storage, name, value);
+            }
+        }
+        self.keys.retain(|(known, _)| *known != storage);
+        self.keys.push((storage, key));
+    }
+
+    fn persist(&mut self, storage: StorageId, name: &[u8], change: Change) {
+        let Some(collection) = Storage::persistent(storage) else { return };
+        let key = self.keys.iter().find(|(known, _)| *known == storage).map(|(_, key)| key);
+        if let (Some(store), Some(key)) = (&self.collections, key)
+            && !store.apply(collection, key, name, change, self.now)
+        {
+            self.refused_changes += 1;
+        }
+    }
+}

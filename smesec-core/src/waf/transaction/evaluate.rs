@@ -1,0 +1,531 @@
+//! The walk over the rules of a phase.
+
+use super::store::{Slice, Store};
+use super::{Flow, State};
+use crate::decode::body::form::invalid_url_encoding;
+use crate::waf::bits::bit;
+use crate::waf::compile::operator::{Comparison, Operator};
+use crate::waf::compile::program::{
+    Disruption, Engine, Gate, Program, Rule, Select, Target, Text,
+};
+use crate::waf::variable::{self, Storage, StorageId};
+use crate::waf::{checks, injection};
+use std::net::IpAddr;
+
+/// Where an operator matched.
+struct Hit {
+    /// Captures: byte ranges of the value, the whole match first; or texts of their own.
+    captures: Vec<Option<(usize, usize)>>,
+    text: Option<Vec<u8>>,
+}
+
+impl Default for Hit {
+    fn default() -> Self {
+        Self::BARE
+    }
+}
+
+impl Hit {
+    const BARE: Self = Self { captures: Vec::new(), text: None };
+}
+
+/// A value that a rule looks at.
+#[derive(Clone, Copy)]
+struct Candidate {
+    name: Slice,
+    value: Slice,
+    place: Option<(StorageId, usize)>,
+}
+
+impl State {
+    /// Runs one phase, 0 to 4.
+    pub(super) fn run_phase(&mut self, program: &Program, phase: usize) {
+        if self.engine == Engine::Off || (self.allowed_until > phase && phase < 4) {
+            return;
+        }
+        self.prepare(program, phase);
+        let list = program.phases.get(phase).map(Vec::as_slice).unwrap_or_default();
+        let mut at = 0usize;
+        while let Some(index) = list.get(at) {
+            at += 1;
+            let Some(rule) = program.rules.get(*index as usize) else { continue };
+            if self.removed_rules.iter().any(|set| set.contains(*index as usize)) {
+                continue;
+            }
+            match self.run_rule(program, rule, *index) {
+                Flow::On => {}
+                Flow::Jump(to) => at = (to as usize).max(at),
+                Flow::Stop => return,
+            }
+            if self.engine == Engine::Off || self.exhausted {
+                return;
+            }
+        }
+    }
+
+    /// One pass over the values that this phase's rules look at: which rules can match at all.
+    fn prepare(&mut self, program: &Program, phase: usize) {
+        self.union.clear();
+        self.union.resize(program.literals.words(), 0);
+        self.union_set = crate::decode::byteset::ByteSet::EMPTY;
+        self.levels = 1;
+        for (n, level) in program.levels.iter().enumerate() {
+            let value = self.store.tx(level.slot).map_or(0, |v| checks::number(self.store.bytes(v)));
+            if value >= level.at_least && n < 63 {
+                self.levels |= 1 << (n + 1);
+            }
+        }
+        for storage in 0..program.storages {
+            let mut nodes = 0u128;
+            for (n, wanted) in program.wanted.iter().enumerate() {
+                if self.levels >> n & 1 == 1 {
+                    let of_phase = wanted.get(phase).and_then(|w| w.get(storage));
+                    nodes |= of_phase.copied().unwrap_or(0);
+                }
+            }
+            if nodes == 0 {
+                continue;
+            }
+            let Ok(id) = StorageId::try_from(storage) else { continue };
+            for n in 0..self.store.members(id).len() {
+                let mut left = nodes;
+                let mut last = u32::MAX;
+                while left != 0 {
+                    let node = left.trailing_zeros();
+                    left &= left - 1;
+                    let Ok(node) = u16::try_from(node) else { continue };
+                    let content = self.store.member_at(program, id, n, node);
+                    if content == last {
+                        continue;
+                    }
+                    last = content;
+                    self.union_set = self.union_set.union(self.store.content_set(content));
+                    let mask = self.store.mask(program, content);
+                    for (all, word) in self.union.iter_mut().zip(mask) {
+                        *all |= word;
+                    }
+                }
+            }
+        }
+    }
+
+    fn run_rule(&mut self, program: &Program, head: &Rule, index: u32) -> Flow {
+        let mut rule = head;
+        let mut first_match = true;
+        self.current_findings.clear();
+        loop {
+            if !self.evaluate(program, rule, index) {
+                return Flow::On;
+            }
+            if std::mem::take(&mut first_match) {
+                self.remember_match(program, head);
+            }
+            let Some(next) = rule.chained.and_then(|n| program.rules.get(n as usize)) else { break };
+            rule = next;
+        }
+        self.matched(program, head)
+    }
+
+    /// Whether a link matches; its effects happen once for each value that does.
+    fn evaluate(&mut self, program: &Program, rule: &Rule, index: u32) -> bool {
+        if rule.targets.is_empty() {
+            self.spend(1);
+            self.on_match(program, rule, None, Slice::EMPTY, Slice::EMPTY, &Hit::BARE);
+            return true;
+        }
+        // A gate that was prepared for says at once that no value can match.
+        if rule.steady && self.levels >> rule.level & 1 == 1 {
+            match rule.gate {
+                Gate::Literals(n) if !bit(&self.union, usize::from(n)) => return false,
+                Gate::Bytes(set) if !self.union_set.intersects(set) => return false,
+                _ => {}
+            }
+        }
+        let mut any = false;
+        let mut matched_now: Vec<(Slice, Slice)> = Vec::new();
+        for target in &rule.targets {
+            if target.count {
+                let count = self.count(program, rule, target, index);
+                let mark = self.store.mark();
+                self.store.append_number(i64::try_from(count).unwrap_or(i64::MAX));
+                let value = self.store.since(mark);
+                if let Some(hit) = self.operate(program, rule, value) {
+                    any = true;
+                    let name = self.name_of(target, Slice::EMPTY, true);
+                    matched_now.push((name, value));
+                    self.on_match(program, rule, Some(target), name, value, &hit);
+                }
+                continue;
+            }
+            let mut cursor = Cursor::new(target);
+            while let Some(candidate) = cursor.next(&mut self.store, program, target) {
+                self.spend(1);
+                if self.is_excluded(rule, index, target, candidate) {
+                    continue;
+                }
+                let mut before = None;
+                for node in &rule.nodes {
+                    let value = match candidate.place {
+                        Some((storage, n)) if *node != 0 || rule.gate != Gate::Run => {
+                            let content = self.store.member_at(program, storage, n, *node);
+                            let open = match rule.gate {
+                                Gate::Run => true,
+                                Gate::Bytes(set) => self.store.content_set(content).intersects(set),
+                                Gate::Literals(n) => bit(self.store.mask(program, content), usize::from(n)),
+                            };
+                            if !open {
+                                continue;
+                            }
+                            self.store.content_slice(content)
+                        }
+                        _ => self.store.slice_at(program, candidate.value, *node),
+                    };
+                    // With `multiMatch` a step that changed nothing is not looked at again.
+                    if before == Some(value) {
+                        continue;
+                    }
+                    before = Some(value);
+                    if let Some(hit) = self.operate(program, rule, value) {
+                        any = true;
+                        let name = self.name_of(target, candidate.name, false);
+                        matched_now.push((name, value));
+                        self.on_match(program, rule, Some(target), name, value, &hit);
+                    }
+                }
+                if self.exhausted {
+                    return any;
+                }
+            }
+        }
+        if any {
+            self.store.clear(Storage::MatchedVars.id());
+            self.store.clear(Storage::MatchedVarsNames.id());
+            for (name, value) in matched_now {
+                self.store.add(Storage::MatchedVars.id(), name, value);
+                self.store.add(Storage::MatchedVarsNames.id(), name, name);
+            }
+        }
+        any
+    }
+
+    fn count(&mut self, program: &Program, rule: &Rule, target: &Target, index: u32) -> usize {
+        let mut cursor = Cursor::new(target);
+        let mut count = 0;
+        while let Some(candidate) = cursor.next(&mut self.store, program, target) {
+            if !self.is_excluded(rule, index, target, candidate) {
+                count += 1;
+            }
+        }
+        count
+    }
+
+    fn is_excluded(&self, rule: &Rule, index: u32, target: &Target, candidate: Candidate) -> bool {
+        if !rule.excluded.is_empty()
+            && rule.excluded.iter().any(|e| self.excludes(e, target, candidate))
+        {
+            return true;
+        }
+        self.removed_targets.iter().any(|(rules, targets)| {
+            rules.contains(index as usize)
+                && targets.iter().any(|e| self.excludes(e, target, candidate))
+        })
+    }
+
+    fn excludes(&self, excluded: &Target, target: &Target, candidate: Candidate) -> bool {
+        if !excluded.storages.iter().any(|s| match candidate.place {
+            Some((storage, _)) => *s == storage,
+            None => target.storages.contains(s),
+        }) {
+            return false;
+        }
+        let name = self.store.bytes(candidate.name);
+        match &excluded.select {
+            Select::All => true,
+            Select::Name(wanted) => name.eq_ignore_ascii_case(wanted),
+            Select::Pattern(pattern) => pattern.is_match(name),
+            Select::Tx(slot) => matches!(target.select, Select::Tx(of) if of == *slot),
+        }
+    }
+
+    /// `ARGS:q`, as messages and `MATCHED_VAR_NAME` say it.
+    fn name_of(&mut self, target: &Target, name: Slice, count: bool) -> Slice {
+        // What stands in MATCHED_VARS has been named already.
+        if &*target.label == "MATCHED_VARS" {
+            return name;
+        }
+        let mark = self.store.mark();
+        if count {
+            self.store.append(b"&");
+        }
+        self.store.append(target.label.as_bytes());
+        match &target.select {
+            Select::Name(of) if name.len() == 0 => {
+                self.store.append(b":");
+                self.store.append(of);
+            }
+            _ if name.len() > 0 => {
+                self.store.append(b":");
+                self.store.append_slice(name);
+            }
+            _ => {}
+        }
+        self.store.since(mark)
+    }
+
+    /// Runs the operator; the negation is included.
+    fn operate(&mut self, program: &Program, rule: &Rule, value: Slice) -> Option<Hit> {
+        let hit = self.apply(program, rule, value);
+        if rule.negated {
+            return hit.is_none().then_some(Hit::BARE);
+        }
+        hit
+    }
+
+    fn apply(&mut self, program: &Program, rule: &Rule, value: Slice) -> Option<Hit> {
+        let bytes = self.store.bytes(value);
+        let bare = |yes: bool| yes.then_some(Hit::BARE);
+        match &rule.operator {
+            Operator::Rx(pattern) => {
+                let regex = pattern.regex()?;
+                if !rule.capture {
+                    return bare(regex.is_match(bytes));
+                }
+                if !regex.is_match(bytes) {
+                    return None;
+                }
+                let mut captures = regex.create_captures();
+                regex.captures(bytes, &mut captures);
+                let groups = captures.iter().take(10);
+                let spans = groups.map(|span| span.map(|s| (s.start, s.end))).collect();
+                Some(Hit { captures: spans, text: None })
+            }
+            Operator::RxGlobal(pattern) => {
+                let regex = pattern.regex()?;
+                let spans: Vec<_> =
+                    regex.find_iter(bytes).take(10).map(|m| Some((m.start(), m.end()))).collect();
+                (!spans.is_empty()).then_some(Hit { captures: spans, text: None })
+            }
+            Operator::Pm(phrases) => {
+                phrases.find(bytes).map(|at| Hit { captures: vec![Some(at)], text: None })
+            }
+            Operator::DetectSqli => injection::detect_sqli(bytes).map(|fingerprint| Hit {
+                captures: Vec::new(),
+                text: Some(fingerprint.as_str().as_bytes().to_vec()),
+            }),
+            Operator::DetectXss => bare(injection::detect_xss(bytes)),
+            Operator::Contains(text) => {
+                let with = self.expand(program, rule, text);
+                bare(memchr::memmem::find(self.store.bytes(value), &with).is_some())
+            }
+            Operator::ContainsWord(text) => {
+                let with = self.expand(program, rule, text);
+                bare(checks::contains_word(self.store.bytes(value), &with))
+            }
+            Operator::BeginsWith(text) => {
+                let with = self.expand(program, rule, text);
+                bare(self.store.bytes(value).starts_with(&with))
+            }
+            Operator::EndsWith(text) => {
+                let with = self.expand(program, rule, text);
+                bare(self.store.bytes(value).ends_with(&with))
+            }
+            Operator::StrEq(text) => {
+                let with = self.expand(program, rule, text);
+                bare(self.store.bytes(value) == with)
+            }
+            Operator::Within(text) => {
+                let with = self.expand(program, rule, text);
+                let bytes = self.store.bytes(value);
+                bare(bytes.is_empty() || memchr::memmem::find(&with, bytes).is_some())
+            }
+            Operator::Compare(comparison, text) => {
+                let with = match text.literal() {
+                    Some(literal) => checks::number(literal),
+                    None => checks::number(&self.expand(program, rule, text)),
+                };
+                let number = checks::number(self.store.bytes(value));
+                bare(match comparison {
+                    Comparison::Eq => number == with,
+                    Comparison::Ge => number >= with,
+                    Comparison::Gt => number > with,
+                    Comparison::Le => number <= with,
+                    Comparison::Lt => number < with,
+                })
+            }
+            Operator::IpMatch(networks) => {
+                let address: IpAddr = std::str::from_utf8(bytes).ok()?.trim().parse().ok()?;
+                bare(networks.iter().any(|network| network.contains(address)))
+            }
+            Operator::ByteRange(allowed) => {
+                bare(!crate::decode::byteset::ByteSet::scan(bytes).is_subset(*allowed))
+            }
+            Operator::UrlEncoding => bare(invalid_url_encoding(bytes)),
+            Operator::Utf8 => bare(std::str::from_utf8(bytes).is_err()),
+            Operator::CardNumber(pattern) => checks::verified(pattern, bytes, checks::luhn),
+            Operator::Cpf(pattern) => checks::verified(pattern, bytes, checks::cpf),
+            Operator::Ssn(pattern) => checks::verified(pattern, bytes, checks::ssn),
+            Operator::Svnr(pattern) => checks::verified(pattern, bytes, checks::svnr),
+            Operator::RestPath(path) => {
+                let named: Vec<(Vec<u8>, Vec<u8>)> = path
+                    .fit(bytes)?
+                    .into_iter()
+                    .map(|(name, value)| (name.to_vec(), value.to_vec()))
+                    .collect();
+                for (name, value) in named {
+                    let (name, value) = (self.store.put(&name), self.store.put(&value));
+                    self.store.add(Storage::ArgsPath.id(), name, value);
+                }
+                Some(Hit::BARE)
+            }
+            Operator::Always => Some(Hit::BARE),
+            Operator::Never => None,
+        }
+    }
+
+    /// One value matched: the captures, `MATCHED_VAR` and the effects.
+    fn on_match(
+        &mut self,
+        program: &Program,
+        rule: &Rule,
+        target: Option<&Target>,
+        name: Slice,
+        value: Slice,
+        hit: &Hit,
+    ) {
+        if target.is_some() {
+            self.store.assign_scalar_list(Storage::MatchedVar, value);
+            self.store.assign_scalar_list(Storage::MatchedVarName, name);
+        }
+        if rule.capture {
+            for slot in 0..10u32 {
+                let span = hit.captures.get(slot as usize).copied().flatten();
+                let text = match (span, &hit.text, slot) {
+                    (Some((from, to)), _, _) => Some(Store::part(value, from, to)),
+                    (None, Some(text), 0) => Some(self.store.put(text)),
+                    _ => None,
+                };
+                if text.is_some() || slot > 0 {
+                    self.store.set_tx(slot, text);
+                }
+            }
+        }
+        self.last_span = hit.captures.first().copied().flatten();
+        for effect in &rule.effects {
+            self.effect(program, rule, effect);
+        }
+    }
+
+    /// A whole chain matched: the finding, the jump and the verdict.
+    fn matched(&mut self, program: &Program, head: &Rule) -> Flow {
+        if let Some(severity) = head.severity {
+            self.highest_severity = self.highest_severity.min(severity);
+            self.store.set_number(Storage::HighestSeverity, u64::from(self.highest_severity));
+        }
+        if head.logs {
+            self.report(program, head);
+        }
+        match head.disruption {
+            Disruption::Pass => {}
+            Disruption::Allow => {
+                self.allowed_until = 4;
+                return Flow::Stop;
+            }
+            Disruption::AllowRequest => {
+                self.allowed_until = 2;
+                return Flow::Stop;
+            }
+            Disruption::AllowPhase => return Flow::Stop,
+            Disruption::Deny | Disruption::Drop | Disruption::Redirect => {
+                if self.decide(program, head) {
+                    return Flow::Stop;
+                }
+            }
+        }
+        head.jump.map_or(Flow::On, Flow::Jump)
+    }
+
+    /// A text with its macros filled in.
+    pub(super) fn expand(&mut self, program: &Program, rule: &Rule, text: &Text) -> Vec<u8> {
+        super::expand::expand(&mut self.store, program, rule, text, false)
+    }
+
+    pub(super) fn spend(&mut self, steps: u64) {
+        match self.steps.checked_sub(steps) {
+            Some(left) => self.steps = left,
+            None => self.exhausted = true,
+        }
+    }
+}
+
+/// Walks over the values of a target.
+struct Cursor {
+    storage: usize,
+    member: usize,
+    /// TX is copied out, since rules change it while they look at it.
+    tx: Option<Vec<(Slice, Slice)>>,
+}
+
+impl Cursor {
+    const fn new(_target: &Target) -> Self {
+        Self { storage: 0, member: 0, tx: None }
+    }
+
+    fn next(&mut self, store: &mut Store, program: &Program, target: &Target) -> Option<Candidate> {
+        loop {
+            let storage = *target.storages.get(self.storage)?;
+            if storage == Storage::Tx.id() {
+                return self.next_tx(store, program, target);
+            }
+            let n = self.member;
+            let Some(member) = store.members(storage).get(n).copied() else {
+                self.storage += 1;
+                self.member = 0;
+                continue;
+            };
+            self.member += 1;
+            let selected = match &target.select {
+                Select::All => true,
+                Select::Name(name) => store.bytes(member.name).eq_ignore_ascii_case(name),
+                Select::Pattern(pattern) => pattern.is_match(store.bytes(member.name)),
+                Select::Tx(_) => false,
+            };
+            if selected {
+                let place = (!variable::is_dynamic(storage)).then_some((storage, n));
+                return Some(Candidate { name: member.name, value: member.value, place });
+            }
+        }
+    }
+
+    fn next_tx(&mut self, store: &mut Store, program: &Program, target: &Target) -> Option<Candidate> {
+        if let Select::Tx(slot) = target.select {
+            self.storage += 1;
+            let value = store.tx(slot)?;
+            let name = program.tx_names.get(slot as usize).map_or(Slice::EMPTY, |name| store.put(name));
+            return Some(Candidate { name, value, place: None });
+        }
+        if self.tx.is_none() {
+            self.tx = Some(store.all_tx(program));
+        }
+        let all = self.tx.as_ref()?;
+        while let Some((name, value)) = all.get(self.member).copied() {
+            self.member += 1;
+            let selected = match &target.select {
+                Select::Pattern(pattern) => pattern.is_match(store.bytes(name)),
+                _ => true,
+            };
+            if selected {
+                return Some(Candidate { name, value, place: None });
+            }
+        }
+        self.storage += 1;
+        None
+    }
+}
+
+impl Store {
+    /// The matched value and its name are lists of one, since they change while rules run.
+    fn assign_scalar_list(&mut self, storage: Storage, value: Slice) {
+        self.clear(storage.id());
+        self.add(storage.id(), Slice::EMPTY, value);
+    }
+}

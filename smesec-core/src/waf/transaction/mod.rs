@@ -1,0 +1,383 @@
+//! One HTTP transaction under a rule set.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `store` | the arena, the members of each storage, the transformed contents |
+//! | `head` | request and response heads taken apart |
+//! | `body` | bodies taken apart |
+//! | `evaluate` | the walk over the rules of a phase |
+//! | `effect` | what a matching rule does |
+//! | `expand` | macros |
+//! | `record` | findings, verdicts and the event |
+
+mod body;
+mod effect;
+mod evaluate;
+mod expand;
+mod head;
+mod record;
+mod store;
+
+use self::store::Store;
+use super::bits::Bits;
+use super::compile::program::{Engine, Processor, Program, Target};
+use super::engine::Inner;
+use super::ruleset::RuleSet;
+use crate::collection::CollectionStore;
+use crate::decode::byteset::ByteSet;
+use crate::event::Finding;
+use crate::filter::{Outcome, Transaction, Work, WorkResult};
+use crate::http::{Connection, RequestHead, ResponseHead};
+use crate::intake::Intake;
+use crate::limits::OnLimit;
+use crate::sink::Sink;
+use crate::time::Timestamp;
+use crate::verdict::{Action, Body, Phase, Step, Verdict};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// How a phase goes on after a rule.
+enum Flow {
+    On,
+    Jump(u32),
+    Stop,
+}
+
+/// Everything that one transaction changes. Kept and reused by its [`Inner`].
+#[derive(Default)]
+pub(super) struct State {
+    store: Store,
+    engine: Engine,
+    ceiling: Engine,
+    levels: u64,
+    union: Vec<u64>,
+    union_set: ByteSet,
+    removed_rules: Vec<Arc<Bits>>,
+    removed_targets: Vec<(Arc<Bits>, Vec<Target>)>,
+    allowed_until: usize,
+    steps: u64,
+    exhausted: bool,
+    now: Timestamp,
+    begun: Timestamp,
+    pub(super) on_block: crate::policy::OnBlock,
+    collections: Option<Arc<dyn CollectionStore>>,
+    keys: Vec<(u16, Vec<u8>)>,
+    refused_changes: u32,
+    processor: Processor,
+    force_body: bool,
+    xml_into_args: bool,
+    request_body_on: bool,
+    response_body_on: bool,
+    request_limit: u64,
+    response_limit: u64,
+    audit: bool,
+    request_body: Vec<u8>,
+    response_body: Vec<u8>,
+    body_over: bool,
+    response_wanted: bool,
+    current_findings: Vec<(Vec<u8>, Vec<u8>)>,
+    last_span: Option<(usize, usize)>,
+    highest_severity: u8,
+    findings: Vec<Finding>,
+    matched_message: Option<(String, String)>,
+    verdict: Verdict,
+    location: Option<String>,
+    id: crate::event::EventId,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self::Off
+    }
+}
+
+impl Default for Processor {
+    fn default() -> Self {
+        Self::None
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("verdict", &self.verdict).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    fn begin(&mut self, rules: &RuleSet, inner: &Inner, connection: &Connection) {
+        let program = &rules.program;
+        let settings = &program.settings;
+        self.store.reset(program);
+        self.ceiling = inner.ceiling(settings.engine);
+        self.engine = self.ceiling;
+        self.removed_rules.clear();
+        self.removed_targets.clear();
+        self.allowed_until = 0;
+        self.steps = inner.steps;
+        self.exhausted = false;
+        self.now = connection.now;
+        self.begun = connection.now;
+        self.collections = Some(Arc::clone(&inner.store));
+        self.keys.clear();
+        self.refused_changes = 0;
+        self.processor = Processor::None;
+        self.force_body = false;
+        self.xml_into_args = false;
+        self.request_body_on = settings.request_body;
+        self.response_body_on = settings.response_body;
+        self.request_limit = settings.request_body_limit;
+        self.response_limit = settings.response_body_limit;
+        self.audit = true;
+        self.request_body.clear();
+        self.response_body.clear();
+        self.body_over = false;
+        self.response_wanted = false;
+        self.highest_severity = 255;
+        self.findings.clear();
+        self.matched_message = None;
+        self.verdict = Verdict::PASS;
+        self.location = None;
+        self.id = inner.next_id();
+        self.connection(connection);
+        self.tell_time();
+    }
+
+    /// A rule may lower the engine or raise it again, but never above what the host allows.
+    fn engine_at_most(&self, wanted: Engine) -> Engine {
+        if self.ceiling == Engine::On { wanted } else { self.ceiling }
+    }
+
+    /// The path, for exceptions.
+    pub(super) fn path(&self) -> &[u8] {
+        self.store.scalar(super::variable::Storage::RequestFilename)
+    }
+
+    /// Takes rules, or some of their targets, out of this transaction.
+    pub(super) fn except(&mut self, rules: &Arc<Bits>, targets: Option<&[Target]>) {
+        match targets {
+            None => self.removed_rules.push(Arc::clone(rules)),
+            Some(targets) => self.removed_targets.push((Arc::clone(rules), targets.to_vec())),
+        }
+    }
+
+    /// Bytes kept for reuse.
+    pub(super) fn capacity(&self) -> usize {
+        self.store.capacity() + self.request_body.capacity() + self.response_body.capacity()
+    }
+}
+
+/// A transaction in the host's hands.
+pub(super) struct WafTransaction {
+    rules: Arc<RuleSet>,
+    inner: Arc<Inner>,
+    state: State,
+    intake: Option<Box<dyn Intake>>,
+    work: VecDeque<Work>,
+    in_flight: usize,
+    /// The phase that runs next, 0 to 5.
+    next: usize,
+    connection: Connection,
+    head: Option<record::HeadFacts>,
+}
+
+impl WafTransaction {
+    pub(super) fn new(inner: Arc<Inner>, connection: &Connection, intake: Option<Box<dyn Intake>>) -> Self {
+        let rules = inner.rules.current();
+        let mut state = inner.take_state();
+        state.begin(&rules, &inner, connection);
+        Self {
+            rules,
+            inner,
+            state,
+            intake,
+            work: VecDeque::new(),
+            in_flight: 0,
+            next: 0,
+            connection: *connection,
+            head: None,
+        }
+    }
+
+    fn run(&mut self, phase: usize) {
+        let rules = Arc::clone(&self.rules);
+        self.state.run_phase(&rules.program, phase);
+        self.next = phase + 1;
+        if self.state.exhausted {
+            self.out_of_budget();
+        }
+    }
+
+    fn out_of_budget(&mut self) {
+        let why = "the rules' step budget for one transaction was used up; raise it or simplify the rules";
+        self.state.limit(why, self.inner.on_limit, self.inner.on_block);
+        // From here on nothing is inspected, and the finding says so.
+        self.state.engine = Engine::Off;
+        self.state.exhausted = false;
+    }
+
+    fn step(&self) -> Step {
+        if self.in_flight > 0 || !self.work.is_empty() {
+            return Step::Pending;
+        }
+        Step::Done(self.verdict())
+    }
+
+    fn verdict(&self) -> Verdict {
+        let program = &self.rules.program;
+        Verdict::new(self.state.verdict.action(), self.state.score(program))
+    }
+
+    fn finish_request_body(&mut self) {
+        let rules = Arc::clone(&self.rules);
+        let program: &Program = &rules.program;
+        self.state.request_body_done(program, self.intake.as_deref_mut(), &mut self.work);
+        self.run(1);
+        if self.state.verdict.is_decisive() {
+            self.work.clear();
+        }
+    }
+}
+
+impl Transaction for WafTransaction {
+    fn wants(&self, phase: Phase) -> Body {
+        let state = &self.state;
+        if state.engine == Engine::Off || state.verdict.is_decisive() {
+            return Body::Skip;
+        }
+        let (on, limit) = match phase {
+            Phase::RequestBody => (state.request_body_on, state.request_limit),
+            Phase::ResponseBody => (state.response_body_on && state.response_wanted, state.response_limit),
+            _ => return Body::Skip,
+        };
+        match (on, state.engine) {
+            (false, _) | (_, Engine::Off) => Body::Skip,
+            (true, Engine::Detect) => Body::Watch,
+            (true, Engine::On) => Body::Hold { at_most: limit },
+        }
+    }
+
+    fn request_head(&mut self, head: &RequestHead<'_>) -> Step {
+        if self.next == 0 && !self.state.verdict.is_decisive() {
+            let rules = Arc::clone(&self.rules);
+            self.state.now = head.now;
+            self.head = Some(record::HeadFacts::new(head));
+            if self.state.engine != Engine::Off {
+                self.state.request_head(&rules.program, head);
+                self.inner.apply_exceptions(&rules, &mut self.state, head.now);
+            }
+            self.run(0);
+        }
+        self.step()
+    }
+
+    fn request_body(&mut self, chunk: &[u8], last: bool) -> Step {
+        if self.next != 1 || self.state.verdict.is_decisive() {
+            return self.step();
+        }
+        let settings = &self.rules.program.settings;
+        if self.state.engine != Engine::Off && self.state.request_body_on {
+            let room = self.state.request_limit.saturating_sub(self.state.request_body.len() as u64);
+            let fits = usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len());
+            self.state.request_body.extend_from_slice(chunk.get(..fits).unwrap_or_default());
+            if fits < chunk.len() && !self.state.body_over {
+                self.state.body_over = true;
+                let policy = if settings.reject_over_request_limit { OnLimit::Closed } else { OnLimit::Open };
+                self.state.inbound_over(policy, self.inner.on_block);
+                if self.state.verdict.is_decisive() {
+                    return self.step();
+                }
+            }
+        }
+        if last {
+            self.finish_request_body();
+        }
+        self.step()
+    }
+
+    fn response_head(&mut self, head: &ResponseHead<'_>) -> Step {
+        if self.state.verdict.is_decisive() {
+            return self.step();
+        }
+        if self.next == 1 {
+            self.finish_request_body();
+        }
+        if self.next == 2 && !self.state.verdict.is_decisive() {
+            let rules = Arc::clone(&self.rules);
+            self.state.now = head.now;
+            if self.state.engine != Engine::Off {
+                self.state.response_head(&rules.program, head);
+            }
+            self.run(2);
+        }
+        self.step()
+    }
+
+    fn response_body(&mut self, chunk: &[u8], last: bool) -> Step {
+        if self.next != 3 || self.state.verdict.is_decisive() {
+            return self.step();
+        }
+        let settings = &self.rules.program.settings;
+        if self.state.engine != Engine::Off && self.state.response_body_on && self.state.response_wanted {
+            let room = self.state.response_limit.saturating_sub(self.state.response_body.len() as u64);
+            let fits = usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len());
+            self.state.response_body.extend_from_slice(chunk.get(..fits).unwrap_or_default());
+            if fits < chunk.len() {
+                let policy = if settings.reject_over_response_limit { OnLimit::Closed } else { OnLimit::Open };
+                self.state.outbound_over(policy, self.inner.on_block);
+            }
+        }
+        if last && !self.state.verdict.is_decisive() {
+            let rules = Arc::clone(&self.rules);
+            self.state.response_body_done(&rules.program);
+            self.run(3);
+        }
+        self.step()
+    }
+
+    fn take_work(&mut self) -> Option<Work> {
+        let work = self.work.pop_front();
+        self.in_flight += usize::from(work.is_some());
+        work
+    }
+
+    fn resume(&mut self, done: WorkResult) -> Step {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if let WorkResult::Scan { meta, report } = done {
+            self.state.scanned(&meta, *report, self.inner.on_limit, self.inner.on_block);
+        }
+        if self.state.verdict.is_decisive() {
+            self.work.clear();
+            self.in_flight = 0;
+        }
+        self.step()
+    }
+
+    fn location(&self) -> Option<&str> {
+        self.state.location.as_deref()
+    }
+
+    fn findings(&self) -> &[Finding] {
+        &self.state.findings
+    }
+
+    fn finish(mut self: Box<Self>, outcome: Outcome, sink: &dyn Sink) {
+        self.state.now = outcome.now;
+        let rules = Arc::clone(&self.rules);
+        if self.state.engine != Engine::Off {
+            self.state.ended(outcome);
+            self.state.run_phase(&rules.program, 4);
+        }
+        let decided = self.verdict();
+        let relevant = !self.state.findings.is_empty() || decided.action() != Action::Pass;
+        if relevant && self.state.audit {
+            let event = self.state.event(&self.connection, self.head.as_ref(), decided, outcome);
+            sink.accept(event);
+        }
+    }
+}
+
+impl Drop for WafTransaction {
+    fn drop(&mut self) {
+        self.inner.keep_state(std::mem::take(&mut self.state));
+    }
+}

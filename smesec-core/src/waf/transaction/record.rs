@@ -1,0 +1,232 @@
+//! Findings, verdicts and the event.
+
+use super::State;
+use super::store::Slice;
+use crate::event::{Event, Finding, RuleInfo, Source};
+use crate::filter::Outcome;
+use crate::http::{Connection, RequestHead};
+use crate::intake::ObjectMeta;
+use crate::limits::OnLimit;
+use crate::policy::OnBlock;
+use crate::scanner::{self, ScanReport};
+use crate::verdict::{Action, Severity, Verdict};
+use crate::waf::checks;
+use crate::waf::compile::program::{self, Disruption, Engine, Program, Rule};
+use crate::waf::mask;
+use crate::waf::variable::Storage;
+use std::sync::Arc;
+
+/// What the event says of the request.
+#[derive(Debug)]
+pub(super) struct HeadFacts {
+    method: String,
+    uri: String,
+    host: String,
+    user_agent: String,
+}
+
+impl HeadFacts {
+    pub(super) fn new(head: &RequestHead<'_>) -> Self {
+        let text = |bytes: &[u8]| {
+            String::from_utf8_lossy(bytes.get(..2_048).unwrap_or(bytes)).into_owned()
+        };
+        let header = |name: &str| {
+            let found = head.headers.iter().find(|h| h.name.eq_ignore_ascii_case(name.as_bytes()));
+            found.map_or_else(String::new, |h| text(h.value))
+        };
+        Self {
+            method: text(head.method),
+            uri: mask_query(&text(head.target)),
+            host: header("host"),
+            user_agent: header("user-agent"),
+        }
+    }
+}
+
+/// A request target whose secret arguments are starred out.
+fn mask_query(target: &str) -> String {
+    let Some((path, query)) = target.split_once('?') else { return target.to_owned() };
+    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, value)) if mask::is_secret_name(format!("args:{name}").as_bytes()) => {
+            format!("{name}=[masked,{}]", value.len())
+        }
+        _ => pair.to_owned(),
+    });
+    format!("{path}?{}", pairs.collect::<Vec<_>>().join("&"))
+}
+
+/// Findings that one transaction keeps; a body made of attacks does not fill the memory.
+const MAX_FINDINGS: usize = 256;
+
+impl State {
+    /// Keeps what the head of a chain matched, since its links go on to other values.
+    pub(super) fn remember_match(&mut self, program: &Program, rule: &Rule) {
+        if !rule.logs {
+            return;
+        }
+        let message = self.text_of(program, rule, rule.message.as_ref());
+        let data = self.text_of(program, rule, rule.logdata.as_ref());
+        self.matched_message = Some((message, data));
+    }
+
+    fn text_of(&mut self, program: &Program, rule: &Rule, text: Option<&program::Text>) -> String {
+        let Some(text) = text else { return String::new() };
+        let bytes = super::expand::expand(&mut self.store, program, rule, text, true);
+        String::from_utf8_lossy(bytes.get(..4_096).unwrap_or(&bytes)).into_owned()
+    }
+
+    pub(super) fn report(&mut self, program: &Program, rule: &Rule) {
+        if self.findings.len() >= MAX_FINDINGS {
+            return;
+        }
+        let (mut message, mut data) = self.matched_message.take().unwrap_or_default();
+        if rule.chained.is_some() {
+            // The texts stand on the head, but what they quote is what the last link matched.
+            message = self.text_of(program, rule, rule.message.as_ref());
+            data = self.text_of(program, rule, rule.logdata.as_ref());
+        }
+        let first = |storage: Storage| {
+            self.store.members(storage.id()).first().map_or(Slice::EMPTY, |m| m.value)
+        };
+        let (name, value) = if rule.targets.is_empty() {
+            (Slice::EMPTY, Slice::EMPTY)
+        } else {
+            (first(Storage::MatchedVarName), first(Storage::MatchedVar))
+        };
+        let part = String::from_utf8_lossy(self.store.bytes(name)).into_owned();
+        let evidence = mask::masked(self.store.bytes(name), self.store.bytes(value));
+        let severity = rule.severity.map_or(Severity::Info, program::severity);
+        let mut finding = Finding::new(Arc::clone(&rule.info), severity, message);
+        finding.part = part;
+        finding.span = self.last_span.and_then(|(from, to)| Some((u32::try_from(from).ok()?, u32::try_from(to).ok()?)));
+        finding.evidence = if data.is_empty() { evidence } else { data };
+        self.findings.push(finding);
+        if self.verdict.action() == Action::Pass {
+            self.verdict = Verdict::new(Action::Log, 0);
+        }
+    }
+
+    /// A disruptive action; true when the phase ends here.
+    pub(super) fn decide(&mut self, program: &Program, rule: &Rule) -> bool {
+        let action = match rule.disruption {
+            Disruption::Drop => Action::Drop,
+            Disruption::Redirect => Action::Redirect { status: rule.status.unwrap_or(302) },
+            _ => Action::Deny { status: rule.status.unwrap_or(403) },
+        };
+        if self.engine != Engine::On {
+            return false;
+        }
+        if let Some(text) = &rule.redirect {
+            let bytes = self.expand(program, rule, text);
+            self.location = Some(String::from_utf8_lossy(&bytes).into_owned());
+        }
+        let action = self.on_block.apply(action);
+        self.verdict = Verdict::new(action, 0);
+        action.is_decisive()
+    }
+
+    /// The anomaly score that the rule set keeps: CRS's names, then our own pack's.
+    pub(super) fn score(&self, program: &Program) -> i32 {
+        const NAMES: &[&str] = &[
+            "blocking_inbound_anomaly_score", "anomaly_score", "smesec_score", "score",
+            "inbound_anomaly_score",
+        ];
+        NAMES
+            .iter()
+            .filter_map(|name| self.store.tx_named(program, name.as_bytes()))
+            .map(|value| checks::number(self.store.bytes(value)))
+            .find(|score| *score != 0)
+            .map_or(0, |score| i32::try_from(score).unwrap_or(i32::MAX))
+    }
+
+    fn note(&mut self, id: &str, severity: Severity, why: &str) {
+        let info = RuleInfo { id: id.to_owned(), name: why.to_owned(), ..RuleInfo::default() };
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(Finding::new(Arc::new(info), severity, why));
+        }
+        if self.verdict.action() == Action::Pass {
+            self.verdict = Verdict::new(Action::Log, 0);
+        }
+    }
+
+    /// A limit was hit: a finding, and the policy.
+    pub(super) fn limit(&mut self, why: &str, policy: OnLimit, on_block: OnBlock) {
+        self.note("smesec-limit", Severity::Medium, why);
+        if policy == OnLimit::Closed && self.engine == Engine::On {
+            self.verdict = Verdict::new(on_block.apply(Action::Deny { status: 403 }), 0);
+        }
+    }
+
+    pub(super) fn inbound_over(&mut self, policy: OnLimit, on_block: OnBlock) {
+        self.store.set(Storage::InboundDataError, b"1");
+        let why = "the request body is larger than `SecRequestBodyLimit`; only its beginning was inspected";
+        self.limit(why, policy, on_block);
+    }
+
+    pub(super) fn outbound_over(&mut self, policy: OnLimit, on_block: OnBlock) {
+        if self.store.scalar(Storage::OutboundDataError) == b"1" {
+            return;
+        }
+        self.store.set(Storage::OutboundDataError, b"1");
+        let why = "the response body is larger than `SecResponseBodyLimit`; only its beginning was inspected";
+        if policy == OnLimit::Closed {
+            self.limit(why, policy, on_block);
+        }
+    }
+
+    pub(super) fn scanned(&mut self, meta: &ObjectMeta, report: ScanReport, policy: OnLimit, on_block: OnBlock) {
+        match report.outcome() {
+            scanner::Outcome::Clean => {}
+            scanner::Outcome::Detected => {
+                for mut finding in report.findings {
+                    if finding.part.is_empty() {
+                        finding.part = format!("FILES:{}", meta.name);
+                    }
+                    self.findings.push(finding);
+                }
+                if self.engine == Engine::On {
+                    self.verdict = Verdict::new(on_block.apply(Action::Deny { status: 403 }), 0);
+                }
+            }
+            scanner::Outcome::Incomplete => {
+                let why = report.skipped.first().map_or("not inspected", |s| s.why.as_str()).to_owned();
+                self.limit(&format!("upload `{}` was not inspected whole: {why}", meta.name), policy, on_block);
+            }
+        }
+    }
+
+    pub(super) fn event(&self, connection: &Connection, head: Option<&HeadFacts>, verdict: Verdict, outcome: Outcome) -> Event {
+        let mut event = Event::new(self.id, Source::Waf, self.begun);
+        event.ingest_time = outcome.now;
+        event.class_uid = 4_002;
+        event.action = verdict.action();
+        let severity = self.findings.iter().map(|f| f.severity).max().unwrap_or_default();
+        event.severity_id = severity.ocsf_id();
+        event.src_endpoint = Some(connection.client);
+        event.dst_endpoint = Some(connection.server);
+        event.transaction_id = Some(self.id.to_string());
+        let count = self.findings.len();
+        let word = verdict.action().word();
+        let first = self.findings.iter().max_by_key(|f| f.severity).map_or("", |f| f.message.as_str());
+        event.message = format!("{word}: {count} findings, score {}: {first}", verdict.score());
+        event.findings.clone_from(&self.findings);
+        let mut put = |name: &str, value: serde_json::Value| {
+            event.extra.insert(name.to_owned(), value);
+        };
+        if let Some(head) = head {
+            put("method", head.method.clone().into());
+            put("uri", head.uri.clone().into());
+            put("host", head.host.clone().into());
+            put("user_agent", head.user_agent.clone().into());
+        }
+        put("status", outcome.status.into());
+        put("bytes", outcome.bytes.into());
+        put("aborted", outcome.aborted.into());
+        put("score", verdict.score().into());
+        put("duration_nanos", outcome.now.unix_nanos().saturating_sub(self.begun.unix_nanos()).into());
+        if self.refused_changes > 0 {
+            put("refused_collection_changes", self.refused_changes.into());
+        }
+        event
+    }
+}

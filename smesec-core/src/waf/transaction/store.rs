@@ -1,0 +1,383 @@
+//! What a transaction knows: an arena of bytes, the members of each storage, and the contents that
+//! transformations made of them, each computed once.
+
+use crate::decode::byteset::ByteSet;
+use crate::waf::compile::program::{Node, NodeIndex, Program, TxSlot};
+use crate::waf::variable::{self, Storage, StorageId};
+
+/// Bytes of the arena.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Slice {
+    start: u32,
+    len: u32,
+}
+
+impl Slice {
+    pub(super) const EMPTY: Self = Self { start: 0, len: 0 };
+
+    pub(super) const fn len(self) -> usize {
+        self.len as usize
+    }
+}
+
+/// One member of a storage.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    pub(super) name: Slice,
+    pub(super) value: Slice,
+    /// Its content at the root of the transformations; [`NONE`] until asked.
+    content: u32,
+}
+
+/// One distinct string after some transformations.
+#[derive(Clone, Copy, Debug)]
+struct Content {
+    slice: Slice,
+    set: ByteSet,
+    /// Its row in `rows`, only for roots.
+    row: u32,
+    /// Its mask in `masks`.
+    mask: u32,
+}
+
+const NONE: u32 = u32::MAX;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    arena: Vec<u8>,
+    scalars: Vec<Member>,
+    lists: Vec<Vec<Member>>,
+    tx: Vec<Option<Slice>>,
+    /// TX variables whose names are not in the program.
+    tx_more: Vec<(Slice, Slice)>,
+    contents: Vec<Content>,
+    /// For a root content: the content at each node.
+    rows: Vec<u32>,
+    masks: Vec<u64>,
+    scratch: Vec<u8>,
+}
+
+impl Store {
+    /// Empties it for a new transaction; keeps the memory.
+    pub(super) fn reset(&mut self, program: &Program) {
+        self.arena.clear();
+        self.scalars.clear();
+        self.scalars.resize(
+            variable::COUNT,
+            Member { name: Slice::EMPTY, value: Slice::EMPTY, content: NONE },
+        );
+        for list in &mut self.lists {
+            list.clear();
+        }
+        self.lists.resize_with(program.storages, Vec::new);
+        self.tx.clear();
+        self.tx.resize(program.tx_names.len(), None);
+        self.tx_more.clear();
+        self.contents.clear();
+        self.rows.clear();
+        self.masks.clear();
+    }
+
+    /// Bytes it keeps for the next transaction.
+    pub(super) fn capacity(&self) -> usize {
+        self.arena.capacity()
+            + self.contents.capacity() * size_of::<Content>()
+            + self.rows.capacity() * 4
+            + self.masks.capacity() * 8
+            + self.lists.iter().map(|list| list.capacity() * size_of::<Member>()).sum::<usize>()
+    }
+
+    pub(super) fn bytes(&self, slice: Slice) -> &[u8] {
+        let start = slice.start as usize;
+        self.arena.get(start..start + slice.len as usize).unwrap_or_default()
+    }
+
+    /// Copies bytes into the arena.
+    pub(super) fn put(&mut self, bytes: &[u8]) -> Slice {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(bytes);
+        self.since(start)
+    }
+
+    /// Where the arena ends, to build a text with [`Store::append`].
+    pub(super) fn mark(&self) -> usize {
+        self.arena.len()
+    }
+
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        self.arena.extend_from_slice(bytes);
+    }
+
+    /// Appends a copy of a slice.
+    pub(super) fn append_slice(&mut self, slice: Slice) {
+        let start = slice.start as usize;
+        let end = start + slice.len as usize;
+        if end <= self.arena.len() {
+            self.arena.extend_from_within(start..end);
+        }
+    }
+
+    /// The bytes since a mark.
+    pub(super) fn since(&self, mark: usize) -> Slice {
+        // Offsets are 32 bits: bodies are limited far below 4 GiB, and beyond it a value is empty.
+        match (u32::try_from(mark), u32::try_from(self.arena.len().saturating_sub(mark))) {
+            (Ok(start), Ok(len)) if start.checked_add(len).is_some() => Slice { start, len },
+            _ => Slice::EMPTY,
+        }
+    }
+
+    /// A part of a slice.
+    pub(super) fn part(slice: Slice, from: usize, to: usize) -> Slice {
+        let from = u32::try_from(from).unwrap_or(slice.len).min(slice.len);
+        let to = u32::try_from(to).unwrap_or(slice.len).clamp(from, slice.len);
+        Slice { start: slice.start + from, len: to - from }
+    }
+
+    pub(super) fn set(&mut self, storage: Storage, value: &[u8]) {
+        let value = self.put(value);
+        self.set_slice(storage, value);
+    }
+
+    pub(super) fn set_slice(&mut self, storage: Storage, value: Slice) {
+        if let Some(member) = self.scalars.get_mut(usize::from(storage.id())) {
+            *member = Member { name: Slice::EMPTY, value, content: NONE };
+        }
+    }
+
+    pub(super) fn set_number(&mut self, storage: Storage, number: u64) {
+        let mark = self.mark();
+        self.append_number(i64::try_from(number).unwrap_or(i64::MAX));
+        let value = self.since(mark);
+        self.set_slice(storage, value);
+    }
+
+    pub(super) fn append_number(&mut self, number: i64) {
+        use std::io::Write;
+        // Writing into memory cannot fail.
+        let _ = write!(self.arena, "{number}");
+    }
+
+    pub(super) fn scalar(&self, storage: Storage) -> &[u8] {
+        self.scalars.get(usize::from(storage.id())).map_or(&[], |m| self.bytes(m.value))
+    }
+
+    pub(super) fn add(&mut self, storage: StorageId, name: Slice, value: Slice) {
+        if let Some(list) = self.lists.get_mut(usize::from(storage)) {
+            list.push(Member { name, value, content: NONE });
+        }
+    }
+
+    pub(super) fn clear(&mut self, storage: StorageId) {
+        if let Some(list) = self.lists.get_mut(usize::from(storage)) {
+            list.clear();
+        }
+    }
+
+    /// The members of a storage other than TX.
+    pub(super) fn members(&self, storage: StorageId) -> &[Member] {
+        let at = usize::from(storage);
+        if variable::is_scalar(storage) {
+            self.scalars.get(at).map(std::slice::from_ref).unwrap_or_default()
+        } else {
+            self.lists.get(at).map(Vec::as_slice).unwrap_or_default()
+        }
+    }
+
+    /// The first member of that name, in any case.
+    pub(super) fn named(&self, storage: StorageId, name: &[u8]) -> Option<Slice> {
+        let found = self.members(storage).iter().find(|m| self.bytes(m.name).eq_ignore_ascii_case(name));
+        found.map(|member| member.value)
+    }
+
+    /// Sets, replaces or removes a member by name.
+    pub(super) fn assign(&mut self, storage: StorageId, name: Slice, value: Option<Slice>) {
+        let at = self.members(storage).iter().position(|m| {
+            self.bytes(m.name).eq_ignore_ascii_case(self.bytes(name))
+        });
+        let Some(list) = self.lists.get_mut(usize::from(storage)) else { return };
+        match (at, value) {
+            (Some(at), Some(value)) => {
+                if let Some(member) = list.get_mut(at) {
+                    *member = Member { name, value, content: NONE };
+                }
+            }
+            (Some(at), None) => {
+                list.remove(at);
+            }
+            (None, Some(value)) => list.push(Member { name, value, content: NONE }),
+            (None, None) => {}
+        }
+    }
+
+    pub(super) fn tx(&self, slot: TxSlot) -> Option<Slice> {
+        self.tx.get(slot as usize).copied().flatten()
+    }
+
+    pub(super) fn set_tx(&mut self, slot: TxSlot, value: Option<Slice>) {
+        if let Some(place) = self.tx.get_mut(slot as usize) {
+            *place = value;
+        }
+    }
+
+    /// Sets a TX variable by a name made at run time.
+    pub(super) fn set_tx_named(&mut self, program: &Program, name: Slice, value: Option<Slice>) {
+        let lower = self.bytes(name).to_ascii_lowercase();
+        if let Some(slot) = program.tx_names.iter().position(|known| **known == *lower) {
+            if let Some(place) = self.tx.get_mut(slot) {
+                *place = value;
+            }
+            return;
+        }
+        let at = self.tx_more.iter().position(|(n, _)| self.bytes(*n).eq_ignore_ascii_case(&lower));
+        match (at, value) {
+            (Some(at), Some(value)) => {
+                if let Some(place) = self.tx_more.get_mut(at) {
+                    place.1 = value;
+                }
+            }
+            (Some(at), None) => {
+                self.tx_more.swap_remove(at);
+            }
+            (None, Some(value)) => self.tx_more.push((name, value)),
+            (None, None) => {}
+        }
+    }
+
+    pub(super) fn tx_named(&self, program: &Program, name: &[u8]) -> Option<Slice> {
+        if let Some(slot) = program.tx_names.iter().position(|known| known.eq_ignore_ascii_case(name)) {
+            return self.tx.get(slot).copied().flatten();
+        }
+        self.tx_more.iter().find(|(n, _)| self.bytes(*n).eq_ignore_ascii_case(name)).map(|(_, v)| *v)
+    }
+
+    /// All TX variables, names copied into the arena.
+    pub(super) fn all_tx(&mut self, program: &Program) -> Vec<(Slice, Slice)> {
+        let mut all = self.tx_more.clone();
+        for (slot, name) in program.tx_names.iter().enumerate() {
+            if let Some(value) = self.tx.get(slot).copied().flatten() {
+                let name = self.put(name);
+                all.push((name, value));
+            }
+        }
+        all
+    }
+
+    fn new_content(&mut self, slice: Slice) -> u32 {
+        let set = ByteSet::scan(self.bytes(slice));
+        let id = u32::try_from(self.contents.len()).unwrap_or(NONE);
+        self.contents.push(Content { slice, set, row: NONE, mask: NONE });
+        id
+    }
+
+    /// The content of the `n`-th member of a storage at a node.
+    pub(super) fn member_at(&mut self, program: &Program, storage: StorageId, n: usize, node: NodeIndex) -> u32 {
+        let members = if variable::is_scalar(storage) {
+            self.scalars.get(usize::from(storage))
+        } else {
+            self.lists.get(usize::from(storage)).and_then(|list| list.get(n))
+        };
+        let Some(member) = members.copied() else { return NONE };
+        let root = if member.content == NONE {
+            let content = self.new_content(member.value);
+            let members = if variable::is_scalar(storage) {
+                self.scalars.get_mut(usize::from(storage))
+            } else {
+                self.lists.get_mut(usize::from(storage)).and_then(|list| list.get_mut(n))
+            };
+            if let Some(member) = members {
+                member.content = content;
+            }
+            content
+        } else {
+            member.content
+        };
+        self.content_at(program, root, node)
+    }
+
+    /// The content of any slice at a node, not remembered.
+    pub(super) fn slice_at(&mut self, program: &Program, slice: Slice, node: NodeIndex) -> Slice {
+        if node == 0 {
+            return slice;
+        }
+        let root = self.new_content(slice);
+        let content = self.content_at(program, root, node);
+        self.content_slice(content)
+    }
+
+    fn content_at(&mut self, program: &Program, root: u32, node: NodeIndex) -> u32 {
+        if node == 0 {
+            return root;
+        }
+        let width = program.nodes.len();
+        let Some(content) = self.contents.get_mut(root as usize) else { return root };
+        let row = if content.row == NONE {
+            let row = u32::try_from(self.rows.len()).unwrap_or(NONE);
+            content.row = row;
+            self.rows.resize(self.rows.len() + width, NONE);
+            if let Some(first) = self.rows.get_mut(row as usize) {
+                *first = root;
+            }
+            row
+        } else {
+            content.row
+        };
+        self.fill(program, row as usize, node)
+    }
+
+    fn fill(&mut self, program: &Program, row: usize, node: NodeIndex) -> u32 {
+        if let Some(known) = self.rows.get(row + usize::from(node)).copied()
+            && known != NONE
+        {
+            return known;
+        }
+        // Parents stand before their children; the depth is that of the longest chain of `t:`.
+        let Some(Node { parent, transform, triggers }) = program.nodes.get(usize::from(node)) else {
+            return NONE;
+        };
+        let before = self.fill(program, row, *parent);
+        let mut result = before;
+        if let (Some(content), Some(transform)) = (self.contents.get(before as usize).copied(), transform)
+            && (content.set.intersects(*triggers) || *triggers == ByteSet::FULL)
+        {
+            let mut out = std::mem::take(&mut self.scratch);
+            let input = self.bytes(content.slice);
+            if transform.apply_with(input, &mut out, program.unicode_map.as_ref()) {
+                let slice = self.put(&out);
+                result = self.new_content(slice);
+            }
+            self.scratch = out;
+        }
+        if let Some(place) = self.rows.get_mut(row + usize::from(node)) {
+            *place = result;
+        }
+        result
+    }
+
+    pub(super) fn content_slice(&self, content: u32) -> Slice {
+        self.contents.get(content as usize).map_or(Slice::EMPTY, |c| c.slice)
+    }
+
+    pub(super) fn content_set(&self, content: u32) -> ByteSet {
+        self.contents.get(content as usize).map_or(ByteSet::EMPTY, |c| c.set)
+    }
+
+    /// The literal mask of a content.
+    pub(super) fn mask(&mut self, program: &Program, content: u32) -> &[u64] {
+        let words = program.literals.words();
+        let Some(found) = self.contents.get_mut(content as usize) else { return &[] };
+        if found.mask == NONE {
+            let at = self.masks.len();
+            found.mask = u32::try_from(at).unwrap_or(NONE);
+            let slice = found.slice;
+            self.masks.resize(at + words, 0);
+            let start = slice.start as usize;
+            let bytes = self.arena.get(start..start + slice.len as usize).unwrap_or_default();
+            if let Some(mask) = self.masks.get_mut(at..) {
+                program.literals.scan(bytes, mask);
+            }
+        }
+        let at = self.contents.get(content as usize).map_or(0, |c| c.mask as usize);
+        self.masks.get(at..at + words).unwrap_or_default()
+    }
+}

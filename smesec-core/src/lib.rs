@@ -34,6 +34,10 @@ pub mod ruleset;
 #[cfg(feature = "waf")]
 pub mod waf;
 
+// entry
+#[cfg(feature = "cli")]
+pub mod cli;
+
 pub use error::Error;
 pub use event::{Event, Finding};
 pub use filter::{Filter, Transaction};

@@ -1,1 +1,14 @@
-fn main() {}
+//! The command `smesec`.
+
+use std::io::{BufWriter, Write};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let args = std::env::args_os().skip(1);
+    let code =
+        smesec_core::cli::run(args, &mut std::io::stdin().lock(), &mut out, &mut std::io::stderr());
+    // A reader that left (a closed pipe) is no reason to fail.
+    let _ = out.flush();
+    ExitCode::from(code)
+}

@@ -1,0 +1,78 @@
+//! The command `smesec`: one function, called by the binary and by the Python wheel.
+
+mod check;
+mod rules;
+
+use std::ffi::OsString;
+use std::io::{BufRead, Write};
+
+const HELP: &str = "\
+smesec - security engines for the host's own process
+
+usage:
+  smesec waf check [--rules PATH]... [--paranoia N] [--detect-only] [--repeat N] --requests FILE
+      runs transactions (JSON lines) through the web application firewall; one JSON line each.
+      Without --rules the built-in pack is used. FILE may be - for standard input.
+  smesec rules check [--json] [--strict] PATH...
+      loads SecLang rules and reports what was loaded, refused and degraded.
+  smesec --version | --help
+
+exit code:
+  0 nothing found   1 something found   2 usage, input or rule error
+";
+
+/// Runs the command; `args` without the program's name. Returns the exit code: 0 nothing found, 1
+/// something found, 2 usage, input or rule error.
+///
+/// ```
+/// let (mut out, mut err) = (Vec::new(), Vec::new());
+/// let code = smesec_core::cli::run(["--version".into()], &mut &b""[..], &mut out, &mut err);
+/// assert_eq!(code, 0);
+/// assert!(String::from_utf8(out).unwrap().starts_with("smesec "));
+/// ```
+pub fn run(
+    args: impl IntoIterator<Item = OsString>,
+    stdin: &mut dyn BufRead,
+    stdout: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> u8 {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let words: Vec<&str> = args.iter().map(|arg| arg.to_str().unwrap_or("\u{fffd}")).collect();
+    let outcome = match words.as_slice() {
+        ["--version" | "-V"] => {
+            writeln!(stdout, "smesec {}", env!("CARGO_PKG_VERSION")).map(|()| 0).map_err(|e| e.to_string())
+        }
+        [] | ["--help" | "-h" | "help"] => {
+            stdout.write_all(HELP.as_bytes()).map(|()| 0).map_err(|e| e.to_string())
+        }
+        ["waf", "check", ..] => check::run(args.iter().skip(2).cloned(), stdin, stdout, stderr),
+        ["rules", "check", ..] => rules::run(args.iter().skip(2).cloned(), stdout),
+        [other, ..] => Err(format!("unknown command `{other}`; see `smesec --help`")),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(why) => {
+            // With standard error gone too there is nobody left to tell.
+            let _ = writeln!(stderr, "smesec: {why}");
+            2
+        }
+    }
+}
+
+/// The value of an option as text.
+fn text(value: OsString) -> Result<String, String> {
+    value.into_string().map_err(|v| format!("`{}` is not UTF-8", v.to_string_lossy()))
+}
+
+/// CPU time of this thread, in nanoseconds.
+fn thread_cpu_nanos() -> i64 {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    t.tv_sec.saturating_mul(1_000_000_000).saturating_add(t.tv_nsec)
+}
+
+/// Resident memory of this process in bytes, 0 where the system does not tell.
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+    pages * rustix::param::page_size() as u64
+}

@@ -1,1 +1,11 @@
 //! Streaming body parsers: form, multipart, JSON, XML and compressed bodies.
+//!
+//! Each parser is bounded by limits of its own, works without recursion, and gives the same
+//! result however its input is cut into chunks.
+
+pub mod cookie;
+pub mod form;
+pub mod json;
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -6,6 +6,8 @@
 pub mod cookie;
 pub mod form;
 pub mod json;
+pub mod multipart;
+mod multipart_header;
 
 #[cfg(test)]
 pub(crate) mod testing;

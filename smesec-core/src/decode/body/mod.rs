@@ -8,6 +8,9 @@ pub mod form;
 pub mod json;
 pub mod multipart;
 mod multipart_header;
+pub mod xml;
+mod xml_encoding;
+pub mod xpath;
 
 #[cfg(test)]
 pub(crate) mod testing;

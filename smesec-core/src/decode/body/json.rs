@@ -540,7 +540,7 @@ fn word_value(word: &[u8]) -> Result<&[u8], JsonFault> {
 }
 
 /// RFC 8259, section 6.
-fn is_number(word: &[u8]) -> bool {
+pub(super) fn is_number(word: &[u8]) -> bool {
     let digits = |input: &[u8]| input.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let mut rest = word.strip_prefix(b"-").unwrap_or(word);
     let integer = digits(rest);

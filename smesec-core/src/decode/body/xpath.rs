@@ -135,7 +135,7 @@ struct Compiler<'a> {
     parts: usize,
 }
 
-impl<'a> Compiler<'a> {
+impl Compiler<'_> {
     fn path(&mut self) -> Result<Vec<Step>, XPathFault> {
         if self.rest.is_empty() {
             return Err(XPathFault::Empty);
@@ -216,15 +216,14 @@ impl<'a> Compiler<'a> {
         };
         let bound = self.namespaces.iter().find(|(prefix, _)| prefix.as_bytes() == head);
         let namespace = bound.map(|(_, address)| address.as_bytes().to_vec());
-        let (local, rest) = match after.strip_prefix(b"*") {
-            Some(rest) => (None, rest),
-            None => {
-                let (local, rest) = after.split_at(width(after));
-                if local.is_empty() {
-                    return Err(XPathFault::ExpectedNodeTest);
-                }
-                (Some(local), rest)
+        let (local, rest) = if let Some(rest) = after.strip_prefix(b"*") {
+            (None, rest)
+        } else {
+            let (local, rest) = after.split_at(width(after));
+            if local.is_empty() {
+                return Err(XPathFault::ExpectedNodeTest);
             }
+            (Some(local), rest)
         };
         self.rest = rest;
         Ok(match (namespace, local) {

@@ -13,7 +13,7 @@
 //!     seen.push((name.to_vec(), value.to_vec(), offset));
 //! });
 //! assert_eq!(seen[0], (b"q".to_vec(), b"a b!".to_vec(), 2));
-//! assert_eq!(seen[1], (b"page".to_vec(), b"2".to_vec(), 15));
+//! assert_eq!(seen[1], (b"page".to_vec(), b"2".to_vec(), 14));
 //! ```
 
 use memchr::{memchr, memchr_iter, memchr2};
@@ -29,6 +29,9 @@ pub struct FormFlags {
     pub invalid_encoding: bool,
 }
 
+/// What [`parse_form`] calls: name, value, offset of the value in the input, flags.
+pub type EachArgument<'a> = dyn FnMut(&[u8], &[u8], usize, FormFlags) + 'a;
+
 /// Calls `each(name, value, offset of the value in input, flags)` for every argument of `input`.
 ///
 /// `separator` is `&` but for sites that set another one. An argument without `=` has an empty
@@ -39,12 +42,7 @@ pub struct FormFlags {
 ///
 /// Source: the WHATWG URL standard's `application/x-www-form-urlencoded` parser, with the
 /// tolerance described in the [module](self).
-pub fn parse_form(
-    input: &[u8],
-    separator: u8,
-    scratch: &mut Vec<u8>,
-    each: &mut dyn FnMut(&[u8], &[u8], usize, FormFlags),
-) {
+pub fn parse_form(input: &[u8], separator: u8, scratch: &mut Vec<u8>, each: &mut EachArgument<'_>) {
     let mut rest = input;
     let mut start = 0;
     while !rest.is_empty() {
@@ -137,7 +135,9 @@ mod tests {
     use super::super::testing::Xorshift;
     use super::*;
 
-    fn pairs(input: &[u8]) -> Vec<(Vec<u8>, Vec<u8>, usize, FormFlags)> {
+    type Pair = (Vec<u8>, Vec<u8>, usize, FormFlags);
+
+    fn pairs(input: &[u8]) -> Vec<Pair> {
         let mut out = Vec::new();
         parse_form(input, b'&', &mut Vec::new(), &mut |name, value, offset, flags| {
             out.push((name.to_vec(), value.to_vec(), offset, flags));

@@ -3,8 +3,10 @@
 //! Each parser is bounded by limits of its own, works without recursion, and gives the same
 //! result however its input is cut into chunks.
 
+pub mod compress;
 pub mod cookie;
 pub mod form;
+pub mod graphql;
 pub mod json;
 pub mod multipart;
 mod multipart_header;

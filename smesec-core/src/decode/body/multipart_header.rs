@@ -16,7 +16,7 @@ pub(super) fn boundary(
     if !media_type.eq_ignore_ascii_case(TYPE) {
         return Err(MultipartError::NotMultipart);
     }
-    match rest.windows(8).filter(|word| word.eq_ignore_ascii_case(b"boundary")).count() {
+    match boundary_parameters(rest) {
         0 => return Err(MultipartError::BoundaryMissing),
         1 => {}
         _ => return Err(MultipartError::BoundaryRepeated),
@@ -47,6 +47,21 @@ pub(super) fn boundary(
         };
         rest = end.and_then(|end| value.get(end..)).ok_or(MultipartError::BoundaryMalformed)?;
     }
+}
+
+/// How many parameters are called `boundary`: two parsers may each take another one. A browser's
+/// own boundary holds the word too (`----WebKitFormBoundary…`), so it counts as a whole word that
+/// is followed by an equals sign only.
+fn boundary_parameters(rest: &[u8]) -> usize {
+    let words = rest.windows(8).enumerate();
+    let named = words.filter(|(at, word)| {
+        let before = at.checked_sub(1).and_then(|before| rest.get(before));
+        let after = rest.get(at + 8..).unwrap_or_default().trim_ascii_start();
+        word.eq_ignore_ascii_case(b"boundary")
+            && before.is_none_or(|byte| !is_token(*byte))
+            && after.starts_with(b"=")
+    });
+    named.count()
 }
 
 fn boundary_value(input: &[u8], flags: &mut MultipartFlags) -> Result<Vec<u8>, MultipartError> {
@@ -341,5 +356,19 @@ mod tests {
             assert_eq!(read(value), wanted, "{value}");
         }
         assert_eq!(read("form-data; name='a'"), (Some("a".to_owned()), None, false, true));
+    }
+}
+
+#[cfg(test)]
+mod browser_tests {
+    use super::*;
+
+    #[test]
+    fn a_webkit_boundary_is_one_boundary() {
+        let mut flags = MultipartFlags::default();
+        let found = boundary(b"multipart/form-data; boundary=----WebKitFormBoundaryx7", &mut flags);
+        assert_eq!(found.unwrap(), b"----WebKitFormBoundaryx7");
+        let twice = boundary(b"multipart/form-data; boundary=a; boundary=b", &mut flags);
+        assert!(matches!(twice, Err(MultipartError::BoundaryRepeated)));
     }
 }

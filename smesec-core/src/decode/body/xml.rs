@@ -103,10 +103,7 @@ pub enum XmlFault {
 impl XmlFault {
     /// True when the document may be well formed but goes beyond a limit.
     pub fn is_limit(self) -> bool {
-        matches!(
-            self,
-            Self::TooLong | Self::TooDeep | Self::TooManyNodes | Self::TooManyNamespaces
-        )
+        matches!(self, Self::TooLong | Self::TooDeep | Self::TooManyNodes | Self::TooManyNamespaces)
     }
 }
 
@@ -347,8 +344,7 @@ impl<'a> Parser<'a> {
             [b'<', b'?', ..] => self.instruction(),
             [b'<', b'!', b'-', b'-', ..] => self.comment(),
             [b'<', b'!', ..] => {
-                self.rest =
-                    self.rest.strip_prefix(b"<![CDATA[").ok_or(XmlFault::InvalidTag)?;
+                self.rest = self.rest.strip_prefix(b"<![CDATA[").ok_or(XmlFault::InvalidTag)?;
                 let data = self.take_until(b"]]>")?;
                 push_text(&mut self.document.text, check(data, &mut self.rest)?);
                 Ok(())
@@ -427,8 +423,7 @@ impl<'a> Parser<'a> {
 
     /// Reads over a `DOCTYPE` and notes the entities of its internal subset.
     fn doctype(&mut self) -> Outcome {
-        self.rest =
-            self.rest.strip_prefix(b"<!DOCTYPE").ok_or(XmlFault::InvalidDoctype)?;
+        self.rest = self.rest.strip_prefix(b"<!DOCTYPE").ok_or(XmlFault::InvalidDoctype)?;
         self.document.doctype_seen = true;
         if !self.rest.first().copied().is_some_and(is_space) {
             return Err(XmlFault::InvalidDoctype);
@@ -461,8 +456,7 @@ impl<'a> Parser<'a> {
                 [b']', tail @ ..] if subset && !declaration => {
                     self.rest = tail;
                     self.skip_space();
-                    self.rest =
-                        self.rest.strip_prefix(b">").ok_or(XmlFault::InvalidDoctype)?;
+                    self.rest = self.rest.strip_prefix(b">").ok_or(XmlFault::InvalidDoctype)?;
                     return Ok(());
                 }
                 [b'>', tail @ ..] if declaration => (declaration, self.rest) = (false, tail),

@@ -47,10 +47,7 @@ fn declared(bytes: &[u8]) -> Option<&[u8]> {
     value.get(..value.iter().position(|byte| byte == quote)?)
 }
 
-fn utf16(
-    bytes: &[u8],
-    unit: fn([u8; 2]) -> u16,
-) -> Result<Cow<'_, [u8]>, (usize, XmlFault)> {
+fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Cow<'_, [u8]>, (usize, XmlFault)> {
     let (pairs, odd) = bytes.as_chunks::<2>();
     let mut out = Vec::with_capacity(bytes.len());
     for decoded in char::decode_utf16(pairs.iter().copied().map(unit)) {

@@ -27,7 +27,11 @@ fn fault(text: &[u8]) -> (usize, XmlFault) {
 #[test]
 fn reads_text_and_attributes_as_the_peer_does() {
     for (text, content, attributes) in [
-        (&b"<a b=\"1&amp;2\"><c>t&lt;x</c>u<!-- k --><![CDATA[<z>]]><?pi d?></a>"[..], "t<xu<z>", &["1&2"][..]),
+        (
+            &b"<a b=\"1&amp;2\"><c>t&lt;x</c>u<!-- k --><![CDATA[<z>]]><?pi d?></a>"[..],
+            "t<xu<z>",
+            &["1&2"][..],
+        ),
         (b"<p:a xmlns:p=\"u\" p:b=\"c\"><p:d/></p:a>", "", &["c"]),
         (b"<p:a/>", "", &[]),
         (b"  <a/>\n", "", &[]),
@@ -46,7 +50,11 @@ fn reads_text_and_attributes_as_the_peer_does() {
         ("<é à='ü'>ö</é>".as_bytes(), "ö", &["ü"]),
     ] {
         let lossy = String::from_utf8_lossy(text);
-        assert_eq!(all(text), (vec![content.to_owned()], attributes.iter().map(|a| (*a).to_owned()).collect()), "{lossy}");
+        assert_eq!(
+            all(text),
+            (vec![content.to_owned()], attributes.iter().map(|a| (*a).to_owned()).collect()),
+            "{lossy}"
+        );
     }
 }
 
@@ -112,7 +120,8 @@ fn tells_faults_and_their_place() {
 
 #[test]
 fn keeps_what_precedes_a_fault() {
-    let (document, error) = XmlDocument::parse_partial(b"<a b='1'>AB<c>d</a>", XmlLimits::default());
+    let (document, error) =
+        XmlDocument::parse_partial(b"<a b='1'>AB<c>d</a>", XmlLimits::default());
     assert_eq!(error.unwrap().what, XmlFault::TagMismatch);
     assert_eq!(select(&document, "/*"), ["ABd"]);
     assert_eq!(select(&document, "//c/text()"), ["d"]);
@@ -128,7 +137,10 @@ fn holds_its_limits() {
     assert_eq!(what("<a b='1' c='1' d='1' e='1'/>"), None);
     assert_eq!(what(&format!("<a>{}</a>", "<b c=''/>".repeat(6))), Some(XmlFault::TooManyNodes));
     assert_eq!(what("<a xmlns='1' xmlns:b='2'/>"), None);
-    assert_eq!(what("<a xmlns='1' xmlns:b='2'><b xmlns:c=''/></a>"), Some(XmlFault::TooManyNamespaces));
+    assert_eq!(
+        what("<a xmlns='1' xmlns:b='2'><b xmlns:c=''/></a>"),
+        Some(XmlFault::TooManyNamespaces)
+    );
     assert_eq!(what(&" ".repeat(201)), Some(XmlFault::TooLong));
     let deep = "<a>".repeat(1 << 20);
     assert_eq!(fault(deep.as_bytes()).1, XmlFault::TooDeep);
@@ -150,7 +162,13 @@ fn survives_mutations() {
             good += usize::from(error.is_none());
             let texts = select(&document, "//text()").concat();
             assert_eq!(select(&document, "/").concat(), texts);
-            assert!(document.nodes.iter().enumerate().all(|(at, node)| node.end > at && node.end <= document.nodes.len()));
+            assert!(
+                document
+                    .nodes
+                    .iter()
+                    .enumerate()
+                    .all(|(at, node)| node.end > at && node.end <= document.nodes.len())
+            );
         }
     }
     assert!(good > 1000, "{good}");

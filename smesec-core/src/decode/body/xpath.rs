@@ -90,7 +90,10 @@ enum Name {
     /// Every name with this prefix (the colon included).
     Prefixed(Vec<u8>),
     /// A name, or every one, in a namespace.
-    Bound { namespace: Vec<u8>, local: Option<Vec<u8>> },
+    Bound {
+        namespace: Vec<u8>,
+        local: Option<Vec<u8>>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,10 +119,7 @@ impl XPath {
     ///
     /// # Errors
     /// [`XPathError`] for what goes beyond the subset.
-    pub fn compile_with(
-        expression: &str,
-        namespaces: &[(&str, &str)],
-    ) -> Result<Self, XPathError> {
+    pub fn compile_with(expression: &str, namespaces: &[(&str, &str)]) -> Result<Self, XPathError> {
         let bytes = expression.trim_ascii().as_bytes();
         let mut compiler = Compiler { rest: bytes, namespaces, parts: 0 };
         compiler
@@ -135,7 +135,7 @@ struct Compiler<'a> {
     parts: usize,
 }
 
-impl<'a> Compiler<'a> {
+impl Compiler<'_> {
     fn path(&mut self) -> Result<Vec<Step>, XPathFault> {
         if self.rest.is_empty() {
             return Err(XPathFault::Empty);
@@ -203,7 +203,8 @@ impl<'a> Compiler<'a> {
         if self.take(b"*") {
             return Ok(Name::Any);
         }
-        let letter = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | 0x80..);
+        let letter =
+            |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | 0x80..);
         let width = |input: &[u8]| input.iter().take_while(|byte| letter(byte)).count();
         let (head, tail) = self.rest.split_at(width(self.rest));
         if head.first().is_none_or(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'.')) {
@@ -215,15 +216,14 @@ impl<'a> Compiler<'a> {
         };
         let bound = self.namespaces.iter().find(|(prefix, _)| prefix.as_bytes() == head);
         let namespace = bound.map(|(_, address)| address.as_bytes().to_vec());
-        let (local, rest) = match after.strip_prefix(b"*") {
-            Some(rest) => (None, rest),
-            None => {
-                let (local, rest) = after.split_at(width(after));
-                if local.is_empty() {
-                    return Err(XPathFault::ExpectedNodeTest);
-                }
-                (Some(local), rest)
+        let (local, rest) = if let Some(rest) = after.strip_prefix(b"*") {
+            (None, rest)
+        } else {
+            let (local, rest) = after.split_at(width(after));
+            if local.is_empty() {
+                return Err(XPathFault::ExpectedNodeTest);
             }
+            (Some(local), rest)
         };
         self.rest = rest;
         Ok(match (namespace, local) {
@@ -505,7 +505,8 @@ mod tests {
     #[test]
     fn stays_linear_where_paths_invite_products() {
         let depth = 250;
-        let text = format!("{}{}{}", "<a>".repeat(depth), "<a/>".repeat(90_000), "</a>".repeat(depth));
+        let text =
+            format!("{}{}{}", "<a>".repeat(depth), "<a/>".repeat(90_000), "</a>".repeat(depth));
         let document = XmlDocument::parse(text.as_bytes(), XmlLimits::default()).unwrap();
         let path = XPath::compile(&"//a".repeat(30)).unwrap();
         let mut count = 0;

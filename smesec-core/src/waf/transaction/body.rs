@@ -47,7 +47,10 @@ impl State {
             }
             _ => {}
         }
-        if self.force_body && self.store.scalar(S::RequestBody).is_empty() {
+        // Multipart and XML bodies have no raw form in a variable, as in ModSecurity 2: rules meant for
+        // their parts would match their markup.
+        let raw = matches!(self.processor, Processor::Json) || self.force_body;
+        if raw && self.store.scalar(S::RequestBody).is_empty() {
             self.store.set(S::RequestBody, &body);
         }
         self.request_body = body;

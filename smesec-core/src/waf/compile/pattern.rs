@@ -152,6 +152,8 @@ fn rewrite(text: &str) -> Result<String, String> {
                     out.push_str("(?");
                 }
             }
+            // PCRE takes a brace that begins no counted repetition for itself.
+            '{' if !in_class && !is_count(chars.clone()) => out.push_str("\\{"),
             '*' | '+' | '?' | '}' if !in_class && chars.peek() == Some(&'+') => {
                 chars.next();
                 out.push(c);
@@ -173,6 +175,20 @@ fn rewrite(text: &str) -> Result<String, String> {
         }
     }
     Ok(out)
+}
+
+/// Whether what follows a brace is `3}`, `3,}` or `3,5}`.
+fn is_count(mut rest: Chars<'_>) -> bool {
+    let mut digits = 0;
+    let mut commas = 0;
+    loop {
+        match rest.next() {
+            Some(c) if c.is_ascii_digit() => digits += 1,
+            Some(',') if digits > 0 && commas == 0 => commas += 1,
+            Some('}') => return digits > 0,
+            _ => return false,
+        }
+    }
 }
 
 type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
@@ -461,6 +477,7 @@ mod tests {
             (r"a\0b", b"a\0b", b"ab"),
             ("(?>ab)c++", b"abcc", b"ab"),
             ("^a$", b"a", b"a\n"),
+            ("a:{i{1}", b"a:{i", b"a:i"),
             ("a.b", b"a\nb", b"ab"),
         ] {
             let pattern_ = Pattern::new(pattern, false).unwrap();

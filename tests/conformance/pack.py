@@ -1,0 +1,55 @@
+"""Runs the built-in rule pack over our own cases and the measuring tools' corpus, and holds the floors.
+
+usage: pack.py SMESEC
+"""
+import json
+import os
+import subprocess
+import sys
+import tomllib
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CASES = os.path.join(ROOT, "smesec-core/rules/waf/tests")
+
+
+def check(smesec, path, blocked):
+    """How many of a file's transactions are answered as `blocked(name, label)` says, and how many there are."""
+    with open(path, encoding="utf-8") as file:
+        labels = [json.loads(line) for line in file if line.strip()]
+    run = subprocess.run([smesec, "waf", "check", "--requests", path], capture_output=True, text=True)
+    answers = [json.loads(line) for line in run.stdout.splitlines()]
+    if run.returncode not in (0, 1) or len(answers) != len(labels):
+        raise SystemExit(f"smesec ended with {run.returncode}: {run.stderr}")
+    right = 0
+    for case, answer in zip(labels, answers):
+        if (answer["verdict"] == "block") == blocked(case):
+            right += 1
+        else:
+            print(f"  {path}: {case['name']}: {answer['verdict']} {answer['ids']}")
+    return right, len(labels)
+
+
+def main():
+    smesec = sys.argv[1]
+    with open(os.path.join(ROOT, "tests/conformance/floors.toml"), "rb") as file:
+        floors = tomllib.load(file)["pack"]
+    tools = os.environ.get("SMESEC_TOOLS") or os.path.join(ROOT, "..", "shared", "tools")
+    corpus = os.path.join(tools, "waf", "corpus.jsonl")
+    suites = [
+        ("own_attacks", os.path.join(CASES, "attacks.jsonl"), lambda case: True),
+        ("own_legitimate", os.path.join(CASES, "legitimate.jsonl"), lambda case: False),
+        ("corpus", corpus, lambda case: case["label"] == "attack"),
+    ]
+    good = True
+    for name, path, blocked in suites:
+        if not os.path.isfile(path):
+            print(f"SKIPPED: {name}, `{path}` is not there; set SMESEC_TOOLS")
+            continue
+        right, total = check(smesec, path, blocked)
+        print(f"{name}: {right} of {total} (floor {floors[name]})")
+        good &= right >= floors[name]
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

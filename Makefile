@@ -3,7 +3,7 @@ export CARGO_TARGET_DIR ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cac
 CARGO ?= cargo
 SMESEC = $(CARGO_TARGET_DIR)/release/smesec
 
-.PHONY: demo test bars fmt conformance release clean-cache
+.PHONY: demo test bars fmt conformance release header install
 
 ## demo: a shop's visitors and attackers through the built-in pack
 demo: release
@@ -26,3 +26,19 @@ release:
 
 fmt:
 	@$(CARGO) fmt --all
+
+## header: writes include/smesec.h anew
+header:
+	@$${SMESEC_CBINDGEN:-$(CARGO_TARGET_DIR)/tools/bin/cbindgen} --config smesec-ffi/cbindgen.toml smesec-ffi --output include/smesec.h
+
+## install: the C library, its header and the command under PREFIX (DESTDIR for packagers)
+PREFIX ?= /usr/local
+install: release
+	@$(CARGO) build --locked --release -p smesec-ffi
+	install -d "$(DESTDIR)$(PREFIX)/include" "$(DESTDIR)$(PREFIX)/lib/pkgconfig" "$(DESTDIR)$(PREFIX)/bin"
+	install -m 644 include/smesec.h "$(DESTDIR)$(PREFIX)/include/"
+	install -m 644 "$(CARGO_TARGET_DIR)/release/libsmesec.a" "$(DESTDIR)$(PREFIX)/lib/"
+	install -m 755 "$(CARGO_TARGET_DIR)/release/libsmesec.so" "$(DESTDIR)$(PREFIX)/lib/libsmesec.so.0"
+	ln -sf libsmesec.so.0 "$(DESTDIR)$(PREFIX)/lib/libsmesec.so"
+	sed 's|@PREFIX@|$(PREFIX)|' smesec-ffi/smesec.pc.in > "$(DESTDIR)$(PREFIX)/lib/pkgconfig/smesec.pc"
+	install -m 755 "$(SMESEC)" "$(DESTDIR)$(PREFIX)/bin/"

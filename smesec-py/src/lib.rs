@@ -1,1 +1,46 @@
-//! Face.
+//! The Python face of smesec: the module `smesec._native`.
+//!
+//! Nothing is decided here: each class wraps one type of [`smesec_core`] and turns its answers into
+//! Python's. `python/smesec/_native.pyi` is the signature that users see.
+
+mod errors;
+mod rules;
+mod transaction;
+mod waf;
+
+use pyo3::prelude::*;
+use std::ffi::OsString;
+
+/// The compiled part of the package `smesec`.
+#[pymodule(name = "_native")]
+mod native {
+    #[pymodule_export]
+    use super::errors::{ConfigError, InputError, LimitError, PhaseError, RuleError, SmesecError};
+    #[pymodule_export]
+    use super::rules::RuleSet;
+    #[pymodule_export]
+    use super::run_command;
+    #[pymodule_export]
+    use super::transaction::{Transaction, Verdict};
+    #[pymodule_export]
+    use super::waf::Waf;
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}
+
+/// Runs the command `smesec` with these arguments over the process's own streams.
+#[pyfunction]
+fn run_command(py: Python<'_>, args: Vec<OsString>) -> u8 {
+    py.detach(|| {
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        let mut input = std::io::stdin().lock();
+        let code = smesec_core::cli::run(args, &mut input, &mut out, &mut std::io::stderr());
+        // A reader that left (a closed pipe) is no reason to fail.
+        let _ = std::io::Write::flush(&mut out);
+        code
+    })
+}

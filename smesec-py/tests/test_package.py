@@ -1,0 +1,40 @@
+"""The package: version, command, help."""
+
+import json
+import pydoc
+import subprocess
+import sys
+
+import smesec
+
+
+def test_the_version_is_the_wheels() -> None:
+    from importlib.metadata import version
+
+    assert smesec.__version__ == version("smesec")
+
+
+def test_the_module_is_the_command(tmp_path) -> None:
+    told = subprocess.run([sys.executable, "-m", "smesec", "--version"], capture_output=True, text=True, check=True)
+    assert told.stdout == f"smesec {smesec.__version__}\n"
+
+    requests = tmp_path / "requests.jsonl"
+    line = {"name": "up", "method": "GET", "uri": "/?f=../../../etc/passwd", "headers": [["Host", "a.example"]]}
+    requests.write_text(json.dumps(line) + "\n")
+    command = [sys.executable, "-m", "smesec", "waf", "check", "--requests", str(requests)]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    answer = json.loads(told.stdout)
+    assert (told.returncode, answer["name"], answer["verdict"]) == (1, "up", "block")
+
+    told = subprocess.run([sys.executable, "-m", "smesec", "nonsense"], capture_output=True, text=True, check=False)
+    assert told.returncode == 2 and "nonsense" in told.stderr
+
+
+def test_help_tells_of_every_name() -> None:
+    page = pydoc.render_doc(smesec, renderer=pydoc.plaintext)
+    for name in set(smesec.__all__) - {"__version__"}:
+        assert name in page
+    for thing in (smesec.RuleSet, smesec.Waf, smesec.Verdict, smesec.Transaction):
+        assert thing.__doc__
+        for name, member in vars(thing).items():
+            assert name.startswith("_") or member.__doc__, f"{thing.__name__}.{name} has no text"

@@ -24,7 +24,12 @@ pub struct RuleSet {
 impl RuleSet {
     /// A builder without rules.
     pub fn builder() -> RuleSetBuilder {
-        RuleSetBuilder { syntax: Syntax::default(), paranoia: None, strict: false, loader: Box::new(Files) }
+        RuleSetBuilder {
+            syntax: Syntax::default(),
+            paranoia: None,
+            strict: false,
+            loader: Box::new(Files),
+        }
     }
 
     /// Rules in force (a chain counts once).
@@ -113,7 +118,10 @@ impl RuleSetBuilder {
     pub fn build(mut self) -> Result<RuleSet, Error> {
         if let Some(level) = self.paranoia {
             if !(1..=4).contains(&level) {
-                return Err(ConfigError::new(format!("paranoia level `{level}` is unknown; write 1 to 4")).into());
+                return Err(ConfigError::new(format!(
+                    "paranoia level `{level}` is unknown; write 1 to 4"
+                ))
+                .into());
             }
             let text = format!(
                 "SecAction \"id:4294967001,phase:1,pass,t:none,nolog,setvar:tx.blocking_paranoia_level={level},\
@@ -125,7 +133,9 @@ impl RuleSetBuilder {
         }
         let (program, report) = compile::compile(&self.syntax, self.loader.as_ref())
             .map_err(|why| Error::from(ConfigError::new(why)))?;
-        if self.strict && let Some(first) = report.refused.first() {
+        if self.strict
+            && let Some(first) = report.refused.first()
+        {
             return Err(RuleError::new(&first.file, first.line, first.column, &first.why).into());
         }
         Ok(RuleSet { program, report })

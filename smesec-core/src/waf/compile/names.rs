@@ -94,12 +94,18 @@ impl Names {
             *known
         } else {
             let xpath = XPath::compile(path).map_err(|e| e.to_string())?;
-            let id = StorageId::try_from(self.storages()).map_err(|_| "too many XPath expressions".to_owned())?;
+            let id = StorageId::try_from(self.storages())
+                .map_err(|_| "too many XPath expressions".to_owned())?;
             self.xpaths.push((id, xpath));
             self.xpath_index.insert(key, id);
             id
         };
-        Ok(Target { storages: Box::new([storage]), select: Select::All, count: syntax.count, label })
+        Ok(Target {
+            storages: Box::new([storage]),
+            select: Select::All,
+            count: syntax.count,
+            label,
+        })
     }
 
     /// A text with its macros resolved.
@@ -117,7 +123,8 @@ impl Names {
                     ("TX", Some(name)) => Piece::Tx(self.tx(name)),
                     ("RULE", Some(name)) => Piece::Rule(name.to_ascii_lowercase().into()),
                     (name, selector) => {
-                        let name_of = selector.as_ref().map(|s| s.to_ascii_lowercase().into_bytes().into());
+                        let name_of =
+                            selector.as_ref().map(|s| s.to_ascii_lowercase().into_bytes().into());
                         Piece::Member { storages: storages(name)?, name: name_of }
                     }
                 },

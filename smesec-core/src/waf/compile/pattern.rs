@@ -85,7 +85,9 @@ fn explain(error: &regex_syntax::Error) -> String {
         regex_syntax::Error::Translate(e) => e.kind().to_string(),
         _ => "not a pattern".to_owned(),
     };
-    format!("{kind}; patterns run in linear time, so rewrite without look-around and back-references")
+    format!(
+        "{kind}; patterns run in linear time, so rewrite without look-around and back-references"
+    )
 }
 
 /// An upper bound of the automaton's states.
@@ -241,7 +243,9 @@ fn escape(chars: &mut Chars<'_>, out: &mut String, in_class: bool) -> Result<(),
         Some('b') if in_class => out.push_str("\\x08"),
         Some(c @ ('<' | '>')) => out.push(c),
         Some(c) if c.is_ascii_digit() => {
-            return Err(format!("back-reference `\\{c}` cannot run in linear time; rewrite without it"));
+            return Err(format!(
+                "back-reference `\\{c}` cannot run in linear time; rewrite without it"
+            ));
         }
         // The parser refuses escapes of letters that mean nothing; PCRE takes the letter.
         Some(c) if c.is_ascii_alphabetic() && !"aftnrvdDsSwWbBAzpPuUxQE".contains(c) => out.push(c),

@@ -28,7 +28,10 @@ pub(crate) enum Piece {
     Literal(Box<[u8]>),
     Tx(TxSlot),
     /// A storage and the member's name in lower case; the first member without one.
-    Member { storages: Box<[StorageId]>, name: Option<Box<[u8]>> },
+    Member {
+        storages: Box<[StorageId]>,
+        name: Option<Box<[u8]>>,
+    },
     /// A property of the rule itself.
     Rule(Box<str>),
 }

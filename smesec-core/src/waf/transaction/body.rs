@@ -35,8 +35,12 @@ impl State {
                 self.arguments(program, &body, S::ArgsPost, S::ArgsPostNames);
                 self.store.set(S::RequestBody, &body);
             }
-            Processor::Multipart if !body.is_empty() => self.multipart(program, &body, intake, work),
-            Processor::Json if !body.is_empty() => self.json(program, &body, S::ArgsPost, Some(S::ArgsPostNames)),
+            Processor::Multipart if !body.is_empty() => {
+                self.multipart(program, &body, intake, work)
+            }
+            Processor::Json if !body.is_empty() => {
+                self.json(program, &body, S::ArgsPost, Some(S::ArgsPostNames))
+            }
             Processor::Xml if !body.is_empty() => self.xml(program, &body, false),
             Processor::Raw => self.store.set(S::RequestBody, &body),
             Processor::None if self.force_body => {

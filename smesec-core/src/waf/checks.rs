@@ -53,7 +53,7 @@ pub(super) fn luhn(text: &[u8]) -> bool {
         .enumerate()
         .map(|(n, d)| if n % 2 == 1 { d * 2 - if *d > 4 { 9 } else { 0 } } else { *d })
         .sum();
-    (13..=19).contains(&digits.len()) && sum % 10 == 0 && digits.iter().any(|d| *d != 0)
+    (13..=19).contains(&digits.len()) && sum.is_multiple_of(10) && digits.iter().any(|d| *d != 0)
 }
 
 /// Check digits of Brazil's CPF: two, each modulo 11.

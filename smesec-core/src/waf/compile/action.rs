@@ -34,12 +34,6 @@ pub(super) struct Actions {
     pub(super) degraded: Vec<String>,
 }
 
-impl Default for Disruption {
-    fn default() -> Self {
-        Self::Pass
-    }
-}
-
 type Problem = (Span, Option<u64>, String);
 
 impl Actions {
@@ -158,7 +152,7 @@ impl Actions {
             }
             "skip" => {
                 self.skip =
-                    Some(need()?.trim().parse().map_err(|_| "`skip` needs a number".to_owned())?)
+                    Some(need()?.trim().parse().map_err(|_| "`skip` needs a number".to_owned())?);
             }
             "skipafter" => self.skip_after = Some(need()?.to_owned()),
             "setvar" => {
@@ -376,7 +370,9 @@ fn severity(text: &str) -> Result<u8, String> {
         "6" | "INFO" => 6,
         "7" | "DEBUG" => 7,
         _ => {
-            return Err(format!("`{text}` is no severity; write 0 to 7 or a name such as CRITICAL"));
+            return Err(format!(
+                "`{text}` is no severity; write 0 to 7 or a name such as CRITICAL"
+            ));
         }
     })
 }
@@ -424,7 +420,7 @@ fn assignment(names: &mut Names, set: &SetVar) -> Result<Assignment, String> {
     };
     let place = if set.collection == "TX" {
         match set.name.is_plain() {
-            Some(name) => Place::Tx(names.tx(name)),
+            Some(name) => Place::Tx(names.tx_slot(name)),
             None => Place::TxNamed(names.template(&set.name)?),
         }
     } else if set.collection == "ENV" {

@@ -45,8 +45,10 @@ const MAX_NODES: usize = 128;
 pub(crate) fn compile(
     syntax: &Syntax,
     loader: &dyn Loader,
+    gates: bool,
 ) -> Result<(Program, LoadReport), String> {
     let mut compiler = Compiler::new(syntax, loader);
+    compiler.gates = gates;
     for error in &syntax.errors {
         compiler.refuse(error.span, error.rule, error.why.clone());
     }
@@ -75,7 +77,8 @@ struct Compiler<'s> {
     unicode: Option<(String, u32)>,
     removals: Vec<(Span, program::Rules)>,
     runtime: Vec<PendingRemoval>,
-    anonymous: u64,
+    /// Whether rules are ruled out by literals and bytes before they run.
+    gates: bool,
 }
 
 enum Entry {
@@ -118,7 +121,7 @@ impl<'s> Compiler<'s> {
             unicode: None,
             removals: Vec::new(),
             runtime: Vec::new(),
-            anonymous: 0,
+            gates: true,
         }
     }
 
@@ -159,7 +162,7 @@ impl<'s> Compiler<'s> {
                 self.update_targets(span, &program::Rules::Message(msg.as_str().into()), targets);
             }
             DirectiveKind::UpdateActionById { id, actions } => {
-                self.update_actions(span, *id, actions)
+                self.update_actions(span, *id, actions);
             }
             DirectiveKind::RemoveById(ids) => {
                 self.removals.push((span, program::Rules::Ids(ranges(ids))));
@@ -383,7 +386,7 @@ impl<'s> Compiler<'s> {
     }
 
     fn gate(&mut self, operator: &operator::Operator, steady: bool) -> Gate {
-        if !steady {
+        if !steady || !self.gates {
             return Gate::Run;
         }
         match operator.requirement() {
@@ -488,7 +491,7 @@ impl<'s> Compiler<'s> {
             settings: self.settings,
             phases,
             nodes: self.nodes,
-            tx_names: self.names.tx_names,
+            tx_names: self.names.tx,
             levels,
             wanted,
             literals: self.prefilter.build()?,

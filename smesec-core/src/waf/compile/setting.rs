@@ -20,9 +20,18 @@ pub(super) fn apply(settings: &mut Settings, name: &str, arguments: &[Spanned<St
     let lower = name.to_ascii_lowercase();
     let result = match lower.as_str() {
         "secruleengine" => match first.to_ascii_lowercase().as_str() {
-            "on" => Ok(settings.engine = Engine::On),
-            "off" => Ok(settings.engine = Engine::Off),
-            "detectiononly" => Ok(settings.engine = Engine::Detect),
+            "on" => {
+                settings.engine = Engine::On;
+                Ok(())
+            }
+            "off" => {
+                settings.engine = Engine::Off;
+                Ok(())
+            }
+            "detectiononly" => {
+                settings.engine = Engine::Detect;
+                Ok(())
+            }
             _ => Err(format!("`{first}` is no engine state; write On, Off or DetectionOnly")),
         },
         "secrequestbodyaccess" => switch(first).map(|on| settings.request_body = on),
@@ -40,19 +49,32 @@ pub(super) fn apply(settings: &mut Settings, name: &str, arguments: &[Spanned<St
         }
         "secresponsebodymimetype" => {
             let types = arguments.iter().flat_map(|a| a.value.split_ascii_whitespace());
-            Ok(settings.response_types = types.map(str::to_ascii_lowercase).collect())
+            settings.response_types = types.map(str::to_ascii_lowercase).collect();
+            Ok(())
         }
-        "secresponsebodymimetypesclear" => Ok(settings.response_types.clear()),
+        "secresponsebodymimetypesclear" => {
+            settings.response_types.clear();
+            Ok(())
+        }
         "secrequestbodyjsondepthlimit" => size(first).map(|n| settings.json_depth = n),
         "secargumentslimit" => size(first).map(|n| settings.arguments = n),
         "secuploadfilelimit" => size(first).map(|n| settings.upload_files = n),
         "secargumentseparator" => match first.as_bytes() {
-            [byte] => Ok(settings.separator = *byte),
+            [byte] => {
+                settings.separator = *byte;
+                Ok(())
+            }
             _ => Err(format!("`{first}` is no separator; write one character")),
         },
         "seccookieformat" => match first {
-            "0" => Ok(settings.cookie_version = 0),
-            "1" => Ok(settings.cookie_version = 1),
+            "0" => {
+                settings.cookie_version = 0;
+                Ok(())
+            }
+            "1" => {
+                settings.cookie_version = 1;
+                Ok(())
+            }
             _ => Err(format!("`{first}` is no cookie format; write 0 or 1")),
         },
         "secunicodemapfile" => {
@@ -68,8 +90,10 @@ pub(super) fn apply(settings: &mut Settings, name: &str, arguments: &[Spanned<St
                     .to_owned(),
             );
         }
-        "secwebappid" => Ok(settings.webapp = first.to_owned()),
-        "smesecdecodedviews" => switch(first).map(|on| settings.decoded_views = on),
+        "secwebappid" => {
+            first.clone_into(&mut settings.webapp);
+            Ok(())
+        }
         "seccomponentsignature" | "secserversignature" => Ok(()),
         _ => return other(name, &lower),
     };
@@ -151,6 +175,12 @@ fn other(name: &str, lower: &str) -> Outcome {
         }
         "sechashengine" | "sechashkey" | "sechashparam" | "sechashmethodrx" | "sechashmethodpm" => {
             return refused(name, "belongs to link hashing, which is not offered");
+        }
+        "smesecdecodedviews" => {
+            return refused(
+                name,
+                "is not offered yet; values are inspected as the rules' own transformations decode them",
+            );
         }
         "secdataset" => {
             return refused(

@@ -85,18 +85,6 @@ pub(super) struct State {
     id: crate::event::EventId,
 }
 
-impl Default for Engine {
-    fn default() -> Self {
-        Self::Off
-    }
-}
-
-impl Default for Processor {
-    fn default() -> Self {
-        Self::None
-    }
-}
-
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("State").field("verdict", &self.verdict).finish_non_exhaustive()

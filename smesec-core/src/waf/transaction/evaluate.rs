@@ -42,6 +42,9 @@ impl State {
             return;
         }
         self.prepare(program, phase);
+        if self.exhausted {
+            return;
+        }
         let list = program.phases.get(phase).map(Vec::as_slice).unwrap_or_default();
         let mut at = 0usize;
         while let Some(index) = list.get(at) {
@@ -98,6 +101,10 @@ impl State {
                         continue;
                     }
                     last = content;
+                    self.spend(1);
+                    if self.exhausted {
+                        return;
+                    }
                     self.union_set = self.union_set.union(self.store.content_set(content));
                     let mask = self.store.mask(program, content);
                     for (all, word) in self.union.iter_mut().zip(mask) {

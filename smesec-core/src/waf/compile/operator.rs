@@ -150,9 +150,8 @@ impl Operator {
     /// What a value must contain for the operator to match.
     pub(crate) fn requirement(&self) -> Requirement {
         match self {
-            Self::Rx(pattern) | Self::RxGlobal(pattern) => pattern.requirement(),
+            Self::Rx(pattern) | Self::RxGlobal(pattern) => pattern.requirement().clone(),
             Self::Pm(phrases) => Requirement::Literals(phrases.list.clone()),
-            Self::DetectXss => Requirement::Nothing,
             _ => Requirement::Nothing,
         }
     }

@@ -9,7 +9,10 @@ use std::sync::OnceLock;
 /// A compiled pattern. The automata are built at the first use: a rule above the site's paranoia
 /// level then costs its text only.
 pub(crate) struct Pattern {
-    hir: Hir,
+    /// The rewritten text: a parsed pattern is some hundred times larger, and most are never built.
+    text: Box<str>,
+    case_insensitive: bool,
+    requirement: Requirement,
     regex: OnceLock<Option<meta::Regex>>,
 }
 
@@ -29,21 +32,15 @@ impl Pattern {
     /// # Errors
     /// What in the pattern cannot run in linear time, or is not a pattern.
     pub(crate) fn new(text: &str, case_insensitive: bool) -> Result<Self, String> {
-        let rewritten = rewrite(text)?;
-        let mut parser = regex_syntax::ParserBuilder::new()
-            .unicode(false)
-            .utf8(false)
-            .dot_matches_new_line(true)
-            .case_insensitive(case_insensitive)
-            .nest_limit(250)
-            .build();
-        let hir = parser.parse(&rewritten).map_err(|e| explain(&e))?;
+        let text = rewrite(text)?.into_boxed_str();
+        let hir = parse(&text, case_insensitive)?;
         if states(&hir, 0) > MAX_STATES {
             return Err("the pattern's counted repetitions multiply to too large an automaton; \
                         lower the counts"
                 .to_owned());
         }
-        Ok(Self { hir, regex: OnceLock::new() })
+        let requirement = requirement(&hir);
+        Ok(Self { text, case_insensitive, requirement, regex: OnceLock::new() })
     }
 
     pub(crate) fn regex(&self) -> Option<&meta::Regex> {
@@ -53,9 +50,10 @@ impl Pattern {
                     .utf8_empty(false)
                     .nfa_size_limit(None)
                     // Small caches: some hundred patterns live in one worker.
-                    .hybrid_cache_capacity(128 << 10)
+                    .hybrid_cache_capacity(1 << 20)
                     .onepass_size_limit(Some(64 << 10));
-                meta::Builder::new().configure(config).build_from_hir(&self.hir).ok()
+                let hir = parse(&self.text, self.case_insensitive).ok()?;
+                meta::Builder::new().configure(config).build_from_hir(&hir).ok()
             })
             .as_ref()
     }
@@ -65,9 +63,20 @@ impl Pattern {
         self.regex().is_some_and(|regex| regex.is_match(value))
     }
 
-    pub(crate) fn requirement(&self) -> Requirement {
-        requirement(&self.hir)
+    pub(crate) const fn requirement(&self) -> &Requirement {
+        &self.requirement
     }
+}
+
+fn parse(text: &str, case_insensitive: bool) -> Result<Hir, String> {
+    let mut parser = regex_syntax::ParserBuilder::new()
+        .unicode(false)
+        .utf8(false)
+        .dot_matches_new_line(true)
+        .case_insensitive(case_insensitive)
+        .nest_limit(250)
+        .build();
+    parser.parse(text).map_err(|e| explain(&e))
 }
 
 fn explain(error: &regex_syntax::Error) -> String {
@@ -453,7 +462,7 @@ mod tests {
     use super::*;
 
     fn literals(pattern: &str) -> Requirement {
-        Pattern::new(pattern, false).unwrap().requirement()
+        Pattern::new(pattern, false).unwrap().requirement().clone()
     }
 
     #[test]

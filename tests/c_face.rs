@@ -130,6 +130,27 @@ fn a_c_host_runs_clean_under_valgrind() {
 }
 
 #[test]
+fn the_snippet_of_the_readme_runs() {
+    if !is_here("gcc") {
+        return;
+    }
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let snippet = readme.split_once("```c\n").unwrap().1.split_once("```").unwrap().0;
+    let folder = scratch("c_face_readme");
+    let (source, program) = (folder.join("snippet.c"), folder.join("snippet"));
+    std::fs::write(&source, snippet).unwrap();
+    run(Command::new("gcc")
+        .args(["-std=c11", "-pedantic", "-Wall", "-Wextra", "-Werror", "-I"])
+        .arg(root().join("include"))
+        .arg(source)
+        .arg(built().archive)
+        .args(SYSTEM)
+        .arg("-o")
+        .arg(&program));
+    assert_eq!(run(&mut Command::new(program)), "action 2, status 403\n");
+}
+
+#[test]
 fn the_header_is_strict_c_and_cpp() {
     for (compiler, standard, language) in [("gcc", "-std=c11", "c"), ("g++", "-std=c++17", "c++")] {
         if is_here(compiler) {

@@ -8,6 +8,11 @@
 //! The library starts no thread, reads no clock, opens no file that the host did not name, and
 //! keeps no global state.
 
+// The README's snippet is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 // base
 pub mod error;
 pub mod limits;

@@ -1,6 +1,7 @@
 """The package: version, command, help."""
 
 import json
+import pathlib
 import pydoc
 import subprocess
 import sys
@@ -38,3 +39,12 @@ def test_help_tells_of_every_name() -> None:
         assert thing.__doc__
         for name, member in vars(thing).items():
             assert name.startswith("_") or member.__doc__, f"{thing.__name__}.{name} has no text"
+
+
+def test_the_snippets_of_the_readmes_run() -> None:
+    folder = pathlib.Path(__file__).resolve().parents[1]
+    for page in (folder / "README.md", folder.parent / "README.md"):
+        snippets = page.read_text().split("```python\n")[1:]
+        assert snippets, page
+        for snippet in snippets:
+            exec(compile(snippet.split("```")[0], str(page), "exec"), {})

@@ -1,6 +1,7 @@
 //! The C face as a C host sees it: the header, the two libraries, and a program over both.
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
     reason = "a test: a panic is the verdict, and a skipped run has to be seen"

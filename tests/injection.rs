@@ -2,6 +2,12 @@
 //!
 //! The C library is the one inside libmodsecurity; where it or a C compiler is missing, the test says so and
 //! compares nothing.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test: a panic is the verdict"
+)]
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};

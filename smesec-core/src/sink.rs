@@ -18,7 +18,10 @@ pub trait Sink: Send + Sync {
 
 /// Drops every event, silently and on purpose.
 #[derive(Clone, Copy, Debug, Default)]
-#[allow(clippy::exhaustive_structs, reason = "it will never hold anything; hosts write it as a value")]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "it will never hold anything; hosts write it as a value"
+)]
 pub struct Discard;
 
 impl Sink for Discard {

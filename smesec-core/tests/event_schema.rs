@@ -1,10 +1,5 @@
 //! The JSON form of an event is what its committed schema says.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test: a panic is the verdict"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test: a panic is the verdict")]
 
 use serde_json::{Value, json};
 use smesec_core::event::{Event, EventId, Finding, RuleInfo, SCHEMA_VERSION, Source};

@@ -15,7 +15,10 @@
     clippy::missing_safety_doc,
     reason = "one contract holds for all functions; it stands once, at the top of the header"
 )]
-#![allow(clippy::doc_markdown, reason = "the comments are the header's, and C knows no back quotes")]
+#![allow(
+    clippy::doc_markdown,
+    reason = "the comments are the header's, and C knows no back quotes"
+)]
 
 mod border;
 mod rules;

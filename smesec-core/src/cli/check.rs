@@ -62,7 +62,9 @@ fn options(args: impl Iterator<Item = OsString>) -> Result<Options, String> {
             continue;
         }
         let value = text(parser.value().map_err(|e| e.to_string())?)?;
-        let number = || value.parse::<usize>().map_err(|_| format!("`--{flag} {value}`: write a whole number"));
+        let number = || {
+            value.parse::<usize>().map_err(|_| format!("`--{flag} {value}`: write a whole number"))
+        };
         match flag.as_str() {
             "rules" => options.rules.push(value),
             "requests" => options.requests = Some(value),
@@ -81,7 +83,10 @@ pub(super) fn run(
     stderr: &mut dyn Write,
 ) -> Result<u8, String> {
     let options = options(args)?;
-    let file = options.requests.as_deref().ok_or("`--requests FILE` is missing; write `-` for standard input")?;
+    let file = options
+        .requests
+        .as_deref()
+        .ok_or("`--requests FILE` is missing; write `-` for standard input")?;
     let mut builder = RuleSet::builder();
     if options.rules.is_empty() {
         builder.builtin();
@@ -108,7 +113,8 @@ pub(super) fn run(
     let input: &mut dyn BufRead = if file == "-" {
         stdin
     } else {
-        let handle = std::fs::File::open(file).map_err(|e| format!("`{file}`: {e}; check the path"))?;
+        let handle =
+            std::fs::File::open(file).map_err(|e| format!("`{file}`: {e}; check the path"))?;
         opened = BufReader::new(handle);
         &mut opened
     };
@@ -118,11 +124,14 @@ pub(super) fn run(
         if line.trim().is_empty() {
             continue;
         }
-        let parsed: Line = serde_json::from_str(&line)
-            .map_err(|e| format!("{file}:{}:{}: {e}; one transaction a line is expected", n + 1, e.column()))?;
-        let answer = check(&waf, &parsed, options.repeat).map_err(|why| format!("{file}:{}: {why}", n + 1))?;
+        let parsed: Line = serde_json::from_str(&line).map_err(|e| {
+            format!("{file}:{}:{}: {e}; one transaction a line is expected", n + 1, e.column())
+        })?;
+        let answer = check(&waf, &parsed, options.repeat)
+            .map_err(|why| format!("{file}:{}: {why}", n + 1))?;
         found |= answer.verdict != "pass";
-        writeln!(stdout, "{}", serde_json::to_string(&answer).unwrap_or_default()).map_err(|e| e.to_string())?;
+        writeln!(stdout, "{}", serde_json::to_string(&answer).unwrap_or_default())
+            .map_err(|e| e.to_string())?;
     }
     Ok(u8::from(found))
 }
@@ -179,23 +188,48 @@ fn check(waf: &Waf, line: &Line, repeat: usize) -> Result<Answer, String> {
             };
             let ids = |transaction: &dyn Transaction| -> Vec<serde_json::Value> {
                 let found = transaction.findings().iter();
-                found.map(|f| f.rule.id.parse::<u64>().map_or_else(|_| f.rule.id.clone().into(), Into::into)).collect()
+                found
+                    .map(|f| {
+                        f.rule
+                            .id
+                            .parse::<u64>()
+                            .map_or_else(|_| f.rule.id.clone().into(), Into::into)
+                    })
+                    .collect()
             };
             let collected = std::sync::Mutex::new(None);
             let before_log = ids(transaction.as_ref());
-            let outcome = Outcome { status: if status == 0 { 200 } else { status }, now: connection.now, ..Outcome::default() };
+            let outcome = Outcome {
+                status: if status == 0 { 200 } else { status },
+                now: connection.now,
+                ..Outcome::default()
+            };
             transaction.finish(outcome, &Collect(&collected));
             let event = collected.into_inner().ok().flatten();
             let ids = event.map_or(before_log, |event: crate::event::Event| {
                 let found = event.findings.iter();
-                found.map(|f| f.rule.id.parse::<u64>().map_or_else(|_| f.rule.id.clone().into(), Into::into)).collect()
+                found
+                    .map(|f| {
+                        f.rule
+                            .id
+                            .parse::<u64>()
+                            .map_or_else(|_| f.rule.id.clone().into(), Into::into)
+                    })
+                    .collect()
             });
             let word = match verdict.action() {
                 Action::Decoy => "decoy",
                 action if action.is_decisive() => "block",
                 _ => "pass",
             };
-            answer = Some(Answer { name: line.name.clone(), verdict: word, status, score: verdict.score(), ids, micros: 0.0 });
+            answer = Some(Answer {
+                name: line.name.clone(),
+                verdict: word,
+                status,
+                score: verdict.score(),
+                ids,
+                micros: 0.0,
+            });
         } else {
             transaction.finish(Outcome::default(), &Discard);
         }
@@ -217,7 +251,10 @@ impl crate::sink::Sink for Collect<'_> {
 }
 
 fn respond(transaction: &mut dyn Transaction, line: &Line, page: &[u8], now: Timestamp) -> Verdict {
-    let status = line.resp_status.as_ref().and_then(|s| s.as_str().map_or_else(|| s.as_u64(), |t| t.parse().ok()));
+    let status = line
+        .resp_status
+        .as_ref()
+        .and_then(|s| s.as_str().map_or_else(|| s.as_u64(), |t| t.parse().ok()));
     let own = views(&line.resp_headers);
     let default = [Header { name: b"Content-Type", value: b"text/html" }];
     let head = ResponseHead {

@@ -39,9 +39,9 @@ pub fn run(
     let args: Vec<OsString> = args.into_iter().collect();
     let words: Vec<&str> = args.iter().map(|arg| arg.to_str().unwrap_or("\u{fffd}")).collect();
     let outcome = match words.as_slice() {
-        ["--version" | "-V"] => {
-            writeln!(stdout, "smesec {}", env!("CARGO_PKG_VERSION")).map(|()| 0).map_err(|e| e.to_string())
-        }
+        ["--version" | "-V"] => writeln!(stdout, "smesec {}", env!("CARGO_PKG_VERSION"))
+            .map(|()| 0)
+            .map_err(|e| e.to_string()),
         [] | ["--help" | "-h" | "help"] => {
             stdout.write_all(HELP.as_bytes()).map(|()| 0).map_err(|e| e.to_string())
         }

@@ -5,7 +5,10 @@ use crate::waf::RuleSet;
 use std::ffi::OsString;
 use std::io::Write;
 
-pub(super) fn run(args: impl Iterator<Item = OsString>, stdout: &mut dyn Write) -> Result<u8, String> {
+pub(super) fn run(
+    args: impl Iterator<Item = OsString>,
+    stdout: &mut dyn Write,
+) -> Result<u8, String> {
     use lexopt::prelude::{Long, Value};
     let mut parser = lexopt::Parser::from_args(args);
     let (mut json, mut strict, mut paths) = (false, false, Vec::new());
@@ -16,7 +19,9 @@ pub(super) fn run(args: impl Iterator<Item = OsString>, stdout: &mut dyn Write) 
             Long("language") => {
                 let language = text(parser.value().map_err(|e| e.to_string())?)?;
                 if language != "seclang" {
-                    return Err(format!("rule language `{language}` is not offered yet; write `seclang`"));
+                    return Err(format!(
+                        "rule language `{language}` is not offered yet; write `seclang`"
+                    ));
                 }
             }
             Value(path) => paths.push(text(path)?),

@@ -19,10 +19,6 @@ impl Bits {
     pub(crate) fn contains(&self, n: usize) -> bool {
         self.0.get(n / 64).is_some_and(|word| word >> (n % 64) & 1 == 1)
     }
-
-    pub(crate) fn words(&self) -> &[u64] {
-        &self.0
-    }
 }
 
 /// Whether bit `n` is set in a row of words.

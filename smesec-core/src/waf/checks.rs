@@ -30,7 +30,11 @@ pub(super) fn contains_word(value: &[u8], word: &[u8]) -> bool {
 }
 
 /// Whether a match of `pattern` passes `check`.
-pub(super) fn verified<H: Default>(pattern: &Pattern, value: &[u8], check: fn(&[u8]) -> bool) -> Option<H> {
+pub(super) fn verified<H: Default>(
+    pattern: &Pattern,
+    value: &[u8],
+    check: fn(&[u8]) -> bool,
+) -> Option<H> {
     let regex = pattern.regex()?;
     let mut matches = regex.find_iter(value);
     matches.any(|m| value.get(m.range()).is_some_and(check)).then(H::default)
@@ -49,7 +53,7 @@ pub(super) fn luhn(text: &[u8]) -> bool {
         .enumerate()
         .map(|(n, d)| if n % 2 == 1 { d * 2 - if *d > 4 { 9 } else { 0 } } else { *d })
         .sum();
-    (13..=19).contains(&digits.len()) && sum % 10 == 0 && digits.iter().any(|d| *d != 0)
+    (13..=19).contains(&digits.len()) && sum.is_multiple_of(10) && digits.iter().any(|d| *d != 0)
 }
 
 /// Check digits of Brazil's CPF: two, each modulo 11.
@@ -75,7 +79,12 @@ pub(super) fn ssn(text: &[u8]) -> bool {
         digits.get(from..to).unwrap_or_default().iter().fold(0, |n, d| n * 10 + d)
     };
     let area = part(0, 3);
-    digits.len() == 9 && area != 0 && area != 666 && area < 900 && part(3, 5) != 0 && part(5, 9) != 0
+    digits.len() == 9
+        && area != 0
+        && area != 666
+        && area < 900
+        && part(3, 5) != 0
+        && part(5, 9) != 0
 }
 
 /// Check digit of Austria's insurance number: the fourth of ten digits, weighted modulo 11.
@@ -92,7 +101,9 @@ mod tests {
 
     #[test]
     fn numbers_are_read_as_c_reads_them() {
-        for (text, value) in [("12abc", 12), (" -3", -3), ("x", 0), ("", 0), ("99999999999999999999", i64::MAX)] {
+        for (text, value) in
+            [("12abc", 12), (" -3", -3), ("x", 0), ("", 0), ("99999999999999999999", i64::MAX)]
+        {
             assert_eq!(number(text.as_bytes()), value, "{text}");
         }
     }

@@ -233,7 +233,11 @@ impl Waf {
 }
 
 impl Filter for Waf {
-    fn begin(&self, connection: &Connection, intake: Option<Box<dyn Intake>>) -> Box<dyn Transaction> {
+    fn begin(
+        &self,
+        connection: &Connection,
+        intake: Option<Box<dyn Intake>>,
+    ) -> Box<dyn Transaction> {
         Box::new(WafTransaction::new(Arc::clone(&self.inner), connection, intake))
     }
 }
@@ -267,7 +271,9 @@ impl Inner {
     }
 
     pub(super) fn apply_exceptions(&self, rules: &Arc<RuleSet>, state: &mut State, now: Timestamp) {
-        if self.exceptions.is_empty() || !inspects(&rules.program.settings) && self.mode == Mode::Rules {
+        if self.exceptions.is_empty()
+            || !inspects(&rules.program.settings) && self.mode == Mode::Rules
+        {
             return;
         }
         let current = self.overlay.load_full().filter(|overlay| Arc::ptr_eq(&overlay.rules, rules));
@@ -289,8 +295,12 @@ impl Overlay {
         let items = exceptions.iter().map(|exception| {
             let mut set = Bits::new(rules.program.rules.len());
             for (n, rule) in rules.program.rules.iter().enumerate() {
-                let by_id = exception.rules.is_empty() || means(&Rules::Ids(exception.rules.clone()), rule);
-                let by_tag = exception.tag.as_ref().is_none_or(|tag| means(&Rules::Tag(tag.as_str().into()), rule));
+                let by_id =
+                    exception.rules.is_empty() || means(&Rules::Ids(exception.rules.clone()), rule);
+                let by_tag = exception
+                    .tag
+                    .as_ref()
+                    .is_none_or(|tag| means(&Rules::Tag(tag.as_str().into()), rule));
                 if by_id && by_tag {
                     set.set(n);
                 }

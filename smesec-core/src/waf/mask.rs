@@ -26,9 +26,27 @@ pub(super) fn is_secret_name(name: &[u8]) -> bool {
         return true;
     }
     const WORDS: &[&[u8]] = &[
-        b"passw", b"passphrase", b"pwd", b"secret", b"token", b"authorization", b"api_key", b"apikey",
-        b"api-key", b"credential", b"session", b":cookie", b"set-cookie", b"cardnumber",
-        b"card_number", b"cvv", b"cvc", b"private_key", b":pin", b":otp", b"jwt",
+        b"passw",
+        b"passphrase",
+        b"pwd",
+        b"secret",
+        b"token",
+        b"authorization",
+        b"api_key",
+        b"apikey",
+        b"api-key",
+        b"credential",
+        b"session",
+        b":cookie",
+        b"set-cookie",
+        b"cardnumber",
+        b"card_number",
+        b"cvv",
+        b"cvc",
+        b"private_key",
+        b":pin",
+        b":otp",
+        b"jwt",
     ];
     WORDS.iter().any(|word| memchr::memmem::find(&name, word).is_some())
 }
@@ -42,10 +60,13 @@ pub(super) fn is_secret_collection(name: &str) -> bool {
 fn without_cards(value: &[u8]) -> Vec<u8> {
     let mut out = value.to_vec();
     let mut start = 0;
-    while let Some(offset) = value.get(start..).and_then(|rest| rest.iter().position(u8::is_ascii_digit)) {
+    while let Some(offset) =
+        value.get(start..).and_then(|rest| rest.iter().position(u8::is_ascii_digit))
+    {
         let from = start + offset;
         let rest = value.get(from..).unwrap_or_default();
-        let run = rest.iter().take_while(|b| b.is_ascii_digit() || matches!(b, b' ' | b'-')).count();
+        let run =
+            rest.iter().take_while(|b| b.is_ascii_digit() || matches!(b, b' ' | b'-')).count();
         let digits = rest.iter().take(run).filter(|b| b.is_ascii_digit()).count();
         if (13..=19).contains(&digits) && checks::luhn(rest.get(..run).unwrap_or_default()) {
             for byte in out.iter_mut().skip(from).take(run).filter(|b| b.is_ascii_digit()) {
@@ -65,7 +86,10 @@ mod tests {
     fn secrets_do_not_leave() {
         assert_eq!(masked(b"ARGS:password", b"hunter2"), "[masked, 7 bytes]");
         assert_eq!(masked(b"REQUEST_COOKIES:sid", b"abc"), "[masked, 3 bytes]");
-        assert_eq!(masked(b"ARGS:note", b"card 4111 1111 1111 1111 ok"), "card **** **** **** **** ok");
+        assert_eq!(
+            masked(b"ARGS:note", b"card 4111 1111 1111 1111 ok"),
+            "card **** **** **** **** ok"
+        );
         assert_eq!(masked(b"ARGS:n", b"1234567890123456"), "1234567890123456");
         assert_eq!(masked(b"ARGS:q", b"' or 1=1"), "' or 1=1");
     }

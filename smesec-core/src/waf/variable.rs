@@ -147,7 +147,9 @@ pub(crate) fn refusal(name: &str) -> Option<&'static str> {
         | "PERF_SREAD" | "PERF_SWRITE" => {
             "the engine's own timing is in the event, not in variables; remove the target"
         }
-        "WEBSERVER_ERROR_LOG" => "there is no web server's log inside the library; remove the target",
+        "WEBSERVER_ERROR_LOG" => {
+            "there is no web server's log inside the library; remove the target"
+        }
         "STREAM_INPUT_BODY" | "STREAM_OUTPUT_BODY" => {
             "bodies are not rewritten; use REQUEST_BODY or RESPONSE_BODY"
         }

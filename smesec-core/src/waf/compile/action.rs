@@ -34,12 +34,6 @@ pub(super) struct Actions {
     pub(super) degraded: Vec<String>,
 }
 
-impl Default for Disruption {
-    fn default() -> Self {
-        Self::Pass
-    }
-}
-
 type Problem = (Span, Option<u64>, String);
 
 impl Actions {
@@ -59,7 +53,10 @@ impl Actions {
             block = (actions.disruption, actions.status, actions.redirect.take());
         }
         actions.id = None;
-        let id = list.iter().find(|a| a.name == "id").and_then(|a| a.value.as_deref()?.trim().parse().ok());
+        let id = list
+            .iter()
+            .find(|a| a.name == "id")
+            .and_then(|a| a.value.as_deref()?.trim().parse().ok());
         let mut blocks = !list.iter().any(|a| is_disruptive(&a.name));
         for action in list {
             if action.name == "block" {
@@ -79,16 +76,23 @@ impl Actions {
 
     fn one(&mut self, names: &mut Names, action: &ActionSyntax) -> Result<(), Problem> {
         let value = action.value.as_deref();
-        self.set(names, action.span, &action.name, value)
-            .map_err(|why| (action.span, self.id, why))
+        self.set(names, action.span, &action.name, value).map_err(|why| (action.span, self.id, why))
     }
 
-    fn set(&mut self, names: &mut Names, span: Span, name: &str, value: Option<&str>) -> Result<(), String> {
+    fn set(
+        &mut self,
+        names: &mut Names,
+        span: Span,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<(), String> {
         let need = || value.ok_or_else(|| format!("action `{name}` needs a value"));
         match name {
             "id" => {
                 let id = need()?.trim().parse().ok().filter(|id| *id > 0);
-                self.id = Some(id.ok_or_else(|| format!("`{}` is no rule id; write a whole number", value.unwrap_or_default()))?);
+                self.id = Some(id.ok_or_else(|| {
+                    format!("`{}` is no rule id; write a whole number", value.unwrap_or_default())
+                })?);
             }
             "phase" | "chain" | "rev" | "maturity" | "accuracy" => {}
             "ver" => self.version = Some(need()?.to_owned()),
@@ -128,7 +132,11 @@ impl Actions {
                     None => Disruption::Allow,
                     Some("phase") => Disruption::AllowPhase,
                     Some("request") => Disruption::AllowRequest,
-                    Some(other) => return Err(format!("`allow:{other}` is unknown; write `allow`, `allow:phase` or `allow:request`")),
+                    Some(other) => {
+                        return Err(format!(
+                            "`allow:{other}` is unknown; write `allow`, `allow:phase` or `allow:request`"
+                        ));
+                    }
                 };
             }
             "redirect" => {
@@ -136,11 +144,16 @@ impl Actions {
                 self.redirect = Some(names.text(need()?)?);
             }
             "status" => {
-                let status: u16 = need()?.trim().parse().ok().filter(|s| (100..=599).contains(s))
-                    .ok_or_else(|| format!("`{}` is no HTTP status", value.unwrap_or_default()))?;
+                let status: u16 =
+                    need()?.trim().parse().ok().filter(|s| (100..=599).contains(s)).ok_or_else(
+                        || format!("`{}` is no HTTP status", value.unwrap_or_default()),
+                    )?;
                 self.status = Some(status);
             }
-            "skip" => self.skip = Some(need()?.trim().parse().map_err(|_| "`skip` needs a number".to_owned())?),
+            "skip" => {
+                self.skip =
+                    Some(need()?.trim().parse().map_err(|_| "`skip` needs a number".to_owned())?);
+            }
             "skipafter" => self.skip_after = Some(need()?.to_owned()),
             "setvar" => {
                 let set = SetVar::parse(need()?)?;
@@ -148,15 +161,30 @@ impl Actions {
             }
             "expirevar" => {
                 let text = need()?;
-                let (place, seconds) = text.split_once('=').ok_or_else(|| "write `expirevar:ip.name=60`".to_owned())?;
-                let (collection, of) = place.split_once('.').ok_or_else(|| "write `expirevar:ip.name=60`".to_owned())?;
+                let (place, seconds) = text
+                    .split_once('=')
+                    .ok_or_else(|| "write `expirevar:ip.name=60`".to_owned())?;
+                let (collection, of) = place
+                    .split_once('.')
+                    .ok_or_else(|| "write `expirevar:ip.name=60`".to_owned())?;
                 let storage = persistent(collection)?;
-                self.effects.push(Effect::Expire { storage, name: names.text(of)?, seconds: names.text(seconds)? });
+                self.effects.push(Effect::Expire {
+                    storage,
+                    name: names.text(of)?,
+                    seconds: names.text(seconds)?,
+                });
             }
-            "deprecatevar" => self.degraded.push("`deprecatevar` does nothing here, as in ModSecurity 3; use `expirevar`".to_owned()),
+            "deprecatevar" => self.degraded.push(
+                "`deprecatevar` does nothing here, as in ModSecurity 3; use `expirevar`".to_owned(),
+            ),
             "initcol" => {
-                let (collection, key) = need()?.split_once('=').ok_or_else(|| "write `initcol:ip=%{REMOTE_ADDR}`".to_owned())?;
-                self.effects.push(Effect::InitCollection { storage: persistent(collection)?, key: names.text(key)? });
+                let (collection, key) = need()?
+                    .split_once('=')
+                    .ok_or_else(|| "write `initcol:ip=%{REMOTE_ADDR}`".to_owned())?;
+                self.effects.push(Effect::InitCollection {
+                    storage: persistent(collection)?,
+                    key: names.text(key)?,
+                });
             }
             "setsid" | "setuid" | "setrsc" => {
                 let (storage, collection) = match name {
@@ -164,24 +192,51 @@ impl Actions {
                     "setuid" => (Storage::UserId, Storage::User),
                     _ => (Storage::WebappId, Storage::Resource),
                 };
-                self.effects.push(Effect::SetIdentity { storage: storage.id(), collection: collection.id(), key: names.text(need()?)? });
+                self.effects.push(Effect::SetIdentity {
+                    storage: storage.id(),
+                    collection: collection.id(),
+                    key: names.text(need()?)?,
+                });
             }
             "setenv" => {
-                let (of, text) = need()?.split_once('=').unwrap_or((value.unwrap_or_default(), "1"));
-                self.effects.push(Effect::SetEnv { name: of.to_ascii_lowercase().into_bytes().into(), value: names.text(text)? });
+                let (of, text) =
+                    need()?.split_once('=').unwrap_or((value.unwrap_or_default(), "1"));
+                self.effects.push(Effect::SetEnv {
+                    name: of.to_ascii_lowercase().into_bytes().into(),
+                    value: names.text(text)?,
+                });
             }
             "ctl" => {
                 let ctl = Ctl::parse(need()?, span).map_err(|e| e.why)?;
                 self.ctl(names, &ctl)?;
             }
-            "sanitisearg" | "sanitisematched" | "sanitisematchedbytes" | "sanitiserequestheader"
-            | "sanitiseresponseheader" | "sanitizearg" | "sanitizematched" => {
-                self.degraded.push(format!("`{name}` is not needed: secrets are masked in every event by default"));
+            "sanitisearg"
+            | "sanitisematched"
+            | "sanitisematchedbytes"
+            | "sanitiserequestheader"
+            | "sanitiseresponseheader"
+            | "sanitizearg"
+            | "sanitizematched" => {
+                self.degraded.push(format!(
+                    "`{name}` is not needed: secrets are masked in every event by default"
+                ));
             }
             "xmlns" | "pause" => self.degraded.push(format!("`{name}` does nothing here")),
-            "exec" => return Err("`exec` runs a program; write the check as a filter of your own".to_owned()),
-            "proxy" => return Err("`proxy` is not offered; use the policy `on_block = \"decoy\"`".to_owned()),
-            "append" | "prepend" => return Err(format!("`{name}` would rewrite the response; bodies are never changed")),
+            "exec" => {
+                return Err(
+                    "`exec` runs a program; write the check as a filter of your own".to_owned()
+                );
+            }
+            "proxy" => {
+                return Err(
+                    "`proxy` is not offered; use the policy `on_block = \"decoy\"`".to_owned()
+                );
+            }
+            "append" | "prepend" => {
+                return Err(format!(
+                    "`{name}` would rewrite the response; bodies are never changed"
+                ));
+            }
             _ => return Err(format!("unknown action `{name}`; check its spelling")),
         }
         Ok(())
@@ -199,16 +254,26 @@ impl Actions {
                 "on" => Effect::EngineOn,
                 "off" => Effect::EngineOff,
                 "detectiononly" => Effect::EngineDetect,
-                _ => return Err(format!("`{value}` is no engine state; write On, Off or DetectionOnly")),
+                _ => {
+                    return Err(format!(
+                        "`{value}` is no engine state; write On, Off or DetectionOnly"
+                    ));
+                }
             },
-            "requestbodyprocessor" => Effect::BodyProcessor(match value.to_ascii_uppercase().as_str() {
-                "URLENCODED" => Processor::UrlEncoded,
-                "MULTIPART" => Processor::Multipart,
-                "JSON" => Processor::Json,
-                "XML" => Processor::Xml,
-                "RAW" => Processor::Raw,
-                _ => return Err(format!("`{value}` is no body processor; write URLENCODED, MULTIPART, JSON, XML or RAW")),
-            }),
+            "requestbodyprocessor" => {
+                Effect::BodyProcessor(match value.to_ascii_uppercase().as_str() {
+                    "URLENCODED" => Processor::UrlEncoded,
+                    "MULTIPART" => Processor::Multipart,
+                    "JSON" => Processor::Json,
+                    "XML" => Processor::Xml,
+                    "RAW" => Processor::Raw,
+                    _ => {
+                        return Err(format!(
+                            "`{value}` is no body processor; write URLENCODED, MULTIPART, JSON, XML or RAW"
+                        ));
+                    }
+                })
+            }
             "forcerequestbodyvariable" => Effect::ForceBodyVariable(on()?),
             "requestbodyaccess" => Effect::RequestBodyAccess(on()?),
             "responsebodyaccess" => Effect::ResponseBodyAccess(on()?),
@@ -234,7 +299,10 @@ impl Actions {
                     "ruleremovetargetbytag" => Rules::Tag(value.into()),
                     _ => Rules::Message(value.into()),
                 };
-                let target = ctl.target.as_ref().ok_or_else(|| format!("`ctl:{}` needs `;TARGET`", ctl.name))?;
+                let target = ctl
+                    .target
+                    .as_ref()
+                    .ok_or_else(|| format!("`ctl:{}` needs `;TARGET`", ctl.name))?;
                 self.removals.push((which, Some(vec![names.target(target)?])));
                 return Ok(());
             }
@@ -301,7 +369,11 @@ fn severity(text: &str) -> Result<u8, String> {
         "5" | "NOTICE" => 5,
         "6" | "INFO" => 6,
         "7" | "DEBUG" => 7,
-        _ => return Err(format!("`{text}` is no severity; write 0 to 7 or a name such as CRITICAL")),
+        _ => {
+            return Err(format!(
+                "`{text}` is no severity; write 0 to 7 or a name such as CRITICAL"
+            ));
+        }
     })
 }
 
@@ -314,7 +386,9 @@ fn id_ranges(text: &str) -> Result<Vec<(u64, u64)>, String> {
     for part in text.split([',', ' ']).filter(|part| !part.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let number = |text: &str| {
-            text.trim().parse().map_err(|_| format!("`{part}` is no rule id or range; write `942100` or `942100-942999`"))
+            text.trim().parse().map_err(|_| {
+                format!("`{part}` is no rule id or range; write `942100` or `942100-942999`")
+            })
         };
         ranges.push((number(first)?, number(last)?));
     }
@@ -328,7 +402,11 @@ fn persistent(name: &str) -> Result<u16, String> {
         "SESSION" => Storage::Session,
         "USER" => Storage::User,
         "RESOURCE" => Storage::Resource,
-        _ => return Err(format!("`{name}` is no persistent collection; write ip, global, session, user or resource")),
+        _ => {
+            return Err(format!(
+                "`{name}` is no persistent collection; write ip, global, session, user or resource"
+            ));
+        }
     }
     .id())
 }
@@ -342,7 +420,7 @@ fn assignment(names: &mut Names, set: &SetVar) -> Result<Assignment, String> {
     };
     let place = if set.collection == "TX" {
         match set.name.is_plain() {
-            Some(name) => Place::Tx(names.tx(name)),
+            Some(name) => Place::Tx(names.tx_slot(name)),
             None => Place::TxNamed(names.template(&set.name)?),
         }
     } else if set.collection == "ENV" {

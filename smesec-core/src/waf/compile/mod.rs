@@ -23,7 +23,8 @@ use self::names::Names;
 use self::pattern::Requirement;
 use self::prefilter::PrefilterBuilder;
 use self::program::{
-    Disruption, Effect, Engine, Gate, Level, Node, NodeIndex, Program, Rule, RuleIndex, Settings, Target,
+    Disruption, Effect, Engine, Gate, Level, Node, NodeIndex, Program, Rule, RuleIndex, Settings,
+    Target,
 };
 use super::bits::Bits;
 use super::seclang::{
@@ -41,8 +42,13 @@ use std::sync::Arc;
 const MAX_NODES: usize = 128;
 
 /// Compiles; what cannot run stands in the report.
-pub(crate) fn compile(syntax: &Syntax, loader: &dyn Loader) -> Result<(Program, LoadReport), String> {
+pub(crate) fn compile(
+    syntax: &Syntax,
+    loader: &dyn Loader,
+    gates: bool,
+) -> Result<(Program, LoadReport), String> {
     let mut compiler = Compiler::new(syntax, loader);
+    compiler.gates = gates;
     for error in &syntax.errors {
         compiler.refuse(error.span, error.rule, error.why.clone());
     }
@@ -71,7 +77,8 @@ struct Compiler<'s> {
     unicode: Option<(String, u32)>,
     removals: Vec<(Span, program::Rules)>,
     runtime: Vec<PendingRemoval>,
-    anonymous: u64,
+    /// Whether rules are ruled out by literals and bytes before they run.
+    gates: bool,
 }
 
 enum Entry {
@@ -114,7 +121,7 @@ impl<'s> Compiler<'s> {
             unicode: None,
             removals: Vec::new(),
             runtime: Vec::new(),
-            anonymous: 0,
+            gates: true,
         }
     }
 
@@ -154,7 +161,9 @@ impl<'s> Compiler<'s> {
             DirectiveKind::UpdateTargetByMsg { msg, targets } => {
                 self.update_targets(span, &program::Rules::Message(msg.as_str().into()), targets);
             }
-            DirectiveKind::UpdateActionById { id, actions } => self.update_actions(span, *id, actions),
+            DirectiveKind::UpdateActionById { id, actions } => {
+                self.update_actions(span, *id, actions);
+            }
             DirectiveKind::RemoveById(ids) => {
                 self.removals.push((span, program::Rules::Ids(ranges(ids))));
             }
@@ -183,7 +192,11 @@ impl<'s> Compiler<'s> {
                     *slot = Some(actions.to_vec());
                 }
             }
-            None => self.refuse(span, None, "`SecDefaultAction` with an unknown phase; write 1 to 5".into()),
+            None => self.refuse(
+                span,
+                None,
+                "`SecDefaultAction` with an unknown phase; write 1 to 5".into(),
+            ),
         }
     }
 
@@ -230,7 +243,8 @@ impl<'s> Compiler<'s> {
         if chains_on {
             let head = chain.as_ref().map_or(Some(index), |c| c.head);
             let head_id = chain.as_ref().map_or(id, |c| c.head_id);
-            self.open_chain = Some(OpenChain { last: Some(index), head_phase: phase, head_id, head, level });
+            self.open_chain =
+                Some(OpenChain { last: Some(index), head_phase: phase, head_id, head, level });
         }
     }
 
@@ -247,7 +261,14 @@ impl<'s> Compiler<'s> {
             (Some(chain), _) => chain.head_phase,
             (None, None) => 1,
             (None, Some(action)) => action::phase(action.value.as_deref().unwrap_or_default())
-                .ok_or_else(|| (action.span, None, "unknown phase; write 1 to 5, `request`, `response` or `logging`".to_owned()))?,
+                .ok_or_else(|| {
+                    (
+                        action.span,
+                        None,
+                        "unknown phase; write 1 to 5, `request`, `response` or `logging`"
+                            .to_owned(),
+                    )
+                })?,
         };
         let parsed = {
             let defaults = self.defaults.get(usize::from(phase)).and_then(Option::as_deref);
@@ -258,7 +279,9 @@ impl<'s> Compiler<'s> {
         let id = match (actions.id, chain) {
             (_, Some(chain)) => chain.head_id,
             (Some(id), None) => id,
-            (None, None) => return Err((span, None, "the rule has no `id`; give it one".to_owned())),
+            (None, None) => {
+                return Err((span, None, "the rule has no `id`; give it one".to_owned()));
+            }
         };
         let at = |why: String| (span, Some(id), why);
         if chain.is_none() && self.ids.contains_key(&id) {
@@ -268,7 +291,8 @@ impl<'s> Compiler<'s> {
         let (operator, negated);
         if let Some(syntax) = syntax {
             for target in &syntax.targets {
-                let resolved = self.names.target(target).map_err(|why| (target.span, Some(id), why))?;
+                let resolved =
+                    self.names.target(target).map_err(|why| (target.span, Some(id), why))?;
                 if target.exclude { excluded.push(resolved) } else { targets.push(resolved) }
             }
             negated = syntax.operator.negated;
@@ -334,7 +358,11 @@ impl<'s> Compiler<'s> {
     }
 
     /// The nodes of a transformation chain: its end, or with `multiMatch` every step.
-    fn chain_of(&mut self, transforms: &[Transform], every: bool) -> Result<Vec<NodeIndex>, String> {
+    fn chain_of(
+        &mut self,
+        transforms: &[Transform],
+        every: bool,
+    ) -> Result<Vec<NodeIndex>, String> {
         let mut at: NodeIndex = 0;
         let mut steps = vec![0];
         for transform in transforms {
@@ -358,7 +386,7 @@ impl<'s> Compiler<'s> {
     }
 
     fn gate(&mut self, operator: &operator::Operator, steady: bool) -> Gate {
-        if !steady {
+        if !steady || !self.gates {
             return Gate::Run;
         }
         match operator.requirement() {
@@ -376,7 +404,9 @@ impl<'s> Compiler<'s> {
             Entry::Head(rule, ..) => Some(*rule),
             Entry::Marker(_) => None,
         });
-        heads.filter(|rule| self.rules.get(*rule as usize).is_some_and(|r| means(which, r))).collect()
+        heads
+            .filter(|rule| self.rules.get(*rule as usize).is_some_and(|r| means(which, r)))
+            .collect()
     }
 
     fn update_targets(&mut self, span: Span, which: &program::Rules, targets: &[TargetSyntax]) {
@@ -390,14 +420,19 @@ impl<'s> Compiler<'s> {
             };
             let rules = self.matching(which);
             if rules.is_empty() {
-                self.degrade(span, None, "no rule loaded so far is meant; put this after the rules".into());
+                self.degrade(
+                    span,
+                    None,
+                    "no rule loaded so far is meant; put this after the rules".into(),
+                );
             }
             for rule in rules {
                 if let Some(rule) = self.rules.get_mut(rule as usize) {
                     if target.exclude {
                         rule.excluded.push(resolved.clone());
                     } else {
-                        rule.steady &= !resolved.count && resolved.storages.iter().all(|s| !is_dynamic(*s));
+                        rule.steady &=
+                            !resolved.count && resolved.storages.iter().all(|s| !is_dynamic(*s));
                         if !rule.steady {
                             rule.gate = Gate::Run;
                         }
@@ -410,7 +445,11 @@ impl<'s> Compiler<'s> {
 
     fn update_actions(&mut self, span: Span, id: u64, actions: &[ActionSyntax]) {
         let Some(rule) = self.ids.get(&id).copied() else {
-            self.degrade(span, Some(id), "no such rule is loaded so far; put this after the rules".into());
+            self.degrade(
+                span,
+                Some(id),
+                "no such rule is loaded so far; put this after the rules".into(),
+            );
             return;
         };
         match Actions::parse(&mut self.names, None, actions) {
@@ -429,13 +468,18 @@ impl<'s> Compiler<'s> {
         {
             let span = self.rules.get(head as usize).map_or(Span::default(), |rule| rule.span);
             self.order.retain(|entry| !matches!(entry, Entry::Head(rule, ..) if *rule == head));
-            self.refuse(span, Some(chain.head_id), "the rule ends in `chain`, but no rule follows".into());
+            self.refuse(
+                span,
+                Some(chain.head_id),
+                "the rule ends in `chain`, but no rule follows".into(),
+            );
             self.report.loaded = self.report.loaded.saturating_sub(1);
         }
         for (_, which) in std::mem::take(&mut self.removals) {
             let gone = self.matching(&which);
             self.report.loaded = self.report.loaded.saturating_sub(gone.len());
-            self.order.retain(|entry| !matches!(entry, Entry::Head(rule, ..) if gone.contains(rule)));
+            self.order
+                .retain(|entry| !matches!(entry, Entry::Head(rule, ..) if gone.contains(rule)));
         }
         self.resolve_removals();
         let phases = self.resolve_order();
@@ -447,7 +491,7 @@ impl<'s> Compiler<'s> {
             settings: self.settings,
             phases,
             nodes: self.nodes,
-            tx_names: self.names.tx_names,
+            tx_names: self.names.tx,
             levels,
             wanted,
             literals: self.prefilter.build()?,
@@ -462,11 +506,10 @@ impl<'s> Compiler<'s> {
     fn unicode_map(&mut self) -> Option<UnicodeMap> {
         let (file, page) = self.unicode.take()?;
         let origin = self.syntax.files.first().cloned().unwrap_or_default();
-        let map = read_beside(self.loader, &origin, &file)
-            .and_then(|bytes| {
-                UnicodeMap::parse(&String::from_utf8_lossy(&bytes), page)
-                    .ok_or_else(|| format!("`{file}` has no code page `{page}`"))
-            });
+        let map = read_beside(self.loader, &origin, &file).and_then(|bytes| {
+            UnicodeMap::parse(&String::from_utf8_lossy(&bytes), page)
+                .ok_or_else(|| format!("`{file}` has no code page `{page}`"))
+        });
         match map {
             Ok(map) => Some(map),
             Err(why) => {
@@ -538,7 +581,9 @@ impl<'s> Compiler<'s> {
             }
         }
         for (span, id, name) in unknown {
-            let why = format!("`skipAfter` names `{name}`, which is no marker; the rest of the phase is skipped");
+            let why = format!(
+                "`skipAfter` names `{name}`, which is no marker; the rest of the phase is skipped"
+            );
             self.degrade(span, Some(id), why);
         }
         phases
@@ -590,7 +635,9 @@ impl<'s> Compiler<'s> {
                 continue;
             }
             let phases = wanted.get_mut(usize::from(rule.level));
-            let Some(of_phase) = phases.and_then(|p| p.get_mut(usize::from(rule.phase))) else { continue };
+            let Some(of_phase) = phases.and_then(|p| p.get_mut(usize::from(rule.phase))) else {
+                continue;
+            };
             let nodes = rule.nodes.iter().fold(0, |set, node| set | 1u128 << node);
             for storage in rule.targets.iter().flat_map(|t| t.storages.iter()) {
                 if let Some(set) = of_phase.get_mut(usize::from(*storage)) {
@@ -603,9 +650,12 @@ impl<'s> Compiler<'s> {
 }
 
 fn level_gate(rule: &Rule) -> Option<Level> {
-    let operator::Operator::Compare(operator::Comparison::Lt, number) = &rule.operator else { return None };
+    let operator::Operator::Compare(operator::Comparison::Lt, number) = &rule.operator else {
+        return None;
+    };
     let [target] = rule.targets.as_slice() else { return None };
-    let (program::Select::Tx(slot), false, false) = (&target.select, target.count, rule.negated) else {
+    let (program::Select::Tx(slot), false, false) = (&target.select, target.count, rule.negated)
+    else {
         return None;
     };
     if rule.chained.is_some() || rule.jump.is_none() || rule.disruption != Disruption::Pass {

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 /// Interned names. The slots 0 to 9 are `TX.0` to `TX.9`, where captures go.
 pub(super) struct Names {
-    pub(super) tx_names: Vec<Box<[u8]>>,
+    pub(super) tx: Vec<Box<[u8]>>,
     tx_index: HashMap<Box<[u8]>, TxSlot>,
-    pub(super) xpaths: Vec<(StorageId, XPath)>,
+    pub(super) xpaths: Vec<(StorageId, bool, XPath)>,
     xpath_index: HashMap<String, StorageId>,
     patterns: HashMap<String, Arc<Pattern>>,
 }
@@ -20,14 +20,14 @@ pub(super) struct Names {
 impl Default for Names {
     fn default() -> Self {
         let mut names = Self {
-            tx_names: Vec::new(),
+            tx: Vec::new(),
             tx_index: HashMap::new(),
             xpaths: Vec::new(),
             xpath_index: HashMap::new(),
             patterns: HashMap::new(),
         };
         for digit in 0..10 {
-            names.tx(&digit.to_string());
+            names.tx_slot(&digit.to_string());
         }
         names
     }
@@ -40,13 +40,13 @@ impl Names {
     }
 
     /// The slot of a TX name, in any case.
-    pub(super) fn tx(&mut self, name: &str) -> TxSlot {
+    pub(super) fn tx_slot(&mut self, name: &str) -> TxSlot {
         let name: Box<[u8]> = name.to_ascii_lowercase().into_bytes().into();
         if let Some(slot) = self.tx_index.get(&name) {
             return *slot;
         }
-        let slot = TxSlot::try_from(self.tx_names.len()).unwrap_or(TxSlot::MAX);
-        self.tx_names.push(name.clone());
+        let slot = TxSlot::try_from(self.tx.len()).unwrap_or(TxSlot::MAX);
+        self.tx.push(name.clone());
         self.tx_index.insert(name, slot);
         slot
     }
@@ -61,7 +61,7 @@ impl Names {
         let is_tx = storages.first() == Some(&Storage::Tx.id());
         let select = match &syntax.selector {
             None => Select::All,
-            Some(Selector::Name(name)) if is_tx => Select::Tx(self.tx(name)),
+            Some(Selector::Name(name)) if is_tx => Select::Tx(self.tx_slot(name)),
             Some(Selector::Name(name)) => {
                 Select::Name(name.to_ascii_lowercase().into_bytes().into())
             }
@@ -94,12 +94,18 @@ impl Names {
             *known
         } else {
             let xpath = XPath::compile(path).map_err(|e| e.to_string())?;
-            let id = StorageId::try_from(self.storages()).map_err(|_| "too many XPath expressions".to_owned())?;
-            self.xpaths.push((id, xpath));
+            let id = StorageId::try_from(self.storages())
+                .map_err(|_| "too many XPath expressions".to_owned())?;
+            self.xpaths.push((id, response, xpath));
             self.xpath_index.insert(key, id);
             id
         };
-        Ok(Target { storages: Box::new([storage]), select: Select::All, count: syntax.count, label })
+        Ok(Target {
+            storages: Box::new([storage]),
+            select: Select::All,
+            count: syntax.count,
+            label,
+        })
     }
 
     /// A text with its macros resolved.
@@ -114,10 +120,11 @@ impl Names {
             pieces.push(match part {
                 Part::Text(text) => Piece::Literal(text.as_bytes().into()),
                 Part::Variable { collection, selector } => match (collection.as_str(), selector) {
-                    ("TX", Some(name)) => Piece::Tx(self.tx(name)),
+                    ("TX", Some(name)) => Piece::Tx(self.tx_slot(name)),
                     ("RULE", Some(name)) => Piece::Rule(name.to_ascii_lowercase().into()),
                     (name, selector) => {
-                        let name_of = selector.as_ref().map(|s| s.to_ascii_lowercase().into_bytes().into());
+                        let name_of =
+                            selector.as_ref().map(|s| s.to_ascii_lowercase().into_bytes().into());
                         Piece::Member { storages: storages(name)?, name: name_of }
                     }
                 },

@@ -219,7 +219,9 @@ pub(crate) fn compile(
 
 fn refusal(name: &str) -> String {
     let why = match name {
-        "rbl" => "looks names up on the network, which needs a resolver of the host; not offered yet",
+        "rbl" => {
+            "looks names up on the network, which needs a resolver of the host; not offered yet"
+        }
         "geolookup" => "needs a GeoIP database; not offered yet",
         "inspectfile" => "runs a program; hand uploads to a scanner through an intake instead",
         "fuzzyhash" => "needs ssdeep; use the antivirus scanner instead",

@@ -18,7 +18,7 @@ pub(crate) struct Pattern {
 
 impl std::fmt::Debug for Pattern {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pattern").field("built", &self.regex.get().is_some()).finish()
+        f.debug_struct("Pattern").field("text", &self.text).finish_non_exhaustive()
     }
 }
 
@@ -85,7 +85,9 @@ fn explain(error: &regex_syntax::Error) -> String {
         regex_syntax::Error::Translate(e) => e.kind().to_string(),
         _ => "not a pattern".to_owned(),
     };
-    format!("{kind}; patterns run in linear time, so rewrite without look-around and back-references")
+    format!(
+        "{kind}; patterns run in linear time, so rewrite without look-around and back-references"
+    )
 }
 
 /// An upper bound of the automaton's states.
@@ -175,7 +177,7 @@ fn rewrite(text: &str) -> Result<String, String> {
                     out.push_str("(?:");
                 }
                 for byte in bytes {
-                    out.push_str(&format!("\\x{byte:02x}"));
+                    push_byte(&mut out, u32::from(*byte));
                 }
                 if !in_class {
                     out.push(')');
@@ -184,6 +186,13 @@ fn rewrite(text: &str) -> Result<String, String> {
         }
     }
     Ok(out)
+}
+
+/// A byte as the parser reads it.
+fn push_byte(out: &mut String, byte: u32) {
+    use std::fmt::Write;
+    // Writing into memory cannot fail.
+    let _ = write!(out, "\\x{byte:02x}");
 }
 
 /// Whether what follows a brace is `3}`, `3,}` or `3,5}`.
@@ -211,7 +220,7 @@ fn escape(chars: &mut Chars<'_>, out: &mut String, in_class: bool) -> Result<(),
             let byte = code.ok_or_else(|| {
                 format!("`\\x{{{digits}}}` is not a byte; values are matched as bytes, so write its UTF-8 bytes")
             })?;
-            out.push_str(&format!("\\x{byte:02x}"));
+            push_byte(out, byte.into());
         }
         Some('x') => {
             // PCRE takes zero to two digits.
@@ -222,7 +231,7 @@ fn escape(chars: &mut Chars<'_>, out: &mut String, in_class: bool) -> Result<(),
                     chars.next();
                 }
             }
-            out.push_str(&format!("\\x{value:02x}"));
+            push_byte(out, value);
         }
         Some('0') => {
             let mut value = 0u32;
@@ -232,7 +241,7 @@ fn escape(chars: &mut Chars<'_>, out: &mut String, in_class: bool) -> Result<(),
                     chars.next();
                 }
             }
-            out.push_str(&format!("\\x{value:02x}"));
+            push_byte(out, value);
         }
         Some('e') => out.push_str("\\x1b"),
         Some('h') => out.push_str(if in_class { " \\t" } else { "[ \\t]" }),
@@ -241,7 +250,9 @@ fn escape(chars: &mut Chars<'_>, out: &mut String, in_class: bool) -> Result<(),
         Some('b') if in_class => out.push_str("\\x08"),
         Some(c @ ('<' | '>')) => out.push(c),
         Some(c) if c.is_ascii_digit() => {
-            return Err(format!("back-reference `\\{c}` cannot run in linear time; rewrite without it"));
+            return Err(format!(
+                "back-reference `\\{c}` cannot run in linear time; rewrite without it"
+            ));
         }
         // The parser refuses escapes of letters that mean nothing; PCRE takes the letter.
         Some(c) if c.is_ascii_alphabetic() && !"aftnrvdDsSwWbBAzpPuUxQE".contains(c) => out.push(c),

@@ -28,7 +28,10 @@ pub(crate) enum Piece {
     Literal(Box<[u8]>),
     Tx(TxSlot),
     /// A storage and the member's name in lower case; the first member without one.
-    Member { storages: Box<[StorageId]>, name: Option<Box<[u8]>> },
+    Member {
+        storages: Box<[StorageId]>,
+        name: Option<Box<[u8]>>,
+    },
     /// A property of the rule itself.
     Rule(Box<str>),
 }
@@ -84,8 +87,9 @@ pub(crate) enum Gate {
 }
 
 /// What a rule does to the transaction when it matches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Disruption {
+    #[default]
     Pass,
     /// As the default action of the phase says; resolved at load.
     Deny,
@@ -152,8 +156,9 @@ pub(crate) enum Effect {
 }
 
 /// How a body is taken apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Processor {
+    #[default]
     None,
     UrlEncoded,
     Multipart,
@@ -222,8 +227,9 @@ pub(crate) const fn severity(level: u8) -> Severity {
 }
 
 /// What the engine does with matches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Engine {
+    #[default]
     Off,
     Detect,
     On,
@@ -246,7 +252,6 @@ pub(crate) struct Settings {
     pub(crate) separator: u8,
     pub(crate) cookie_version: u8,
     pub(crate) upload_files: usize,
-    pub(crate) decoded_views: bool,
     pub(crate) webapp: String,
 }
 
@@ -268,7 +273,6 @@ impl Default for Settings {
             separator: b'&',
             cookie_version: 0,
             upload_files: 100,
-            decoded_views: false,
             webapp: "default".into(),
         }
     }
@@ -295,8 +299,8 @@ pub(crate) struct Program {
     /// For each level (0 ungated), each phase and each storage: the nodes that its rules look at.
     pub(crate) wanted: Vec<[Vec<u128>; 5]>,
     pub(crate) literals: super::prefilter::Prefilter,
-    /// XPath expressions, each with its storage.
-    pub(crate) xpaths: Vec<(StorageId, crate::decode::body::xpath::XPath)>,
+    /// XPath expressions, each with its storage and whether it reads the response.
+    pub(crate) xpaths: Vec<(StorageId, bool, crate::decode::body::xpath::XPath)>,
     pub(crate) storages: usize,
     pub(crate) unicode_map: Option<crate::decode::transform::UnicodeMap>,
 }

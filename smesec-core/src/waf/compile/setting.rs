@@ -20,15 +20,26 @@ pub(super) fn apply(settings: &mut Settings, name: &str, arguments: &[Spanned<St
     let lower = name.to_ascii_lowercase();
     let result = match lower.as_str() {
         "secruleengine" => match first.to_ascii_lowercase().as_str() {
-            "on" => Ok(settings.engine = Engine::On),
-            "off" => Ok(settings.engine = Engine::Off),
-            "detectiononly" => Ok(settings.engine = Engine::Detect),
+            "on" => {
+                settings.engine = Engine::On;
+                Ok(())
+            }
+            "off" => {
+                settings.engine = Engine::Off;
+                Ok(())
+            }
+            "detectiononly" => {
+                settings.engine = Engine::Detect;
+                Ok(())
+            }
             _ => Err(format!("`{first}` is no engine state; write On, Off or DetectionOnly")),
         },
         "secrequestbodyaccess" => switch(first).map(|on| settings.request_body = on),
         "secresponsebodyaccess" => switch(first).map(|on| settings.response_body = on),
         "secrequestbodylimit" => number(first).map(|n| settings.request_body_limit = n),
-        "secrequestbodynofileslimit" => number(first).map(|n| settings.request_body_no_files_limit = n),
+        "secrequestbodynofileslimit" => {
+            number(first).map(|n| settings.request_body_no_files_limit = n)
+        }
         "secresponsebodylimit" => number(first).map(|n| settings.response_body_limit = n),
         "secrequestbodylimitaction" => {
             rejects(first).map(|reject| settings.reject_over_request_limit = reject)
@@ -38,21 +49,32 @@ pub(super) fn apply(settings: &mut Settings, name: &str, arguments: &[Spanned<St
         }
         "secresponsebodymimetype" => {
             let types = arguments.iter().flat_map(|a| a.value.split_ascii_whitespace());
-            Ok(settings.response_types = types.map(str::to_ascii_lowercase).collect())
+            settings.response_types = types.map(str::to_ascii_lowercase).collect();
+            Ok(())
         }
-        "secresponsebodymimetypesclear" => Ok(settings.response_types.clear()),
-        "secrequestbodyjsondepthlimit" => {
-            size(first).map(|n| settings.json_depth = n)
+        "secresponsebodymimetypesclear" => {
+            settings.response_types.clear();
+            Ok(())
         }
+        "secrequestbodyjsondepthlimit" => size(first).map(|n| settings.json_depth = n),
         "secargumentslimit" => size(first).map(|n| settings.arguments = n),
         "secuploadfilelimit" => size(first).map(|n| settings.upload_files = n),
         "secargumentseparator" => match first.as_bytes() {
-            [byte] => Ok(settings.separator = *byte),
+            [byte] => {
+                settings.separator = *byte;
+                Ok(())
+            }
             _ => Err(format!("`{first}` is no separator; write one character")),
         },
         "seccookieformat" => match first {
-            "0" => Ok(settings.cookie_version = 0),
-            "1" => Ok(settings.cookie_version = 1),
+            "0" => {
+                settings.cookie_version = 0;
+                Ok(())
+            }
+            "1" => {
+                settings.cookie_version = 1;
+                Ok(())
+            }
             _ => Err(format!("`{first}` is no cookie format; write 0 or 1")),
         },
         "secunicodemapfile" => {
@@ -62,11 +84,16 @@ pub(super) fn apply(settings: &mut Settings, name: &str, arguments: &[Spanned<St
                 None => Err("`SecUnicodeMapFile` needs a file and a code page, such as `unicode.mapping 20127`".to_owned()),
             }
         }
-        "secunicodecodepage" => return Outcome::Inert(
-            "`SecUnicodeCodePage` does nothing by itself; name the page in `SecUnicodeMapFile`".to_owned(),
-        ),
-        "secwebappid" => Ok(settings.webapp = first.to_owned()),
-        "smesecdecodedviews" => switch(first).map(|on| settings.decoded_views = on),
+        "secunicodecodepage" => {
+            return Outcome::Inert(
+                "`SecUnicodeCodePage` does nothing by itself; name the page in `SecUnicodeMapFile`"
+                    .to_owned(),
+            );
+        }
+        "secwebappid" => {
+            first.clone_into(&mut settings.webapp);
+            Ok(())
+        }
         "seccomponentsignature" | "secserversignature" => Ok(()),
         _ => return other(name, &lower),
     };
@@ -80,16 +107,34 @@ fn other(name: &str, lower: &str) -> Outcome {
     let files = "the library writes no files; the host decides where events go";
     let old = "deprecated in ModSecurity itself; remove it";
     let why = match lower {
-        "secauditlog" | "secauditlog2" | "secauditlogstoragedir" | "secauditlogdirmode"
-        | "secauditlogfilemode" | "secauditlogtype" | "secauditlogformat" | "secauditlogprefix"
-        | "secauditengine" | "secauditlogparts" | "secauditlogrelevantstatus" | "secdebuglog"
-        | "secdebugloglevel" | "secdatadir" | "sectmpdir" | "secuploaddir" | "secuploadkeepfiles"
-        | "secuploadfilemode" | "sectmpsaveuploadedfiles" => files,
+        "secauditlog"
+        | "secauditlog2"
+        | "secauditlogstoragedir"
+        | "secauditlogdirmode"
+        | "secauditlogfilemode"
+        | "secauditlogtype"
+        | "secauditlogformat"
+        | "secauditlogprefix"
+        | "secauditengine"
+        | "secauditlogparts"
+        | "secauditlogrelevantstatus"
+        | "secdebuglog"
+        | "secdebugloglevel"
+        | "secdatadir"
+        | "sectmpdir"
+        | "secuploaddir"
+        | "secuploadkeepfiles"
+        | "secuploadfilemode"
+        | "sectmpsaveuploadedfiles" => files,
         "secpcrematchlimit" | "secpcrematchlimitrecursion" => {
             "patterns run in linear time, so there is no match limit to set"
         }
-        "secrequestbodyinmemorylimit" => "bodies are parsed as they stream; there is no spill to disk",
-        "seccollectiontimeout" => "the collection store that the host hands in has its own time-out",
+        "secrequestbodyinmemorylimit" => {
+            "bodies are parsed as they stream; there is no spill to disk"
+        }
+        "seccollectiontimeout" => {
+            "the collection store that the host hands in has its own time-out"
+        }
         "secstatusengine" => "the library never calls home",
         "secxmlexternalentity" => "external entities are never loaded",
         "secinterceptonerror" => "the policy on limits and errors decides (`on_limit`)",
@@ -101,23 +146,47 @@ fn other(name: &str, lower: &str) -> Outcome {
             "slow clients are the server's matter; the gateway has time-outs"
         }
         "secrxprefilter" => "the prefilter is always on",
-        "secignorerulecompilationerrors" => "refused rules are named in the report and the rest is loaded",
+        "secignorerulecompilationerrors" => {
+            "refused rules are named in the report and the rest is loaded"
+        }
         "seccontentinjection" | "secstreaminbodyinspection" | "secstreamoutbodyinspection" => {
             "bodies are not rewritten"
         }
-        "secruleperftime" | "secreadstatelimit" | "secwritestatelimit" | "secguardianlog"
-        | "secchrootdir" | "seccookiev0separator" | "secsensorid" | "sechttpblkey" => old,
+        "secruleperftime"
+        | "secreadstatelimit"
+        | "secwritestatelimit"
+        | "secguardianlog"
+        | "secchrootdir"
+        | "seccookiev0separator"
+        | "secsensorid"
+        | "sechttpblkey" => old,
         "secremoterules" | "secremoterulesfailaction" => {
-            return refused(name, "would load rules over the network; fetch them yourself and check them");
+            return refused(
+                name,
+                "would load rules over the network; fetch them yourself and check them",
+            );
         }
-        "secrulescript" => return refused(name, "runs Lua; write the check as a filter of your own"),
+        "secrulescript" => {
+            return refused(name, "runs Lua; write the check as a filter of your own");
+        }
         "secgeolookupdb" => return refused(name, "needs a GeoIP reader, which is not offered yet"),
-        "secgsblookupdb" => return refused(name, "needs the retired Google Safe Browsing files; remove it"),
+        "secgsblookupdb" => {
+            return refused(name, "needs the retired Google Safe Browsing files; remove it");
+        }
         "sechashengine" | "sechashkey" | "sechashparam" | "sechashmethodrx" | "sechashmethodpm" => {
             return refused(name, "belongs to link hashing, which is not offered");
         }
+        "smesecdecodedviews" => {
+            return refused(
+                name,
+                "is not offered yet; values are inspected as the rules' own transformations decode them",
+            );
+        }
         "secdataset" => {
-            return refused(name, "is Coraza's and not offered yet; put the list into a file and use `@pmFromFile`");
+            return refused(
+                name,
+                "is Coraza's and not offered yet; put the list into a file and use `@pmFromFile`",
+            );
         }
         _ => return Outcome::Refused(format!("unknown directive `{name}`; check its spelling")),
     };

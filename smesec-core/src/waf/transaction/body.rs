@@ -35,8 +35,12 @@ impl State {
                 self.arguments(program, &body, S::ArgsPost, S::ArgsPostNames);
                 self.store.set(S::RequestBody, &body);
             }
-            Processor::Multipart if !body.is_empty() => self.multipart(program, &body, intake, work),
-            Processor::Json if !body.is_empty() => self.json(program, &body, S::ArgsPost, Some(S::ArgsPostNames)),
+            Processor::Multipart if !body.is_empty() => {
+                self.multipart(program, &body, intake, work);
+            }
+            Processor::Json if !body.is_empty() => {
+                self.json(program, &body, S::ArgsPost, Some(S::ArgsPostNames));
+            }
             Processor::Xml if !body.is_empty() => self.xml(program, &body, false),
             Processor::Raw => self.store.set(S::RequestBody, &body),
             Processor::None if self.force_body => {
@@ -95,7 +99,9 @@ impl State {
         match XmlDocument::parse(body, XmlLimits::default()) {
             Ok(document) => {
                 let store = &mut self.store;
-                for (storage, xpath) in &program.xpaths {
+                for (storage, _, xpath) in
+                    program.xpaths.iter().filter(|(_, of_response, _)| *of_response == response)
+                {
                     document.select(xpath, &mut |value: &[u8]| {
                         let value = store.put(value);
                         store.add(*storage, super::store::Slice::EMPTY, value);
@@ -179,6 +185,13 @@ impl State {
         if self.store.scalar(S::ResponseContentLength).is_empty() {
             self.store.set_number(S::ResponseContentLength, body.len() as u64);
         }
+        let kind = self.store.scalar(S::ResponseContentType).to_ascii_lowercase();
+        let kind = kind.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+        if kind == b"application/json" || kind.ends_with(b"+json") {
+            self.json(program, &body, S::ResponseArgs, None);
+        } else if kind.ends_with(b"/xml") || kind.ends_with(b"+xml") {
+            self.xml(program, &body, true);
+        }
         self.response_body = body;
     }
 }
@@ -254,7 +267,6 @@ impl Parts<'_> {
                     self.store.add(S::ArgsPostNames.id(), name, name);
                 }
             }
-            _ => {}
         }
     }
 }

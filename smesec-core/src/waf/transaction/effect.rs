@@ -4,7 +4,9 @@ use super::State;
 use super::store::Slice;
 use crate::collection::Change;
 use crate::waf::checks;
-use crate::waf::compile::program::{Assign, Assignment, Effect, Engine, Place, Processor, Program, Rule, Text};
+use crate::waf::compile::program::{
+    Assign, Assignment, Effect, Engine, Place, Processor, Program, Rule, Text,
+};
 use crate::waf::variable::{Storage, StorageId};
 use std::sync::Arc;
 
@@ -79,9 +81,13 @@ impl State {
                 let old = self.store.named(*storage, &name);
                 let value = self.changed(program, rule, &assignment.change, old);
                 let change = match &assignment.change {
-                    Assign::Set(_) => Change::Set(value.map_or(Vec::new(), |v| self.store.bytes(v).to_vec())),
+                    Assign::Set(_) => {
+                        Change::Set(value.map_or(Vec::new(), |v| self.store.bytes(v).to_vec()))
+                    }
                     Assign::Add(text) => Change::Add(self.amount(program, rule, text)),
-                    Assign::Subtract(text) => Change::Add(self.amount(program, rule, text).saturating_neg()),
+                    Assign::Subtract(text) => {
+                        Change::Add(self.amount(program, rule, text).saturating_neg())
+                    }
                     Assign::Unset => Change::Unset,
                 };
                 self.persist(*storage, &name, change);
@@ -98,7 +104,13 @@ impl State {
         }
     }
 
-    fn changed(&mut self, program: &Program, rule: &Rule, change: &Assign, old: Option<Slice>) -> Option<Slice> {
+    fn changed(
+        &mut self,
+        program: &Program,
+        rule: &Rule,
+        change: &Assign,
+        old: Option<Slice>,
+    ) -> Option<Slice> {
         let (amount, sign) = match change {
             Assign::Unset => return None,
             Assign::Set(text) => {

@@ -5,9 +5,7 @@ use super::{Flow, State};
 use crate::decode::body::form::invalid_url_encoding;
 use crate::waf::bits::bit;
 use crate::waf::compile::operator::{Comparison, Operator};
-use crate::waf::compile::program::{
-    Disruption, Engine, Gate, Program, Rule, Select, Target, Text,
-};
+use crate::waf::compile::program::{Disruption, Engine, Gate, Program, Rule, Select, Target, Text};
 use crate::waf::variable::{self, Storage, StorageId};
 use crate::waf::{checks, injection};
 use std::net::IpAddr;
@@ -44,6 +42,9 @@ impl State {
             return;
         }
         self.prepare(program, phase);
+        if self.exhausted {
+            return;
+        }
         let list = program.phases.get(phase).map(Vec::as_slice).unwrap_or_default();
         let mut at = 0usize;
         while let Some(index) = list.get(at) {
@@ -70,7 +71,8 @@ impl State {
         self.union_set = crate::decode::byteset::ByteSet::EMPTY;
         self.levels = 1;
         for (n, level) in program.levels.iter().enumerate() {
-            let value = self.store.tx(level.slot).map_or(0, |v| checks::number(self.store.bytes(v)));
+            let value =
+                self.store.tx(level.slot).map_or(0, |v| checks::number(self.store.bytes(v)));
             if value >= level.at_least && n < 63 {
                 self.levels |= 1 << (n + 1);
             }
@@ -99,6 +101,10 @@ impl State {
                         continue;
                     }
                     last = content;
+                    self.spend(1);
+                    if self.exhausted {
+                        return;
+                    }
                     self.union_set = self.union_set.union(self.store.content_set(content));
                     let mask = self.store.mask(program, content);
                     for (all, word) in self.union.iter_mut().zip(mask) {
@@ -120,7 +126,9 @@ impl State {
             if std::mem::take(&mut first_match) {
                 self.remember_match(program, head);
             }
-            let Some(next) = rule.chained.and_then(|n| program.rules.get(n as usize)) else { break };
+            let Some(next) = rule.chained.and_then(|n| program.rules.get(n as usize)) else {
+                break;
+            };
             rule = next;
         }
         self.matched(program, head)
@@ -171,7 +179,9 @@ impl State {
                             let open = match rule.gate {
                                 Gate::Run => true,
                                 Gate::Bytes(set) => self.store.content_set(content).intersects(set),
-                                Gate::Literals(n) => bit(self.store.mask(program, content), usize::from(n)),
+                                Gate::Literals(n) => {
+                                    bit(self.store.mask(program, content), usize::from(n))
+                                }
                             };
                             if !open {
                                 continue;
@@ -496,11 +506,17 @@ impl Cursor {
         }
     }
 
-    fn next_tx(&mut self, store: &mut Store, program: &Program, target: &Target) -> Option<Candidate> {
+    fn next_tx(
+        &mut self,
+        store: &mut Store,
+        program: &Program,
+        target: &Target,
+    ) -> Option<Candidate> {
         if let Select::Tx(slot) = target.select {
             self.storage += 1;
             let value = store.tx(slot)?;
-            let name = program.tx_names.get(slot as usize).map_or(Slice::EMPTY, |name| store.put(name));
+            let name =
+                program.tx_names.get(slot as usize).map_or(Slice::EMPTY, |name| store.put(name));
             return Some(Candidate { name, value, place: None });
         }
         if self.tx.is_none() {

@@ -6,7 +6,13 @@ use crate::waf::mask;
 use crate::waf::variable::{self, Storage, StorageId};
 
 /// A text with its macros filled in; with `masked` the secrets in it are starred out.
-pub(super) fn expand(store: &mut Store, program: &Program, rule: &Rule, text: &Text, masked: bool) -> Vec<u8> {
+pub(super) fn expand(
+    store: &mut Store,
+    program: &Program,
+    rule: &Rule,
+    text: &Text,
+    masked: bool,
+) -> Vec<u8> {
     let mut out = Vec::new();
     for piece in &text.0 {
         match piece {
@@ -25,14 +31,20 @@ pub(super) fn expand(store: &mut Store, program: &Program, rule: &Rule, text: &T
             Piece::Member { storages, name } => {
                 let tx = storages.first() == Some(&Storage::Tx.id());
                 let found = match name {
-                    Some(name) if tx => store.tx_named(program, name).map(|value| (Slice::EMPTY, value)),
+                    Some(name) if tx => {
+                        store.tx_named(program, name).map(|value| (Slice::EMPTY, value))
+                    }
                     Some(name) => storages.iter().find_map(|s| member(store, *s, Some(name))),
                     None => storages.iter().find_map(|s| member(store, *s, None)),
                 };
                 if let Some((name, value)) = found {
                     let matched = storages.first() == Some(&Storage::MatchedVar.id());
                     let secret = matched
-                        || storages.iter().any(|s| variable::NAMES.get(usize::from(*s)).is_some_and(|n| mask::is_secret_collection(n)));
+                        || storages.iter().any(|s| {
+                            variable::NAMES
+                                .get(usize::from(*s))
+                                .is_some_and(|n| mask::is_secret_collection(n))
+                        });
                     push(store, &mut out, name, value, masked && secret);
                 }
             }

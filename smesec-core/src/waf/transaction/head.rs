@@ -3,8 +3,8 @@
 use super::State;
 use crate::decode::body::cookie::{CookieFormat, parse_cookies};
 use crate::decode::body::form::{parse_form, url_decode};
-use crate::http::{Connection, Header, RequestHead, ResponseHead};
 use crate::filter::Outcome;
+use crate::http::{Connection, Header, RequestHead, ResponseHead};
 use crate::waf::compile::program::{Processor, Program};
 use crate::waf::variable::Storage as S;
 
@@ -19,14 +19,32 @@ impl State {
         let id = self.id.to_string();
         self.store.set(S::UniqueId, id.as_bytes());
         for zero in [
-            S::ReqbodyError, S::ReqbodyProcessorError, S::MultipartBoundaryQuoted,
-            S::MultipartBoundaryWhitespace, S::MultipartCrlfLfLines, S::MultipartDataAfter,
-            S::MultipartDataBefore, S::MultipartFileLimitExceeded, S::MultipartHeaderFolding,
-            S::MultipartInvalidHeaderFolding, S::MultipartInvalidPart, S::MultipartInvalidQuoting,
-            S::MultipartLfLine, S::MultipartMissingSemicolon, S::MultipartStrictError,
-            S::MultipartUnmatchedBoundary, S::UrlencodedError, S::InboundDataError,
-            S::OutboundDataError, S::ResBodyError, S::MscPcreError, S::MscPcreLimitsExceeded,
-            S::FilesCombinedSize, S::ArgsCombinedSize, S::RequestBodyLength, S::Duration,
+            S::ReqbodyError,
+            S::ReqbodyProcessorError,
+            S::MultipartBoundaryQuoted,
+            S::MultipartBoundaryWhitespace,
+            S::MultipartCrlfLfLines,
+            S::MultipartDataAfter,
+            S::MultipartDataBefore,
+            S::MultipartFileLimitExceeded,
+            S::MultipartHeaderFolding,
+            S::MultipartInvalidHeaderFolding,
+            S::MultipartInvalidPart,
+            S::MultipartInvalidQuoting,
+            S::MultipartLfLine,
+            S::MultipartMissingSemicolon,
+            S::MultipartStrictError,
+            S::MultipartUnmatchedBoundary,
+            S::UrlencodedError,
+            S::InboundDataError,
+            S::OutboundDataError,
+            S::ResBodyError,
+            S::MscPcreError,
+            S::MscPcreLimitsExceeded,
+            S::FilesCombinedSize,
+            S::ArgsCombinedSize,
+            S::RequestBodyLength,
+            S::Duration,
         ] {
             self.store.set(zero, b"0");
         }
@@ -119,7 +137,11 @@ impl State {
             }
         } else if is("cookie") {
             let mut pairs = Vec::new();
-            let format = if program.settings.cookie_version == 1 { CookieFormat::Version1 } else { CookieFormat::Netscape };
+            let format = if program.settings.cookie_version == 1 {
+                CookieFormat::Version1
+            } else {
+                CookieFormat::Netscape
+            };
             parse_cookies(header.value, format, &mut |name, value| {
                 pairs.push((name.to_vec(), value.to_vec()));
             });
@@ -141,15 +163,20 @@ impl State {
         let limit = program.settings.arguments;
         let mut count = 0usize;
         let store = &mut self.store;
-        parse_form(input, program.settings.separator, &mut scratch, &mut |name, value, _, flags| {
-            broken |= flags.invalid_encoding;
-            count += 1;
-            if count <= limit {
-                let (name, value) = (store.put(name), store.put(value));
-                store.add(values.id(), name, value);
-                store.add(names.id(), name, name);
-            }
-        });
+        parse_form(
+            input,
+            program.settings.separator,
+            &mut scratch,
+            &mut |name, value, _, flags| {
+                broken |= flags.invalid_encoding;
+                count += 1;
+                if count <= limit {
+                    let (name, value) = (store.put(name), store.put(value));
+                    store.add(values.id(), name, value);
+                    store.add(names.id(), name, name);
+                }
+            },
+        );
         if broken {
             self.store.set(S::UrlencodedError, b"1");
         }

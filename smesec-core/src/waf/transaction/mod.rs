@@ -85,18 +85,6 @@ pub(super) struct State {
     id: crate::event::EventId,
 }
 
-impl Default for Engine {
-    fn default() -> Self {
-        Self::Off
-    }
-}
-
-impl Default for Processor {
-    fn default() -> Self {
-        Self::None
-    }
-}
-
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("State").field("verdict", &self.verdict).finish_non_exhaustive()
@@ -181,7 +169,11 @@ pub(super) struct WafTransaction {
 }
 
 impl WafTransaction {
-    pub(super) fn new(inner: Arc<Inner>, connection: &Connection, intake: Option<Box<dyn Intake>>) -> Self {
+    pub(super) fn new(
+        inner: Arc<Inner>,
+        connection: &Connection,
+        intake: Option<Box<dyn Intake>>,
+    ) -> Self {
         let rules = inner.rules.current();
         let mut state = inner.take_state();
         state.begin(&rules, &inner, connection);
@@ -246,7 +238,9 @@ impl Transaction for WafTransaction {
         }
         let (on, limit) = match phase {
             Phase::RequestBody => (state.request_body_on, state.request_limit),
-            Phase::ResponseBody => (state.response_body_on && state.response_wanted, state.response_limit),
+            Phase::ResponseBody => {
+                (state.response_body_on && state.response_wanted, state.response_limit)
+            }
             _ => return Body::Skip,
         };
         match (on, state.engine) {
@@ -276,12 +270,17 @@ impl Transaction for WafTransaction {
         }
         let settings = &self.rules.program.settings;
         if self.state.engine != Engine::Off && self.state.request_body_on {
-            let room = self.state.request_limit.saturating_sub(self.state.request_body.len() as u64);
+            let room =
+                self.state.request_limit.saturating_sub(self.state.request_body.len() as u64);
             let fits = usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len());
             self.state.request_body.extend_from_slice(chunk.get(..fits).unwrap_or_default());
             if fits < chunk.len() && !self.state.body_over {
                 self.state.body_over = true;
-                let policy = if settings.reject_over_request_limit { OnLimit::Closed } else { OnLimit::Open };
+                let policy = if settings.reject_over_request_limit {
+                    OnLimit::Closed
+                } else {
+                    OnLimit::Open
+                };
                 self.state.inbound_over(policy, self.inner.on_block);
                 if self.state.verdict.is_decisive() {
                     return self.step();
@@ -317,12 +316,20 @@ impl Transaction for WafTransaction {
             return self.step();
         }
         let settings = &self.rules.program.settings;
-        if self.state.engine != Engine::Off && self.state.response_body_on && self.state.response_wanted {
-            let room = self.state.response_limit.saturating_sub(self.state.response_body.len() as u64);
+        if self.state.engine != Engine::Off
+            && self.state.response_body_on
+            && self.state.response_wanted
+        {
+            let room =
+                self.state.response_limit.saturating_sub(self.state.response_body.len() as u64);
             let fits = usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len());
             self.state.response_body.extend_from_slice(chunk.get(..fits).unwrap_or_default());
             if fits < chunk.len() {
-                let policy = if settings.reject_over_response_limit { OnLimit::Closed } else { OnLimit::Open };
+                let policy = if settings.reject_over_response_limit {
+                    OnLimit::Closed
+                } else {
+                    OnLimit::Open
+                };
                 self.state.outbound_over(policy, self.inner.on_block);
             }
         }

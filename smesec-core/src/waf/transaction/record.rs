@@ -98,7 +98,9 @@ impl State {
         let severity = rule.severity.map_or(Severity::Info, program::severity);
         let mut finding = Finding::new(Arc::clone(&rule.info), severity, message);
         finding.part = part;
-        finding.span = self.last_span.and_then(|(from, to)| Some((u32::try_from(from).ok()?, u32::try_from(to).ok()?)));
+        finding.span = self
+            .last_span
+            .and_then(|(from, to)| Some((u32::try_from(from).ok()?, u32::try_from(to).ok()?)));
         finding.evidence = if data.is_empty() { evidence } else { data };
         self.findings.push(finding);
         if self.verdict.action() == Action::Pass {
@@ -128,7 +130,10 @@ impl State {
     /// The anomaly score that the rule set keeps: CRS's names, then our own pack's.
     pub(super) fn score(&self, program: &Program) -> i32 {
         const NAMES: &[&str] = &[
-            "blocking_inbound_anomaly_score", "anomaly_score", "smesec_score", "score",
+            "blocking_inbound_anomaly_score",
+            "anomaly_score",
+            "smesec_score",
+            "score",
             "inbound_anomaly_score",
         ];
         NAMES
@@ -174,7 +179,13 @@ impl State {
         }
     }
 
-    pub(super) fn scanned(&mut self, meta: &ObjectMeta, report: ScanReport, policy: OnLimit, on_block: OnBlock) {
+    pub(super) fn scanned(
+        &mut self,
+        meta: &ObjectMeta,
+        report: ScanReport,
+        policy: OnLimit,
+        on_block: OnBlock,
+    ) {
         match report.outcome() {
             scanner::Outcome::Clean => {}
             scanner::Outcome::Detected => {
@@ -189,13 +200,24 @@ impl State {
                 }
             }
             scanner::Outcome::Incomplete => {
-                let why = report.skipped.first().map_or("not inspected", |s| s.why.as_str()).to_owned();
-                self.limit(&format!("upload `{}` was not inspected whole: {why}", meta.name), policy, on_block);
+                let why =
+                    report.skipped.first().map_or("not inspected", |s| s.why.as_str()).to_owned();
+                self.limit(
+                    &format!("upload `{}` was not inspected whole: {why}", meta.name),
+                    policy,
+                    on_block,
+                );
             }
         }
     }
 
-    pub(super) fn event(&self, connection: &Connection, head: Option<&HeadFacts>, verdict: Verdict, outcome: Outcome) -> Event {
+    pub(super) fn event(
+        &self,
+        connection: &Connection,
+        head: Option<&HeadFacts>,
+        verdict: Verdict,
+        outcome: Outcome,
+    ) -> Event {
         let mut event = Event::new(self.id, Source::Waf, self.begun);
         event.ingest_time = outcome.now;
         event.class_uid = 4_002;
@@ -207,7 +229,8 @@ impl State {
         event.transaction_id = Some(self.id.to_string());
         let count = self.findings.len();
         let word = verdict.action().word();
-        let first = self.findings.iter().max_by_key(|f| f.severity).map_or("", |f| f.message.as_str());
+        let first =
+            self.findings.iter().max_by_key(|f| f.severity).map_or("", |f| f.message.as_str());
         event.message = format!("{word}: {count} findings, score {}: {first}", verdict.score());
         event.findings.clone_from(&self.findings);
         let mut put = |name: &str, value: serde_json::Value| {
@@ -223,7 +246,10 @@ impl State {
         put("bytes", outcome.bytes.into());
         put("aborted", outcome.aborted.into());
         put("score", verdict.score().into());
-        put("duration_nanos", outcome.now.unix_nanos().saturating_sub(self.begun.unix_nanos()).into());
+        put(
+            "duration_nanos",
+            outcome.now.unix_nanos().saturating_sub(self.begun.unix_nanos()).into(),
+        );
         if self.refused_changes > 0 {
             put("refused_collection_changes", self.refused_changes.into());
         }

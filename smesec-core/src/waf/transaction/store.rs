@@ -186,15 +186,17 @@ impl Store {
 
     /// The first member of that name, in any case.
     pub(super) fn named(&self, storage: StorageId, name: &[u8]) -> Option<Slice> {
-        let found = self.members(storage).iter().find(|m| self.bytes(m.name).eq_ignore_ascii_case(name));
+        let found =
+            self.members(storage).iter().find(|m| self.bytes(m.name).eq_ignore_ascii_case(name));
         found.map(|member| member.value)
     }
 
     /// Sets, replaces or removes a member by name.
     pub(super) fn assign(&mut self, storage: StorageId, name: Slice, value: Option<Slice>) {
-        let at = self.members(storage).iter().position(|m| {
-            self.bytes(m.name).eq_ignore_ascii_case(self.bytes(name))
-        });
+        let at = self
+            .members(storage)
+            .iter()
+            .position(|m| self.bytes(m.name).eq_ignore_ascii_case(self.bytes(name)));
         let Some(list) = self.lists.get_mut(usize::from(storage)) else { return };
         match (at, value) {
             (Some(at), Some(value)) => {
@@ -245,10 +247,15 @@ impl Store {
     }
 
     pub(super) fn tx_named(&self, program: &Program, name: &[u8]) -> Option<Slice> {
-        if let Some(slot) = program.tx_names.iter().position(|known| known.eq_ignore_ascii_case(name)) {
+        if let Some(slot) =
+            program.tx_names.iter().position(|known| known.eq_ignore_ascii_case(name))
+        {
             return self.tx.get(slot).copied().flatten();
         }
-        self.tx_more.iter().find(|(n, _)| self.bytes(*n).eq_ignore_ascii_case(name)).map(|(_, v)| *v)
+        self.tx_more
+            .iter()
+            .find(|(n, _)| self.bytes(*n).eq_ignore_ascii_case(name))
+            .map(|(_, v)| *v)
     }
 
     /// All TX variables, names copied into the arena.
@@ -271,7 +278,13 @@ impl Store {
     }
 
     /// The content of the `n`-th member of a storage at a node.
-    pub(super) fn member_at(&mut self, program: &Program, storage: StorageId, n: usize, node: NodeIndex) -> u32 {
+    pub(super) fn member_at(
+        &mut self,
+        program: &Program,
+        storage: StorageId,
+        n: usize,
+        node: NodeIndex,
+    ) -> u32 {
         let members = if variable::is_scalar(storage) {
             self.scalars.get(usize::from(storage))
         } else {
@@ -332,12 +345,14 @@ impl Store {
             return known;
         }
         // Parents stand before their children; the depth is that of the longest chain of `t:`.
-        let Some(Node { parent, transform, triggers }) = program.nodes.get(usize::from(node)) else {
+        let Some(Node { parent, transform, triggers }) = program.nodes.get(usize::from(node))
+        else {
             return NONE;
         };
         let before = self.fill(program, row, *parent);
         let mut result = before;
-        if let (Some(content), Some(transform)) = (self.contents.get(before as usize).copied(), transform)
+        if let (Some(content), Some(transform)) =
+            (self.contents.get(before as usize).copied(), transform)
             && (content.set.intersects(*triggers) || *triggers == ByteSet::FULL)
         {
             let mut out = std::mem::take(&mut self.scratch);

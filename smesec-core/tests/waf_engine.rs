@@ -1,0 +1,319 @@
+//! What a host sees of the firewall: verdicts, findings and events, step by step.
+#![cfg(feature = "waf")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a panic is the verdict")]
+
+use smesec_core::event::Event;
+use smesec_core::filter::{Filter, Outcome};
+use smesec_core::http::{Connection, Header, RequestHead, ResponseHead};
+use smesec_core::limits::OnLimit;
+use smesec_core::policy::{Exception, OnBlock};
+use smesec_core::sink::Queue;
+use smesec_core::time::Timestamp;
+use smesec_core::verdict::{Action, Body, Phase, Step, Verdict};
+use smesec_core::waf::{Mode, RuleSet, Waf};
+use std::sync::Arc;
+
+const FORM: Header<'static> =
+    Header { name: b"Content-Type", value: b"application/x-www-form-urlencoded" };
+
+fn rules(text: &str) -> Arc<RuleSet> {
+    let mut builder = RuleSet::builder();
+    let head = "SecRuleEngine On\nSecRequestBodyAccess On\nSecResponseBodyAccess On\n";
+    builder.strict(true).text("test.conf", format!("{head}{text}").as_bytes());
+    Arc::new(builder.build().unwrap())
+}
+
+fn waf(text: &str) -> Waf {
+    Waf::builder(rules(text)).build()
+}
+
+fn connection() -> Connection {
+    Connection {
+        client: "192.0.2.1:4711".parse().unwrap(),
+        server: "192.0.2.2:80".parse().unwrap(),
+        now: Timestamp::from_unix_seconds(1_000),
+    }
+}
+
+fn head<'a>(method: &'a str, target: &'a str, headers: &'a [Header<'a>]) -> RequestHead<'a> {
+    let now = Timestamp::from_unix_seconds(1_000);
+    RequestHead {
+        method: method.as_bytes(),
+        target: target.as_bytes(),
+        version: b"HTTP/1.1",
+        headers,
+        now,
+    }
+}
+
+fn verdict(step: Step) -> Verdict {
+    step.verdict().unwrap()
+}
+
+/// Runs a request whole; the verdict and the ids of the findings.
+fn request(waf: &Waf, target: &str, headers: &[Header<'_>], body: &[u8]) -> (Verdict, Vec<String>) {
+    let mut transaction = waf.begin(&connection(), None);
+    let mut answer = verdict(transaction.request_head(&head("POST", target, headers)));
+    if !answer.is_decisive() {
+        answer = verdict(transaction.request_body(body, true));
+    }
+    let ids = transaction.findings().iter().map(|f| f.rule.id.clone()).collect();
+    (answer, ids)
+}
+
+fn deny(status: u16) -> Action {
+    Action::Deny { status }
+}
+
+#[test]
+fn a_chain_needs_all_its_links_and_keeps_the_heads_status() {
+    let waf = waf(r#"
+        SecRule ARGS:a "@streq 1" "id:1,phase:2,deny,status:418,chain"
+          SecRule ARGS:b "@streq 2" "t:none"
+    "#);
+    assert_eq!(request(&waf, "/?a=1&b=2", &[], b"").0.action(), deny(418));
+    assert_eq!(request(&waf, "/?a=1&b=3", &[], b"").0.action(), Action::Pass);
+    assert_eq!(request(&waf, "/?b=2", &[], b"").0.action(), Action::Pass);
+}
+
+#[test]
+fn scores_add_up_once_for_each_value() {
+    let waf = waf(r#"
+        SecRule ARGS "@contains bad" "id:1,phase:2,pass,setvar:tx.score=+5"
+        SecRule TX:score "@ge %{tx.threshold}" "id:2,phase:2,deny,status:403"
+        SecAction "id:3,phase:1,pass,nolog,setvar:tx.threshold=10"
+    "#);
+    assert_eq!(request(&waf, "/?a=bad&b=good", &[], b"").0.action(), Action::Log);
+    let (verdict, ids) = request(&waf, "/?a=bad&b=bad", &[], b"");
+    assert_eq!((verdict.action(), verdict.score()), (deny(403), 10));
+    assert_eq!(ids, ["1", "2"]);
+}
+
+#[test]
+fn skip_after_allow_and_markers_move_on() {
+    let waf = waf(r#"
+        SecRule REQUEST_FILENAME "@streq /skip" "id:1,phase:1,pass,nolog,skipAfter:END"
+        SecRule REQUEST_FILENAME "@rx ^/(?:skip|deny)$" "id:2,phase:1,deny"
+        SecMarker END
+        SecRule REQUEST_FILENAME "@streq /allow" "id:3,phase:1,allow,nolog"
+        SecRule ARGS:x "@streq 1" "id:4,phase:2,deny"
+    "#);
+    assert_eq!(request(&waf, "/skip", &[], b"").0.action(), Action::Pass);
+    assert_eq!(request(&waf, "/deny", &[], b"").0.action(), deny(403));
+    assert_eq!(request(&waf, "/allow?x=1", &[], b"").0.action(), Action::Pass);
+    assert_eq!(request(&waf, "/other?x=1", &[], b"").0.action(), deny(403));
+}
+
+#[test]
+fn counts_exclusions_and_selectors_choose_values() {
+    let waf = waf(r#"
+        SecRule &ARGS:id "@gt 1" "id:1,phase:1,deny,status:400"
+        SecRule ARGS|!ARGS:comment|!ARGS:/^_/ "@contains evil" "id:2,phase:1,deny,status:401"
+        SecRule REQUEST_HEADERS:/^X-Fo/ "@contains evil" "id:3,phase:1,deny,status:402"
+    "#);
+    let x_foo = [Header::new("x-foo", "evil")];
+    for (target, headers, action) in [
+        ("/?id=1", &[][..], Action::Pass),
+        ("/?id=1&ID=2", &[], deny(400)),
+        ("/?comment=evil&_x=evil", &[], Action::Pass),
+        ("/?other=evil", &[], deny(401)),
+        ("/", &x_foo, deny(402)),
+    ] {
+        assert_eq!(request(&waf, target, headers, b"").0.action(), action, "{target}");
+    }
+}
+
+#[test]
+fn every_chunking_gives_the_same_verdict() {
+    let waf = waf(r#"
+        SecRule REQUEST_HEADERS:Content-Type "@contains json" "id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=JSON"
+        SecRule ARGS "@rx (?i)union\s+select" "id:2,phase:2,deny"
+        SecRule FILES "@endsWith .php" "id:3,phase:2,deny,status:415"
+        SecRule REQBODY_ERROR "@eq 1" "id:4,phase:2,deny,status:400"
+    "#);
+    let json = [Header::new("Content-Type", "application/json")];
+    let multipart =
+        [Header::new("Content-Type", "multipart/form-data; boundary=----WebKitFormBoundaryx")];
+    let upload = b"------WebKitFormBoundaryx\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.php\"\r\n\r\nx\r\n------WebKitFormBoundaryx--\r\n";
+    let cases: [(&[Header<'_>], &[u8], Action); 5] = [
+        (&[FORM], b"q=1+union++select+2", deny(403)),
+        (&json, br#"{"a":{"b":["UNION\u0020SELECT"]}}"#, deny(403)),
+        (&json, br#"{"a":"#, deny(400)),
+        (&json, br#"{"a":"please select a union"}"#, Action::Pass),
+        (&multipart, upload, deny(415)),
+    ];
+    for (headers, body, action) in cases {
+        for size in 1..=body.len() {
+            let mut transaction = waf.begin(&connection(), None);
+            let _ = verdict(transaction.request_head(&head("POST", "/", headers)));
+            for chunk in body.chunks(size) {
+                let _ = verdict(transaction.request_body(chunk, false));
+            }
+            let last = verdict(transaction.request_body(b"", true));
+            assert_eq!(
+                last.action(),
+                action,
+                "chunks of {size}: {}",
+                String::from_utf8_lossy(body)
+            );
+        }
+    }
+}
+
+#[test]
+fn responses_are_inspected_where_their_type_is_listed() {
+    let waf = waf(r#"
+        SecResponseBodyMimeType text/html application/json
+        SecRule RESPONSE_BODY "@contains stack trace" "id:1,phase:4,deny,status:500"
+        SecRule RESPONSE_ARGS:json.debug "@streq true" "id:2,phase:4,deny,status:502"
+        SecRule RESPONSE_STATUS "@rx ^5" "id:3,phase:3,pass,msg:'upstream says %{RESPONSE_STATUS}'"
+    "#);
+    for (kind, body, action) in [
+        ("text/html; charset=utf-8", &b"a stack trace"[..], deny(500)),
+        ("image/png", b"a stack trace", Action::Log),
+        ("application/json", br#"{"debug":true}"#, deny(502)),
+    ] {
+        let mut transaction = waf.begin(&connection(), None);
+        let _ = verdict(transaction.request_head(&head("GET", "/", &[])));
+        let headers = [Header::new("Content-Type", kind)];
+        let now = Timestamp::default();
+        let head = ResponseHead { status: 503, version: b"HTTP/1.1", headers: &headers, now };
+        assert_eq!(verdict(transaction.response_head(&head)).action(), Action::Log);
+        assert_eq!(transaction.findings()[0].message, "upstream says 503");
+        let holds = matches!(transaction.wants(Phase::ResponseBody), Body::Hold { .. });
+        assert_eq!(holds, kind != "image/png", "{kind}");
+        assert_eq!(verdict(transaction.response_body(body, true)).action(), action, "{kind}");
+    }
+}
+
+#[test]
+fn detection_keeps_the_findings_and_blocks_nothing() {
+    let set = rules(r#"SecRule ARGS "@contains bad" "id:1,phase:1,deny,msg:'bad'""#);
+    let detect = Waf::builder(Arc::clone(&set)).mode(Mode::Detect).build();
+    assert_eq!(
+        request(&detect, "/?a=bad", &[], b""),
+        (Verdict::new(Action::Log, 0), vec!["1".to_owned()])
+    );
+    let decoy = Waf::builder(Arc::clone(&set)).on_block(OnBlock::Decoy).build();
+    assert_eq!(request(&decoy, "/?a=bad", &[], b"").0.action(), Action::Decoy);
+    let off = Waf::builder(set).mode(Mode::Off).build();
+    assert_eq!(request(&off, "/?a=bad", &[], b""), (Verdict::PASS, vec![]));
+}
+
+#[test]
+fn exceptions_hold_for_their_path_until_they_expire() {
+    let blocking = waf(r#"SecRule ARGS "@contains bad" "id:7,phase:1,deny,tag:'attack'""#);
+    let until = |seconds| {
+        blocking.with_exceptions(vec![Exception {
+            tag: Some("attack".into()),
+            target: Some("ARGS:comment".into()),
+            path_prefix: "/forum".into(),
+            expires: Some(Timestamp::from_unix_seconds(seconds)),
+            ..Exception::default()
+        }])
+    };
+    assert_eq!(request(&until(1_001), "/forum?comment=bad", &[], b"").0.action(), Action::Pass);
+    assert_eq!(request(&until(1_001), "/forum?other=bad", &[], b"").0.action(), deny(403));
+    assert_eq!(request(&until(1_001), "/shop?comment=bad", &[], b"").0.action(), deny(403));
+    assert_eq!(request(&until(1_000), "/forum?comment=bad", &[], b"").0.action(), deny(403));
+    assert_eq!(request(&blocking, "/forum?comment=bad", &[], b"").0.action(), deny(403));
+}
+
+#[test]
+fn a_transaction_finishes_on_the_generation_it_began_with() {
+    let waf = waf(r#"SecRule ARGS_POST:a "@streq 1" "id:1,phase:2,deny""#);
+    let mut old = waf.begin(&connection(), None);
+    let _ = verdict(old.request_head(&head("POST", "/", &[FORM])));
+    assert_eq!(waf.reload(rules(r#"SecRule ARGS_POST:a "@streq 2" "id:1,phase:2,deny""#)), 2);
+    assert_eq!(verdict(old.request_body(b"a=1", true)).action(), deny(403));
+    assert_eq!(request(&waf, "/", &[FORM], b"a=1").0.action(), Action::Pass);
+    let mut outlives = waf.begin(&connection(), None);
+    drop(waf);
+    let _ = verdict(outlives.request_head(&head("POST", "/", &[FORM])));
+    assert_eq!(verdict(outlives.request_body(b"a=2", true)).action(), deny(403));
+}
+
+#[test]
+fn persistent_collections_count_across_transactions() {
+    let waf = waf(r#"
+        SecAction "id:1,phase:1,pass,nolog,initcol:ip=%{REMOTE_ADDR},setvar:ip.hits=+1,expirevar:ip.hits=60"
+        SecRule IP:hits "@gt 2" "id:2,phase:1,deny,status:429"
+    "#);
+    let statuses: Vec<Action> = (0..4).map(|_| request(&waf, "/", &[], b"").0.action()).collect();
+    assert_eq!(statuses, [Action::Pass, Action::Pass, deny(429), deny(429)]);
+}
+
+#[test]
+fn limits_decide_by_policy_and_leave_a_finding() {
+    let set =
+        rules("SecRequestBodyLimit 10\nSecRule ARGS \"@contains x\" \"id:1,phase:2,pass,nolog\"");
+    let (over, ids) = request(&Waf::builder(set).build(), "/", &[FORM], b"a=0123456789");
+    assert_eq!((over.action(), ids), (deny(403), vec!["smesec-limit".to_owned()]));
+    let many = "/?".to_owned() + &"a=1&".repeat(300);
+    let set = rules(r#"SecRule ARGS "@rx ^[1-9]$" "id:1,phase:1,pass,nolog""#);
+    let closed = Waf::builder(Arc::clone(&set)).steps(100).build();
+    assert_eq!(request(&closed, &many, &[], b"").0.action(), deny(403));
+    let open = Waf::builder(set).steps(100).on_limit(OnLimit::Open).build();
+    assert_eq!(
+        request(&open, &many, &[], b""),
+        (Verdict::new(Action::Log, 0), vec!["smesec-limit".to_owned()])
+    );
+}
+
+#[test]
+fn one_event_tells_all_and_no_secret() {
+    let waf = waf(r#"
+        SecRule ARGS "@contains union" "id:1,phase:1,deny,msg:'found in %{MATCHED_VAR_NAME}',logdata:'%{MATCHED_VAR}',severity:CRITICAL,tag:'attack-sqli'"
+    "#);
+    let event = |target: &str| -> Event {
+        let queue = Queue::new(10);
+        let mut transaction = waf.begin(&connection(), None);
+        let _ = verdict(transaction.request_head(&head(
+            "GET",
+            target,
+            &[Header::new("Host", "shop.example")],
+        )));
+        let now = Timestamp::from_unix_seconds(1_001);
+        transaction.finish(Outcome { status: 403, bytes: 5, aborted: false, now }, &queue);
+        let mut events = queue.drain();
+        assert_eq!(events.len(), 1);
+        events.remove(0)
+    };
+    let plain = event("/?q=union");
+    assert_eq!(plain.class_uid, 4_002);
+    assert_eq!(plain.findings[0].message, "found in ARGS:q");
+    assert_eq!(plain.findings[0].evidence, "union");
+    assert_eq!(plain.extra["host"], "shop.example");
+    let secret = event("/?password=hunter2union").to_json();
+    assert!(!secret.contains("hunter2"), "{secret}");
+}
+
+#[test]
+fn wrong_order_changes_nothing() {
+    let waf = waf(r#"SecRule ARGS "@contains bad" "id:1,phase:1,deny""#);
+    let mut transaction = waf.begin(&connection(), None);
+    assert_eq!(verdict(transaction.request_body(b"early", true)), Verdict::PASS);
+    assert_eq!(verdict(transaction.response_body(b"early", true)), Verdict::PASS);
+    assert_eq!(verdict(transaction.request_head(&head("GET", "/?a=bad", &[]))).action(), deny(403));
+    assert_eq!(verdict(transaction.request_head(&head("GET", "/", &[]))).action(), deny(403));
+}
+
+#[test]
+fn what_cannot_run_is_named_with_its_place() {
+    let mut builder = RuleSet::builder();
+    builder.text(
+        "bad.conf",
+        b"SecRule ARGS \"@rx (?=a)b\" \"id:1,phase:1,deny\"\n\
+          SecRule NO_SUCH \"@rx a\" \"id:2,phase:1,deny\"\n\
+          SecRule ARGS \"@fuzzyHash x\" \"id:3,phase:1,deny\"\n\
+          SecRuleScript x.lua \"id:4\"\n\
+          SecRule ARGS \"@contains ok\" \"id:5,phase:1,deny\"\n",
+    );
+    let set = builder.build().unwrap();
+    let refused: Vec<(u32, bool)> =
+        set.report().refused.iter().map(|r| (r.line, r.why.len() > 20)).collect();
+    assert_eq!(refused, [(1, true), (2, true), (3, true), (4, true)]);
+    assert_eq!(set.len(), 1);
+    let text = set.report().to_string();
+    assert!(text.contains("bad.conf:2:9: rule `2`: unknown variable `NO_SUCH`"), "{text}");
+}

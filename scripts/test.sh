@@ -28,7 +28,7 @@ count() {
   local sums
   sums=$(awk '
     /^test result:/ { for (i = 2; i <= NF; i++) { if ($i == "passed;") p += $(i - 1); if ($i == "failed;") f += $(i - 1) } }
-    /(passed|failed|error|errors)[, ].* in [0-9.]+s/ && !/^test result/ {
+    /(passed|failed|errors?).* in [0-9.]+s/ && !/^test result/ {
       for (i = 2; i <= NF; i++) { if ($i ~ /^passed/) p += $(i - 1); if ($i ~ /^(failed|error)/) f += $(i - 1) }
     }
     END { print p + 0, f + 0 }' "$log")

@@ -1,6 +1,7 @@
 //! The C face as a C host sees it: the header, the two libraries, and a program over both.
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,

@@ -1,6 +1,6 @@
 //! What a host sees of the firewall: verdicts, findings and events, step by step.
 #![cfg(feature = "waf")]
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a panic is the verdict")]
+#![expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 
 use smesec_core::event::Event;
 use smesec_core::filter::{Filter, Outcome};

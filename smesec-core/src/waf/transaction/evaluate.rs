@@ -118,7 +118,7 @@ impl State {
     fn run_rule(&mut self, program: &Program, head: &Rule, index: u32) -> Flow {
         let mut rule = head;
         let mut first_match = true;
-        self.current_findings.clear();
+        self.last_span = None;
         loop {
             if !self.evaluate(program, rule, index) {
                 return Flow::On;

@@ -75,7 +75,6 @@ pub(super) struct State {
     response_body: Vec<u8>,
     body_over: bool,
     response_wanted: bool,
-    current_findings: Vec<(Vec<u8>, Vec<u8>)>,
     last_span: Option<(usize, usize)>,
     highest_severity: u8,
     findings: Vec<Finding>,

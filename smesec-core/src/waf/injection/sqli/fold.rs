@@ -28,56 +28,17 @@ const CALLABLE: [&[u8]; 11] = [
     b"LOCALTIMESTAMP",
 ];
 
-/// The folded tokens.
+/// The row of tokens, folded by [`Row::fold`].
 #[derive(Debug)]
-pub(super) struct Folded<'a> {
+pub(super) struct Row<'a> {
     slots: [Token<'a>; SLOTS],
-    len: usize,
-}
-
-impl<'a> Folded<'a> {
-    pub(super) fn tokens(&self) -> &[Token<'a>] {
-        self.slots.get(..self.len).unwrap_or_default()
-    }
-
-    pub(super) fn fingerprint(&self) -> Fingerprint {
-        let mut fingerprint = Fingerprint::default();
-        for token in self.tokens() {
-            if token.kind == Kind::Evil {
-                let mut evil = Fingerprint::default();
-                evil.push(Kind::Evil.symbol());
-                return evil;
-            }
-            fingerprint.push(token.kind.symbol());
-        }
-        fingerprint
-    }
-}
-
-/// Reads `lexer` as far as needed and folds what it gives.
-pub(super) fn fold<'a>(lexer: &mut Lexer<'a>) -> Folded<'a> {
-    let mut row = Row {
-        slots: [Token::NONE; SLOTS],
-        end: 0,
-        base: 0,
-        trailing_comment: None,
-        exhausted: false,
-    };
-    if let Some(first) = first_of_weight(lexer) {
-        row.push(first);
-        row.run(lexer);
-    }
-    let mut folded = Folded { slots: row.slots, len: row.end };
-    // An empty, unclosed back quote at the end hides the rest of a MySQL statement like a comment.
-    if folded.len > 2
-        && let Some(last) = folded.slots.get_mut(folded.len - 1)
-        && last.kind == Kind::Bareword
-        && (last.open, last.close) == (b'`', 0)
-        && last.text.is_empty()
-    {
-        last.kind = Kind::Comment;
-    }
-    folded
+    /// Tokens held.
+    end: usize,
+    /// Where the rules look; what lies before is settled for now.
+    base: usize,
+    /// The last comment, if no token has followed it.
+    trailing_comment: Option<Token<'a>>,
+    exhausted: bool,
 }
 
 /// The first token that is not a comment, parenthesis, type or sign.
@@ -92,17 +53,6 @@ fn first_of_weight<'a>(lexer: &mut Lexer<'a>) -> Option<Token<'a>> {
     }
 }
 
-struct Row<'a> {
-    slots: [Token<'a>; SLOTS],
-    /// Tokens held.
-    end: usize,
-    /// Where the rules look; what lies before is settled for now.
-    base: usize,
-    /// The last comment, if no token has followed it.
-    trailing_comment: Option<Token<'a>>,
-    exhausted: bool,
-}
-
 /// What a rule did.
 enum Step {
     /// Look again.
@@ -114,6 +64,47 @@ enum Step {
 }
 
 impl<'a> Row<'a> {
+    pub(super) const EMPTY: Self = Self {
+        slots: [Token::NONE; SLOTS],
+        end: 0,
+        base: 0,
+        trailing_comment: None,
+        exhausted: false,
+    };
+
+    pub(super) fn tokens(&self) -> &[Token<'a>] {
+        self.slots.get(..self.end).unwrap_or_default()
+    }
+
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        let mut fingerprint = Fingerprint::default();
+        for token in self.tokens() {
+            if token.kind == Kind::Evil {
+                let mut evil = Fingerprint::default();
+                evil.push(Kind::Evil.symbol());
+                return evil;
+            }
+            fingerprint.push(token.kind.symbol());
+        }
+        fingerprint
+    }
+
+    /// Reads `lexer` as far as needed and folds what it gives.
+    pub(super) fn fold(&mut self, lexer: &mut Lexer<'a>) {
+        let Some(first) = first_of_weight(lexer) else { return };
+        self.push(first);
+        self.run(lexer);
+        // An empty, unclosed back quote at the end hides the rest of a MySQL statement like a comment.
+        if self.end > 2
+            && let Some(last) = self.slots.get_mut(self.end - 1)
+            && last.kind == Kind::Bareword
+            && (last.open, last.close) == (b'`', 0)
+            && last.text.is_empty()
+        {
+            last.kind = Kind::Comment;
+        }
+    }
+
     fn run(&mut self, lexer: &mut Lexer<'a>) {
         loop {
             if self.end >= FULL && self.is_tedious() {
@@ -172,13 +163,25 @@ impl<'a> Row<'a> {
     /// Whether the five tokens are arithmetic or a list that tells nothing, such as `1,(1)`.
     fn is_tedious(&self) -> bool {
         use Kind::{Bareword, Comma, LeftParen, Number, Operator, RightParen};
-        matches!(
-            self.slots.map(|token| token.kind),
-            [Number, Operator | Comma, LeftParen, Number, RightParen, ..]
-                | [Bareword, Operator, LeftParen, Bareword | Number, RightParen, ..]
-                | [Number, RightParen, Comma, LeftParen, Number, ..]
-                | [Bareword, RightParen, Operator, LeftParen, Bareword, ..]
-        )
+        let [first, second, third, fourth, fifth, ..] = &self.slots;
+        match (first.kind, second.kind) {
+            (Number, Operator | Comma) => {
+                (third.kind, fourth.kind, fifth.kind) == (LeftParen, Number, RightParen)
+            }
+            (Bareword, Operator) => {
+                matches!(
+                    (third.kind, fourth.kind, fifth.kind),
+                    (LeftParen, Bareword | Number, RightParen)
+                )
+            }
+            (Number, RightParen) => {
+                (third.kind, fourth.kind, fifth.kind) == (Comma, LeftParen, Number)
+            }
+            (Bareword, RightParen) => {
+                (third.kind, fourth.kind, fifth.kind) == (Operator, LeftParen, Bareword)
+            }
+            _ => false,
+        }
     }
 
     fn fold_two(&mut self) -> Step {

@@ -8,6 +8,7 @@ mod words;
 
 use core::fmt;
 
+use fold::Row;
 use lexer::{Context, Dialect, Lexer};
 use token::is_plain;
 
@@ -96,10 +97,11 @@ struct Examined {
 
 fn examine(input: &[u8], context: Context, dialect: Dialect) -> Examined {
     let mut lexer = Lexer::new(input, context, dialect);
-    let folded = fold::fold(&mut lexer);
-    let fingerprint = folded.fingerprint();
+    let mut row = Row::EMPTY;
+    row.fold(&mut lexer);
+    let fingerprint = row.fingerprint();
     let attack = patterns::is_known(fingerprint.symbols())
-        && verdict::is_attack(input, &fingerprint, &folded, lexer.produced());
+        && verdict::is_attack(input, &fingerprint, row.tokens(), lexer.produced());
     Examined { attack: attack.then_some(fingerprint), dialects_differ: lexer.dialects_differ() }
 }
 

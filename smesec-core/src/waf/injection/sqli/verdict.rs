@@ -1,14 +1,13 @@
 //! Second thoughts about known fingerprints: short ones are innocent unless something gives them away.
 
 use super::Fingerprint;
-use super::fold::Folded;
 use super::token::{Kind, Token};
 
 /// Whether a known fingerprint is an attack after all. `produced` counts the tokens before folding.
 pub(super) fn is_attack(
     input: &[u8],
     fingerprint: &Fingerprint,
-    folded: &Folded<'_>,
+    tokens: &[Token<'_>],
     produced: usize,
 ) -> bool {
     let symbols = fingerprint.symbols();
@@ -18,7 +17,7 @@ pub(super) fn is_attack(
     {
         return true;
     }
-    match (symbols, folded.tokens()) {
+    match (symbols, tokens) {
         ([_, _], [first, second, ..]) => is_pair_attack(input, first, second, produced),
         ([_, _, _], [first, second, third, ..]) => {
             is_triple_attack(symbols, [first, second, third], produced)

@@ -29,6 +29,16 @@ struct Table {
     /// 0 where empty, else ten bits of entry number plus one and six bits of the hash.
     slots: [u16; SLOTS],
     entries: [Entry; COUNT],
+    /// By a word's first byte, the lengths and second bytes that occur; letters of either case share a place.
+    lengths: [u32; 32],
+    seconds: [u32; 32],
+    /// By a phrase's first byte, the first bytes of last words that occur.
+    phrases: [u32; 32],
+}
+
+/// The place of a byte in a set of 32.
+const fn bit(byte: u8) -> u32 {
+    1 << (byte & 31)
 }
 
 /// A word of up to 29 bytes, upper-cased and padded with zeros.
@@ -63,24 +73,42 @@ impl Key {
 
 /// The kind of a word, and its spelling in the table (which outlives the input).
 pub(super) fn look_up(word: &[u8]) -> Option<(Kind, &'static [u8])> {
-    find(&key([word])?)
+    let [first, second, ..] = *word else {
+        return None;
+    };
+    let place = usize::from(first & 31);
+    // Most words of a text are no SQL; these two tests tell without a hash.
+    if word.len() > LONGEST
+        || TABLE.lengths[place] & 1 << word.len() == 0
+        || TABLE.seconds[place] & bit(second) == 0
+    {
+        return None;
+    }
+    find(&key([word]))
 }
 
 /// As [`look_up`], of the phrase `first second`.
 pub(super) fn look_up_phrase(first: &[u8], second: &[u8]) -> Option<(Kind, &'static [u8])> {
-    find(&key([first, b" ", second])?)
-}
-
-fn key<const N: usize>(parts: [&[u8]; N]) -> Option<Key> {
-    let len = parts.iter().map(|part| part.len()).sum();
-    if len == 0 || len > LONGEST {
+    let (start, last) = (*first.first()?, *second.first()?);
+    if TABLE.phrases[usize::from(start & 31)] & bit(last) == 0
+        || first.len() + second.len() >= LONGEST
+    {
         return None;
     }
-    let mut bytes = [0; 32];
-    for (place, byte) in bytes.iter_mut().zip(parts.into_iter().flatten()) {
-        *place = byte.to_ascii_uppercase();
+    find(&key([first, b" ", second]))
+}
+
+/// The key of at most [`LONGEST`] bytes.
+fn key<const N: usize>(parts: [&[u8]; N]) -> Key {
+    let mut key = Key { bytes: [0; 32], len: 0 };
+    for part in parts {
+        let places = key.bytes.get_mut(key.len..).unwrap_or_default();
+        for (place, byte) in places.iter_mut().zip(part) {
+            *place = byte.to_ascii_uppercase();
+        }
+        key.len += part.len();
     }
-    Some(Key { bytes, len })
+    key
 }
 
 fn find(key: &Key) -> Option<(Kind, &'static [u8])> {
@@ -122,8 +150,13 @@ const fn tag_of(hash: u64) -> u16 {
 )]
 const fn build(lines: &[u8]) -> Table {
     assert!(lines.len() <= u16::MAX as usize);
-    let mut table =
-        Table { slots: [0; SLOTS], entries: [Entry { at: 0, len: 0, kind: Kind::Unknown }; COUNT] };
+    let mut table = Table {
+        slots: [0; SLOTS],
+        entries: [Entry { at: 0, len: 0, kind: Kind::Unknown }; COUNT],
+        lengths: [0; 32],
+        seconds: [0; 32],
+        phrases: [0; 32],
+    };
     let mut at = 0;
     let mut count: u16 = 0;
     while at < lines.len() {
@@ -138,10 +171,20 @@ const fn build(lines: &[u8]) -> Table {
             at += 1;
         }
         at += 1;
-        assert!(key.len >= 1 && key.len <= LONGEST);
+        assert!(key.len >= 2 && key.len <= LONGEST);
         if let Some(kind) = known {
             table.entries[count as usize] = Entry { at: start as u16, len: key.len as u8, kind };
             count += 1;
+        }
+        let place = (key.bytes[0] & 31) as usize;
+        table.lengths[place] |= 1 << key.len;
+        table.seconds[place] |= bit(key.bytes[1]);
+        let mut last = key.len - 1;
+        while last > 0 && key.bytes[last] != b' ' {
+            last -= 1;
+        }
+        if last > 0 {
+            table.phrases[place] |= bit(key.bytes[last + 1]);
         }
         let hash = key.hash();
         let mut slot = slot_of(hash);

@@ -5,6 +5,21 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, TypedDict, final
 
+__all__ = [
+    "ConfigError",
+    "InputError",
+    "LimitError",
+    "PhaseError",
+    "RuleError",
+    "RuleSet",
+    "SmesecError",
+    "Transaction",
+    "Verdict",
+    "Waf",
+    "__version__",
+    "run_command",
+]
+
 __version__: str
 
 type _Bytes = bytes | bytearray | memoryview | str

@@ -1,0 +1,190 @@
+//! The command's contract: keys, exit codes, and errors that say where and what to do.
+#![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
+
+use serde_json::{Value, json};
+use smesec_core::cli;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Exit code, standard output, standard error.
+fn smesec(args: &[&str], input: &str) -> (u8, String, String) {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = cli::run(args.iter().map(Into::into), &mut input.as_bytes(), &mut out, &mut err);
+    (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+}
+
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+const RULES: &str = r#"
+SecRuleEngine On
+SecRequestBodyAccess On
+SecResponseBodyAccess On
+SecResponseBodyMimeType text/html
+SecRule ARGS:q "@contains attack" "id:1,phase:2,deny,status:406,msg:'seen'"
+SecRule ARGS:q "@contains odd" "id:2,phase:1,pass,log"
+SecRule RESPONSE_BODY "@contains secret" "id:3,phase:4,deny,status:500"
+SecRule REMOTE_ADDR "@ipMatch 198.51.100.7" "id:4,phase:1,pass,nolog"
+SecRule ARGS:who "@streq me" "id:5,phase:5,pass,log,chain"
+  SecRule REMOTE_PORT "@eq 40000" "t:none"
+"#;
+
+#[test]
+fn transactions_are_answered_in_order_with_the_keys_of_the_contract() {
+    let rules = file("command-rules.conf", RULES);
+    let rules = rules.to_str().unwrap();
+    let line = |name: &str, uri: &str, more: Value| {
+        let mut line = json!({"name": name, "method": "GET", "uri": uri, "version": "1.1",
+            "headers": [["Host", "shop.example"]], "body_b64": ""});
+        line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        format!("{line}\n")
+    };
+    let form = json!({"method": "POST", "headers": [["Host", "a"], ["Content-Type", "application/x-www-form-urlencoded"]],
+        "body_b64": "cT1hbitvZGQrYXR0YWNr"});
+    let leak = json!({"resp_status": "200", "resp_headers": [["Content-Type", "text/html"]], "resp_body_b64": "dGhlIHNlY3JldA=="});
+    let input = [
+        line("good", "/?q=boots", json!({})),
+        line("attack", "/?q=attack", json!({"label": "keys that are not known are passed over"})),
+        line("form", "/", form),
+        line("leak", "/", leak),
+        line("odd", "/?q=odd", json!({})),
+        line("me", "/?who=me", json!({})),
+    ];
+    let input = input.concat();
+    let run = |more: &[&str]| {
+        let (code, out, err) = smesec(
+            &[&["waf", "check", "--rules", rules, "--requests", "-"], more].concat(),
+            &input,
+        );
+        assert_eq!(err, "");
+        let rows: Vec<Value> =
+            out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        for row in &rows {
+            assert!(row.get("micros").unwrap().as_f64().unwrap() > 0.0, "{row}");
+            assert!(row.get("score").unwrap().is_i64(), "{row}");
+        }
+        let part = |row: &Value| {
+            json!([row.get("name"), row.get("verdict"), row.get("status"), row.get("ids")])
+        };
+        (code, Value::Array(rows.iter().map(part).collect()))
+    };
+    let blocked = json!([
+        ["good", "pass", 0, []],
+        ["attack", "block", 406, [1]],
+        ["form", "block", 406, [1]],
+        ["leak", "block", 500, [3]],
+        ["odd", "pass", 0, [2]],
+        ["me", "pass", 0, [5]],
+    ]);
+    assert_eq!(run(&[]), (1, blocked.clone()));
+    assert_eq!(run(&["--repeat", "5"]), (1, blocked), "only the first pass answers");
+    let detected = json!([
+        ["good", "pass", 0, []],
+        ["attack", "pass", 0, [1]],
+        ["form", "pass", 0, [1]],
+        ["leak", "pass", 0, [3]],
+        ["odd", "pass", 0, [2]],
+        ["me", "pass", 0, [5]],
+    ]);
+    assert_eq!(run(&["--detect-only"]), (0, detected));
+}
+
+#[test]
+fn the_built_in_pack_is_the_default() {
+    let input = r#"{"name":"up","method":"GET","uri":"/?f=../../../etc/passwd","headers":[["Host","a.example"],["User-Agent","Mozilla/5.0"],["Accept","*/*"]]}"#;
+    let (code, out, err) = smesec(&["waf", "check", "--requests", "-"], input);
+    let row: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, row.get("verdict").unwrap().as_str()), (1, Some("block")), "{out}{err}");
+    assert!(!row.get("ids").unwrap().as_array().unwrap().is_empty());
+}
+
+#[test]
+fn errors_say_where_and_what_to_do() {
+    let rules = file("command-errors.conf", RULES);
+    let rules = rules.to_str().unwrap();
+    let check = |input: &str| smesec(&["waf", "check", "--rules", rules, "--requests", "-"], input);
+    let good = "{\"method\":\"GET\",\"uri\":\"/\"}\n";
+    for (input, told) in [
+        ("\n\nnot json\n", "-:3:"),
+        (&*format!("{good}{{\"method\":\"GET\"}}\n"), "-:2:"),
+        ("{\"method\":\"GET\",\"uri\":\"/\",\"body_b64\":\"?\"}", "-:1: `?` is not Base64"),
+    ] {
+        let (code, _, err) = check(input);
+        assert_eq!(code, 2);
+        assert!(err.contains(told), "{err}");
+    }
+    for (args, told) in [
+        (&["waf", "check"][..], "--requests"),
+        (&["waf", "check", "--requests", "/nonexistent.jsonl"], "/nonexistent.jsonl"),
+        (&["waf", "check", "--frobnicate", "--requests", "-"], "frobnicate"),
+        (&["waf", "check", "--repeat", "many", "--requests", "-"], "many"),
+        (&["waf", "check", "--paranoia", "9", "--requests", "-"], "1 to 4"),
+        (&["waf", "check", "--rules", "/nonexistent.conf", "--requests", "-"], "/nonexistent.conf"),
+        (&["rules", "check", "--language", "klingon", rules], "klingon"),
+        (&["frobnicate"], "smesec --help"),
+    ] {
+        let (code, out, err) = smesec(args, good);
+        assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
+        assert!(err.starts_with("smesec: ") && err.contains(told), "{args:?}: {err}");
+    }
+}
+
+#[test]
+fn rules_check_reports_for_people_and_for_programs() {
+    let rules = file(
+        "command-report.conf",
+        "SecRule ARGS \"@contains x\" \"id:1,phase:1,deny\"\nSecRule ARGS \"@nonsense x\" \"id:2,phase:1,deny\"\n",
+    );
+    let rules = rules.to_str().unwrap();
+    let (code, out, _) = smesec(&["rules", "check", rules], "");
+    assert_eq!(code, 2);
+    assert!(out.starts_with("1 rules loaded, 1 refused, 0 degraded\n"), "{out}");
+    assert!(out.contains(&format!("{rules}:2:")), "{out}");
+
+    let (code, out, _) = smesec(&["rules", "check", "--json", "--language", "seclang", rules], "");
+    assert_eq!((code, out.lines().count()), (2, 1));
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report.get("loaded").unwrap(), 1);
+    assert_eq!(report.pointer("/refused/0/line").unwrap(), 2);
+    assert!(report.get("load_cpu_ms").unwrap().as_f64().unwrap() > 0.0);
+    assert!(report.get("memory_bytes").unwrap().is_u64());
+
+    let fine = file("command-fine.conf", "SecRule ARGS \"@contains x\" \"id:1,phase:1,deny\"\n");
+    assert_eq!(smesec(&["rules", "check", fine.to_str().unwrap()], "").0, 0);
+}
+
+#[test]
+fn help_names_every_command() {
+    let (code, out, _) = smesec(&["--help"], "");
+    assert_eq!(code, 0);
+    for command in
+        ["waf check", "rules check", "--paranoia", "--detect-only", "--repeat", "exit code"]
+    {
+        assert!(out.contains(command), "{command} is not in the help");
+    }
+    assert_eq!(smesec(&[], ""), smesec(&["help"], ""));
+}
+
+#[test]
+fn a_reader_that_left_is_no_panic() {
+    struct Gone;
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    for args in
+        [&["--help"][..], &["rules", "check", "--json"], &["waf", "check", "--requests", "-"]]
+    {
+        let input = b"{\"method\":\"GET\",\"uri\":\"/\"}\n";
+        let code = cli::run(args.iter().map(Into::into), &mut &input[..], &mut Gone, &mut Gone);
+        assert!(code <= 3, "{args:?}");
+    }
+}

@@ -17,6 +17,9 @@ pub(super) fn boundary(
         return Err(MultipartError::NotMultipart);
     }
     match boundary_parameters(rest) {
+        0 if rest.windows(8).any(|word| word.eq_ignore_ascii_case(b"boundary")) => {
+            return Err(MultipartError::BoundaryMalformed);
+        }
         0 => return Err(MultipartError::BoundaryMissing),
         1 => {}
         _ => return Err(MultipartError::BoundaryRepeated),

@@ -80,6 +80,11 @@ impl ByteSet {
         set
     }
 
+    /// The set as bits: bit `b % 64` of word `b / 64` stands for byte `b`.
+    pub const fn words(self) -> [u64; 4] {
+        self.0
+    }
+
     /// Whether `byte` is in the set.
     pub const fn contains(self, byte: u8) -> bool {
         (self.0[(byte >> 6) as usize] >> (byte & 63)) & 1 == 1

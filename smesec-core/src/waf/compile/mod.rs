@@ -487,7 +487,10 @@ impl<'s> Compiler<'s> {
         let wanted = self.wanted(levels.len());
         let unicode_map = self.unicode_map();
         let storages = self.names.storages();
+        let (changed_by, changed_always) = changes(&self.nodes);
         let program = Program {
+            changed_by,
+            changed_always,
             settings: self.settings,
             phases,
             nodes: self.nodes,
@@ -647,6 +650,28 @@ impl<'s> Compiler<'s> {
         }
         wanted
     }
+}
+
+/// Which nodes each byte may change: those with a transformation on their way that it triggers. A
+/// value without such a byte reaches the node unchanged, since the first step already left it alone.
+fn changes(nodes: &[Node]) -> (Box<[u128; 256]>, u128) {
+    let mut by = Box::new([0u128; 256]);
+    let mut always = 0u128;
+    for n in 0..nodes.len().min(MAX_NODES) {
+        let mut at = n;
+        while let Some(Node { parent, transform: Some(_), triggers }) = nodes.get(at) {
+            if *triggers == ByteSet::FULL {
+                always |= 1 << n;
+            }
+            for (byte, set) in (0..=u8::MAX).zip(by.iter_mut()) {
+                if triggers.contains(byte) {
+                    *set |= 1 << n;
+                }
+            }
+            at = usize::from(*parent);
+        }
+    }
+    (by, always)
 }
 
 fn level_gate(rule: &Rule) -> Option<Level> {

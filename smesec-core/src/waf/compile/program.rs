@@ -293,6 +293,10 @@ pub(crate) struct Program {
     /// The heads of each phase, in order.
     pub(crate) phases: [Vec<RuleIndex>; 5],
     pub(crate) nodes: Vec<Node>,
+    /// For each byte the nodes that it may make differ from the value itself.
+    pub(crate) changed_by: Box<[u128; 256]>,
+    /// The nodes that may differ whatever the bytes.
+    pub(crate) changed_always: u128,
     /// Interned names of TX, in lower case.
     pub(crate) tx_names: Vec<Box<[u8]>>,
     pub(crate) levels: Vec<Level>,

@@ -90,7 +90,9 @@ impl State {
             }
             let Ok(id) = StorageId::try_from(storage) else { continue };
             for n in 0..self.store.members(id).len() {
-                let mut left = nodes;
+                // Nodes that cannot differ share the value itself: one look for all of them.
+                let changes = self.store.member_changes(program, id, n);
+                let mut left = nodes & changes | u128::from(nodes & !changes != 0);
                 let mut last = u32::MAX;
                 while left != 0 {
                     let node = left.trailing_zeros();
@@ -117,14 +119,10 @@ impl State {
 
     fn run_rule(&mut self, program: &Program, head: &Rule, index: u32) -> Flow {
         let mut rule = head;
-        let mut first_match = true;
         self.last_span = None;
         loop {
             if !self.evaluate(program, rule, index) {
                 return Flow::On;
-            }
-            if std::mem::take(&mut first_match) {
-                self.remember_match(program, head);
             }
             let Some(next) = rule.chained.and_then(|n| program.rules.get(n as usize)) else {
                 break;
@@ -159,7 +157,7 @@ impl State {
                 let value = self.store.since(mark);
                 if let Some(hit) = self.operate(program, rule, value) {
                     any = true;
-                    let name = self.name_of(target, Slice::EMPTY, true);
+                    let name = self.name_of(program, target, Slice::EMPTY, true);
                     matched_now.push((name, value));
                     self.on_match(program, rule, Some(target), name, value, &hit);
                 }
@@ -197,7 +195,7 @@ impl State {
                     before = Some(value);
                     if let Some(hit) = self.operate(program, rule, value) {
                         any = true;
-                        let name = self.name_of(target, candidate.name, false);
+                        let name = self.name_of(program, target, candidate.name, false);
                         matched_now.push((name, value));
                         self.on_match(program, rule, Some(target), name, value, &hit);
                     }
@@ -258,7 +256,7 @@ impl State {
     }
 
     /// `ARGS:q`, as messages and `MATCHED_VAR_NAME` say it.
-    fn name_of(&mut self, target: &Target, name: Slice, count: bool) -> Slice {
+    fn name_of(&mut self, program: &Program, target: &Target, name: Slice, count: bool) -> Slice {
         // What stands in MATCHED_VARS has been named already.
         if &*target.label == "MATCHED_VARS" {
             return name;
@@ -272,6 +270,11 @@ impl State {
             Select::Name(of) if name.len() == 0 => {
                 self.store.append(b":");
                 self.store.append(of);
+            }
+            Select::Tx(slot) => {
+                self.store.append(b":");
+                let name = program.tx_names.get(*slot as usize);
+                self.store.append(name.map_or(&[], |name| name));
             }
             _ if name.len() > 0 => {
                 self.store.append(b":");
@@ -515,9 +518,7 @@ impl Cursor {
         if let Select::Tx(slot) = target.select {
             self.storage += 1;
             let value = store.tx(slot)?;
-            let name =
-                program.tx_names.get(slot as usize).map_or(Slice::EMPTY, |name| store.put(name));
-            return Some(Candidate { name, value, place: None });
+            return Some(Candidate { name: Slice::EMPTY, value, place: None });
         }
         if self.tx.is_none() {
             self.tx = Some(store.all_tx(program));

@@ -78,7 +78,6 @@ pub(super) struct State {
     last_span: Option<(usize, usize)>,
     highest_severity: u8,
     findings: Vec<Finding>,
-    matched_message: Option<(String, String)>,
     verdict: Verdict,
     location: Option<String>,
     id: crate::event::EventId,
@@ -121,7 +120,6 @@ impl State {
         self.response_wanted = false;
         self.highest_severity = 255;
         self.findings.clear();
-        self.matched_message = None;
         self.verdict = Verdict::PASS;
         self.location = None;
         self.id = inner.next_id();

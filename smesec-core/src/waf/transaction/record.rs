@@ -59,16 +59,6 @@ fn mask_query(target: &str) -> String {
 const MAX_FINDINGS: usize = 256;
 
 impl State {
-    /// Keeps what the head of a chain matched, since its links go on to other values.
-    pub(super) fn remember_match(&mut self, program: &Program, rule: &Rule) {
-        if !rule.logs {
-            return;
-        }
-        let message = self.text_of(program, rule, rule.message.as_ref());
-        let data = self.text_of(program, rule, rule.logdata.as_ref());
-        self.matched_message = Some((message, data));
-    }
-
     fn text_of(&mut self, program: &Program, rule: &Rule, text: Option<&program::Text>) -> String {
         let Some(text) = text else { return String::new() };
         let bytes = super::expand::expand(&mut self.store, program, rule, text, true);
@@ -79,12 +69,8 @@ impl State {
         if self.findings.len() >= MAX_FINDINGS {
             return;
         }
-        let (mut message, mut data) = self.matched_message.take().unwrap_or_default();
-        if rule.chained.is_some() {
-            // The texts stand on the head, but what they quote is what the last link matched.
-            message = self.text_of(program, rule, rule.message.as_ref());
-            data = self.text_of(program, rule, rule.logdata.as_ref());
-        }
+        let message = self.text_of(program, rule, rule.message.as_ref());
+        let data = self.text_of(program, rule, rule.logdata.as_ref());
         let first = |storage: Storage| {
             self.store.members(storage.id()).first().map_or(Slice::EMPTY, |m| m.value)
         };

@@ -34,6 +34,8 @@ pub(super) struct Member {
 struct Content {
     slice: Slice,
     set: ByteSet,
+    /// For roots: the nodes at which it may differ.
+    changed: u128,
     /// Its row in `rows`, only for roots.
     row: u32,
     /// Its mask in `masks`.
@@ -273,8 +275,38 @@ impl Store {
     fn new_content(&mut self, slice: Slice) -> u32 {
         let set = ByteSet::scan(self.bytes(slice));
         let id = u32::try_from(self.contents.len()).unwrap_or(NONE);
-        self.contents.push(Content { slice, set, row: NONE, mask: NONE });
+        self.contents.push(Content { slice, set, changed: u128::MAX, row: NONE, mask: NONE });
         id
+    }
+
+    fn new_root(&mut self, program: &Program, slice: Slice) -> u32 {
+        let id = self.new_content(slice);
+        if let Some(content) = self.contents.get_mut(id as usize) {
+            let mut changed = program.changed_always;
+            let mut bytes = program.changed_by.chunks_exact(64);
+            for word in content.set.words() {
+                let of_word = bytes.next().unwrap_or_default();
+                let mut left = word;
+                while left != 0 {
+                    let byte = left.trailing_zeros() as usize;
+                    changed |= of_word.get(byte).copied().unwrap_or(u128::MAX);
+                    left &= left - 1;
+                }
+            }
+            content.changed = changed;
+        }
+        id
+    }
+
+    /// The nodes at which the `n`-th member of a storage may differ from its value.
+    pub(super) fn member_changes(
+        &mut self,
+        program: &Program,
+        storage: StorageId,
+        n: usize,
+    ) -> u128 {
+        let root = self.member_at(program, storage, n, 0);
+        self.contents.get(root as usize).map_or(u128::MAX, |content| content.changed)
     }
 
     /// The content of the `n`-th member of a storage at a node.
@@ -292,7 +324,7 @@ impl Store {
         };
         let Some(member) = members.copied() else { return NONE };
         let root = if member.content == NONE {
-            let content = self.new_content(member.value);
+            let content = self.new_root(program, member.value);
             let members = if variable::is_scalar(storage) {
                 self.scalars.get_mut(usize::from(storage))
             } else {
@@ -324,6 +356,9 @@ impl Store {
         }
         let width = program.nodes.len();
         let Some(content) = self.contents.get_mut(root as usize) else { return root };
+        if content.changed >> node & 1 == 0 {
+            return root;
+        }
         let row = if content.row == NONE {
             let row = u32::try_from(self.rows.len()).unwrap_or(NONE);
             content.row = row;

@@ -19,6 +19,7 @@ usage:
 
 exit code:
   0 nothing found   1 something found   2 usage, input or rule error
+  3 nothing found, but something was not fully inspected
 ";
 
 /// Runs the command; `args` without the program's name. Returns the exit code: 0 nothing found, 1

@@ -39,10 +39,8 @@ storages! {
     MatchedVar = "MATCHED_VAR", MatchedVarName = "MATCHED_VAR_NAME",
     MatchedVars = "MATCHED_VARS", MatchedVarsNames = "MATCHED_VARS_NAMES",
     ArgsCombinedSize = "ARGS_COMBINED_SIZE", AuthType = "AUTH_TYPE", Duration = "DURATION",
-    FilesCombinedSize = "FILES_COMBINED_SIZE", FullRequest = "FULL_REQUEST",
-    FullRequestLength = "FULL_REQUEST_LENGTH", HighestSeverity = "HIGHEST_SEVERITY",
+    FilesCombinedSize = "FILES_COMBINED_SIZE", HighestSeverity = "HIGHEST_SEVERITY",
     InboundDataError = "INBOUND_DATA_ERROR", OutboundDataError = "OUTBOUND_DATA_ERROR",
-    ModsecBuild = "MODSEC_BUILD",
     MscPcreError = "MSC_PCRE_ERROR", MscPcreLimitsExceeded = "MSC_PCRE_LIMITS_EXCEEDED",
     MultipartBoundaryQuoted = "MULTIPART_BOUNDARY_QUOTED",
     MultipartBoundaryWhitespace = "MULTIPART_BOUNDARY_WHITESPACE",
@@ -71,7 +69,7 @@ storages! {
     ResBodyProcessor = "RES_BODY_PROCESSOR",
     ResponseBody = "RESPONSE_BODY", ResponseContentLength = "RESPONSE_CONTENT_LENGTH",
     ResponseContentType = "RESPONSE_CONTENT_TYPE", ResponseProtocol = "RESPONSE_PROTOCOL",
-    ResponseStatus = "RESPONSE_STATUS", ScriptFilename = "SCRIPT_FILENAME",
+    ResponseStatus = "RESPONSE_STATUS",
     ServerAddr = "SERVER_ADDR", ServerName = "SERVER_NAME", ServerPort = "SERVER_PORT",
     SessionId = "SESSIONID", UserId = "USERID", WebappId = "WEBAPPID",
     StatusLine = "STATUS_LINE", Time = "TIME", TimeDay = "TIME_DAY", TimeEpoch = "TIME_EPOCH",
@@ -153,8 +151,14 @@ pub(crate) fn refusal(name: &str) -> Option<&'static str> {
         "STREAM_INPUT_BODY" | "STREAM_OUTPUT_BODY" => {
             "bodies are not rewritten; use REQUEST_BODY or RESPONSE_BODY"
         }
-        "SCRIPT_BASENAME" | "SCRIPT_GID" | "SCRIPT_GROUPNAME" | "SCRIPT_MODE" | "SCRIPT_UID"
-        | "SCRIPT_USERNAME" => "the library does not see the script's file; remove the target",
+        "FULL_REQUEST" | "FULL_REQUEST_LENGTH" => {
+            "the raw request is not kept; name the parts, such as REQUEST_LINE, REQUEST_HEADERS and REQUEST_BODY"
+        }
+        "MODSEC_BUILD" => "this is not ModSecurity; remove the rule",
+        "SCRIPT_BASENAME" | "SCRIPT_FILENAME" | "SCRIPT_GID" | "SCRIPT_GROUPNAME"
+        | "SCRIPT_MODE" | "SCRIPT_UID" | "SCRIPT_USERNAME" => {
+            "the library does not see the script's file; remove the target"
+        }
         "SDBM_DELETE_ERROR" => "there is no SDBM file; remove the target",
         _ => return None,
     })

@@ -2,6 +2,7 @@
 
 mod check;
 mod rules;
+mod serve;
 
 use std::ffi::OsString;
 use std::io::{BufRead, Write};
@@ -15,6 +16,10 @@ usage:
       Without --rules the built-in pack is used. FILE may be - for standard input.
   smesec rules check [--json] [--strict] PATH...
       loads SecLang rules and reports what was loaded, refused and degraded.
+  smesec serve --config FILE
+      the gateway: a reverse proxy with the firewall. SIGHUP reloads, SIGTERM drains and stops.
+  smesec config check FILE | smesec config example
+      tells what is wrong with a configuration; prints one with every setting.
   smesec --version | --help
 
 exit code:
@@ -48,6 +53,8 @@ pub fn run(
         }
         ["waf", "check", ..] => check::run(args.iter().skip(2).cloned(), stdin, stdout, stderr),
         ["rules", "check", ..] => rules::run(args.iter().skip(2).cloned(), stdout),
+        ["serve", ..] => serve::run(args.iter().skip(1).cloned(), stderr),
+        ["config", rest @ ..] => serve::config(rest, stdout),
         [other, ..] => Err(format!("unknown command `{other}`; see `smesec --help`")),
     };
     match outcome {

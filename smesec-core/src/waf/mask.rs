@@ -20,7 +20,7 @@ pub(super) fn masked(name: &[u8], value: &[u8]) -> String {
 }
 
 /// Whether values of that name are secrets.
-pub(super) fn is_secret_name(name: &[u8]) -> bool {
+pub(crate) fn is_secret_name(name: &[u8]) -> bool {
     let name = name.to_ascii_lowercase();
     if name.starts_with(b"request_cookies:") || name.starts_with(b"cookie") {
         return true;

@@ -16,7 +16,7 @@ mod checks;
 mod compile;
 mod engine;
 pub mod injection;
-mod mask;
+pub(crate) mod mask;
 mod ruleset;
 pub mod seclang;
 mod transaction;

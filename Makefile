@@ -5,7 +5,7 @@ SMESEC = $(CARGO_TARGET_DIR)/release/smesec
 
 .PHONY: demo test bars fmt conformance release header install
 
-## demo: a shop's visitors and attackers through the built-in pack
+## demo: a shop behind the gateway, its visitors and attackers; then it is the reader's turn
 demo: release
 	@sh scripts/demo.sh "$(SMESEC)"
 
@@ -17,9 +17,12 @@ test:
 bars: release
 	@SMESEC="$(SMESEC)" sh benches/peers/waf_modsecurity.sh
 	@SMESEC="$(SMESEC)" sh benches/peers/waf_coraza.sh
+	@SMESEC="$(SMESEC)" sh benches/peers/gateway_modsecurity.sh
+	@SMESEC="$(SMESEC)" sh benches/peers/gateway_latency.sh
 
 conformance: release
 	@python3 tests/conformance/crs.py "$(SMESEC)"
+	@python3 tests/conformance/gateway.py "$(SMESEC)"
 
 release:
 	@$(CARGO) build --locked --release -p smesec-core --features cli

@@ -111,12 +111,23 @@ async fn speak(
     let service = service_fn(|request| exchange::serve(Arc::clone(shared), peer, request));
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
-    // Whatever ends a connection early was told to the client or is the client's own doing; each
-    // exchange has its record.
-    tokio::select! {
+    let ended = tokio::select! {
         biased;
-        _ = connection.as_mut() => return,
-        _ = drain.wait_for(|draining| *draining) => connection.as_mut().graceful_shutdown(),
+        ended = connection.as_mut() => Some(ended),
+        _ = drain.wait_for(|draining| *draining) => None,
+    };
+    let ended = if let Some(ended) = ended {
+        ended
+    } else {
+        connection.as_mut().graceful_shutdown();
+        connection.await
+    };
+    // Each exchange has its record; only what never became one is told here.
+    if let Err(error) = ended
+        && let Some(error) = error.downcast_ref::<hyper::Error>()
+        && error.is_parse()
+    {
+        one_more(&shared.metrics.unreadable);
+        shared.unreadable(peer.client, error);
     }
-    let _ = connection.await;
 }

@@ -55,6 +55,7 @@ pub(super) struct Metrics {
     pub(super) connections: AtomicU64,
     pub(super) open: AtomicU64,
     pub(super) refused_connections: AtomicU64,
+    pub(super) unreadable: AtomicU64,
     pub(super) accept_failures: AtomicU64,
     pub(super) bytes_sent: AtomicU64,
     pub(super) upgraded: AtomicU64,
@@ -95,6 +96,11 @@ impl Metrics {
                 "smesec_connections_refused_total",
                 "connections whose PROXY header or TLS handshake failed",
                 &self.refused_connections,
+            ),
+            (
+                "smesec_unreadable_total",
+                "requests that are not well formed and were answered with 400",
+                &self.unreadable,
             ),
             (
                 "smesec_accept_failures_total",

@@ -7,9 +7,11 @@ use super::metrics::{Metrics, one_more};
 use super::site::{Kept, Site};
 use super::upstream;
 use crate::error::{ConfigError, Error, IoError};
-use crate::event::{Event, EventId};
+use crate::event::{Event, EventId, Source};
 use crate::filter::Filter;
 use crate::sink::{Discard, Sink};
+use crate::time::Timestamp;
+use crate::verdict::Severity;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -67,6 +69,17 @@ impl Listen {
 impl Shared {
     pub(super) fn next_id(&self) -> EventId {
         EventId::new(self.seed, self.counter.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A request that the server could not read has an event too: it is what scanners send.
+    pub(super) fn unreadable(&self, client: SocketAddr, error: &hyper::Error) {
+        let mut event = Event::new(self.next_id(), Source::Host, Timestamp::from_system_clock());
+        event.class_uid = 4_002;
+        event.severity_id = Severity::Low.ocsf_id();
+        event.src_endpoint = Some(client);
+        event.message = format!("a request that is not well formed, answered with 400: {error}");
+        event.extra.insert("status".to_owned(), 400.into());
+        self.sink.accept(event);
     }
 
     fn metrics_text(&self) -> String {
@@ -244,11 +257,11 @@ impl Handle {
     ///
     /// # Errors
     /// As [`Gateway::bind`]; the configuration in force stays. So it does when the new one asks for
-    /// other sockets, which takes a restart.
+    /// other sockets, which takes a restart, and when more rules are refused than before.
     pub fn reload(&self, config: &Config) -> Result<Vec<String>, Error> {
         let shared = &self.0;
         let result = if Listen::of(config) == shared.listen {
-            Site::build(config, &shared.kept)
+            Site::build(config, &shared.kept).and_then(|built| self.not_worse(built))
         } else {
             let why = format!(
                 "{}: `listen`, `metrics` and `max_connections` cannot change while the gateway runs; restart it",
@@ -270,6 +283,21 @@ impl Handle {
                 Err(error)
             }
         }
+    }
+
+    /// A file that broke since the last load shall not take rules out of force.
+    fn not_worse(&self, built: (Site, Vec<String>)) -> Result<(Site, Vec<String>), Error> {
+        let (site, notices) = built;
+        let before = self.0.site.load().refused;
+        if site.refused <= before {
+            return Ok((site, notices));
+        }
+        let why = format!(
+            "{} rules are refused where {before} were before; mend them, or restart to run without them: {}",
+            site.refused,
+            notices.join("; ")
+        );
+        Err(ConfigError::new(why).into())
     }
 
     /// Stops accepting; [`Gateway::run`] returns when what is under way has ended.

@@ -48,6 +48,8 @@ pub(super) struct Site {
     pub(super) proxy_protocol: bool,
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
     pub(super) rules: usize,
+    /// Rules that are not in force although a file names them.
+    pub(super) refused: usize,
 }
 
 pub(super) struct Host {
@@ -99,6 +101,7 @@ impl Site {
                 .map(|tls| tls::server_config(&config.origin, tls))
                 .transpose()?,
             rules: waf.as_ref().map_or(0, |waf| waf.rules().len()),
+            refused: notices.len(),
         };
         for host in &config.hosts {
             let mut filters = common.clone();
@@ -185,7 +188,12 @@ fn rules(config: &Config) -> Result<Arc<RuleSet>, Error> {
     }
     let rules = builder.build()?;
     if rules.is_empty() {
-        let why = format!("{}: no rule was loaded; check `rules` under `[waf]`", config.origin);
+        let first = rules.report().refused.first().map(|refused| format!(": {refused}"));
+        let why = format!(
+            "{}: no rule was loaded; check `rules` under `[waf]`{}",
+            config.origin,
+            first.unwrap_or_default()
+        );
         return Err(crate::error::ConfigError::new(why).into());
     }
     Ok(Arc::new(rules))

@@ -3,7 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    clippy::string_slice,
+    clippy::indexing_slicing,
     reason = "a test: a panic is the verdict, and a skipped run has to be seen"
 )]
 

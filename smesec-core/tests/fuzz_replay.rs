@@ -2,9 +2,7 @@
 //! fuzzer's own targets.
 #![cfg(feature = "gateway")]
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
-    clippy::indexing_slicing,
     clippy::default_trait_access,
     unreachable_pub,
     reason = "a test: a panic is the verdict; the targets are the fuzzer's"

@@ -192,10 +192,10 @@ pub fn seclang(data: &[u8]) {
 }
 
 pub fn config(data: &[u8]) {
-    if let Ok(text) = std::str::from_utf8(data) {
-        if let Err(why) = Config::parse("fuzz.toml", text) {
-            assert!(why.to_string().starts_with("fuzz.toml:"), "{why}");
-        }
+    if let Ok(text) = std::str::from_utf8(data)
+        && let Err(why) = Config::parse("fuzz.toml", text)
+    {
+        assert!(why.to_string().starts_with("fuzz.toml:"), "{why}");
     }
 }
 

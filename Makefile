@@ -19,6 +19,7 @@ bars: release
 	@SMESEC="$(SMESEC)" sh benches/peers/waf_coraza.sh
 	@SMESEC="$(SMESEC)" sh benches/peers/gateway_modsecurity.sh
 	@SMESEC="$(SMESEC)" sh benches/peers/gateway_latency.sh
+	@SMESEC="$(SMESEC)" sh benches/peers/gateway_reload.sh
 
 conformance: release
 	@python3 tests/conformance/crs.py "$(SMESEC)"

@@ -7,7 +7,7 @@ use super::metrics::one_more;
 use super::page;
 use super::record::Record;
 use super::server::Shared;
-use super::site::{Host, Site};
+use super::site::Host;
 use super::upgrade;
 use super::upstream::Failure;
 use crate::http::{Connection, Header, RequestHead, ResponseHead};
@@ -45,7 +45,6 @@ pub(super) struct Closed;
 /// What is left of a request while it is answered.
 struct Exchange {
     shared: Arc<Shared>,
-    site: Arc<Site>,
     record: Box<Record>,
     /// The request's `Accept`, which decides the form of a page.
     accept: HeaderMap,
@@ -106,12 +105,13 @@ pub(super) async fn serve(
         action: Action::Pass,
         upstream: None,
         shared: Arc::clone(&shared),
+        site,
     });
     let mut accept = HeaderMap::new();
     if let Some(value) = parts.headers.get(ACCEPT) {
         accept.insert(ACCEPT, value.clone());
     }
-    let mut exchange = Exchange { shared, site, record, accept, tunnel: None };
+    let mut exchange = Exchange { shared, record, accept, tunnel: None };
     match exchange.admit(&inspector, parts, body, host, fault, peer).await {
         Ok(response) => Ok(exchange.answer(response)),
         Err(stop) => exchange.stop(&inspector, stop),
@@ -189,7 +189,7 @@ impl Exchange {
         let upload = self.request_body(inspector, body).await?;
         let websocket = forward::asks_for_websocket(&parts);
         let client_upgrade = websocket.then(|| parts.extensions.remove()).flatten();
-        let trusted = self.site.trusts(peer.client.ip());
+        let trusted = self.record.site.trusts(peer.client.ip());
         forward::onward(
             &mut parts.headers,
             self.record.client,
@@ -218,7 +218,7 @@ impl Exchange {
             pass(inspector.body(phase, Bytes::new(), true, 0).await)?;
             return Ok(Upload::whole(Bytes::new()));
         }
-        let mut timed = Timed::new(body, self.site.timeouts.body, true);
+        let mut timed = Timed::new(body, self.record.site.timeouts.body, true);
         match inspector.wants(phase) {
             Wanted::Skip => {
                 pass(inspector.body(phase, Bytes::new(), true, 0).await)?;
@@ -294,7 +294,7 @@ impl Exchange {
             pass(inspector.body(phase, Bytes::new(), true, 0).await)?;
             return Ok(Response::from_parts(head, Outward::new(Source::empty())));
         }
-        let mut timed = Timed::new(body, self.site.timeouts.idle, false);
+        let mut timed = Timed::new(body, self.record.site.timeouts.idle, false);
         let source = match inspector.wants(phase) {
             Wanted::Skip => {
                 pass(inspector.body(phase, Bytes::new(), true, 0).await)?;
@@ -369,14 +369,15 @@ impl Exchange {
 
     /// Hands the record over to the response that goes out.
     fn answer(self, mut response: Response<Outward>) -> Response<Outward> {
-        let Self { mut record, site, tunnel, .. } = self;
+        let Self { mut record, tunnel, .. } = self;
         record.status = response.status().as_u16();
         if record.method == Method::HEAD {
             record.complete = true;
         }
         match tunnel {
             Some((client, server)) => {
-                tokio::spawn(upgrade::tunnel(client, server, site.timeouts.idle, record));
+                let idle = record.site.timeouts.idle;
+                tokio::spawn(upgrade::tunnel(client, server, idle, record));
             }
             None => response.body_mut().recorded(record),
         }

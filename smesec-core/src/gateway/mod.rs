@@ -9,6 +9,7 @@
 //! | `site` | what a reload swaps: hosts, their filters and their upstreams |
 //! | `exchange` | one request on its way: head, body, upstream, response |
 //! | `inspect` | the filter's transaction, shared by the two directions of one exchange |
+//! | `warm` | what a new firewall sees before it serves |
 //! | `forward` | what goes on to the upstream and back: framing, hop-by-hop headers |
 //! | `upstream` | the pool of connections to the site's servers |
 //! | `upgrade` | WebSocket and other upgraded connections |
@@ -63,6 +64,7 @@ mod site;
 mod tls;
 mod upgrade;
 mod upstream;
+pub(crate) mod warm;
 
 pub use address::{AddressList, Network};
 pub use config::{Config, EXAMPLE};

@@ -3,6 +3,7 @@
 use super::inspect::Inspector;
 use super::metrics::one_more;
 use super::server::Shared;
+use super::site::Site;
 use crate::event::{Event, EventId, RuleInfo, Source};
 use crate::filter::Outcome;
 use crate::sink::Sink;
@@ -38,6 +39,8 @@ pub(super) struct Record {
     /// What a filter did about it.
     pub(super) action: Action,
     pub(super) upstream: Option<Duration>,
+    /// Held to the end, so that a site that was replaced is let go of by who replaced it.
+    pub(super) site: Arc<Site>,
 }
 
 #[derive(serde::Serialize)]

@@ -76,6 +76,7 @@ impl Site {
                 .store(Arc::clone(&kept.store))
                 .id_seed(kept.seed.wrapping_add(1))
                 .build();
+            super::warm::warm(&waf);
             Some(waf)
         };
         let addresses = AddressList::new(config.allow.clone(), config.deny.clone());

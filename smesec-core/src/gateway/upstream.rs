@@ -101,14 +101,15 @@ impl Upstreams {
     /// body still comes from the client, whose own time-outs hold then.
     ///
     /// A server that cannot be reached is asked last for a while, and where the body is at hand the
-    /// next one is asked.
+    /// next one is asked. A connection that breaks off before the response is tried once more where the
+    /// method may be repeated (RFC 9110, section 9.2.2): as a rule the server had closed it while idle.
     pub(super) async fn send(
         &self,
         parts: &Parts,
         mut body: Source,
         uploading: Arc<AtomicBool>,
     ) -> Result<Response<Incoming>, Failure> {
-        let mut tries = 0;
+        let (mut tries, mut repeated) = (0, !parts.method.is_idempotent());
         loop {
             let Some(server) = self.choose(tries) else {
                 let nowhere = Authority::from_static("none");
@@ -124,6 +125,10 @@ impl Upstreams {
                         Some(again) if tries < self.servers.len() => body = again,
                         _ => return Err(Failure::Unreachable(at, why)),
                     }
+                }
+                Err(Failure::Broken(..)) if !repeated && again.is_some() => {
+                    repeated = true;
+                    body = again.unwrap_or(Source::empty());
                 }
                 other => return other,
             }

@@ -17,6 +17,7 @@ test:
 bars: release
 	@SMESEC="$(SMESEC)" sh benches/peers/waf_modsecurity.sh
 	@SMESEC="$(SMESEC)" sh benches/peers/waf_coraza.sh
+	@python3 tests/conformance/pack.py "$(SMESEC)" --legitimate || true
 	@SMESEC="$(SMESEC)" sh benches/peers/gateway_modsecurity.sh
 	@SMESEC="$(SMESEC)" sh benches/peers/gateway_latency.sh
 	@SMESEC="$(SMESEC)" sh benches/peers/gateway_reload.sh

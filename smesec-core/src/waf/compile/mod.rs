@@ -3,11 +3,12 @@
 //! | file | what |
 //! | --- | --- |
 //! | `program` | the tables |
-//! | `pattern` | regular expressions and the literals that a match must contain |
+//! | `pattern` | regular expressions |
+//! | `requirement` | what every match must contain |
 //! | `operator` | operators |
 //! | `action` | actions, `ctl`, `setvar` |
 //! | `setting` | directives that set something |
-//! | `prefilter` | one automaton over the literals of all rules |
+//! | `prefilter` | one automaton over the strings of all rules |
 //! | `names` | variables, selectors and macros resolved to storages and slots |
 
 mod action;
@@ -16,11 +17,11 @@ pub(crate) mod operator;
 pub(crate) mod pattern;
 pub(crate) mod prefilter;
 pub(crate) mod program;
+pub(crate) mod requirement;
 mod setting;
 
 use self::action::Actions;
 use self::names::Names;
-use self::pattern::Requirement;
 use self::prefilter::PrefilterBuilder;
 use self::program::{
     Disruption, Effect, Engine, Gate, Level, Node, NodeIndex, Program, Rule, RuleIndex, Settings,
@@ -37,9 +38,13 @@ use crate::event::RuleInfo;
 use crate::ruleset::{LoadReport, Refused};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Nodes that one rule set may have: the trie's sets are words of 128 bits. CRS needs 54.
 const MAX_NODES: usize = 128;
+
+/// Tells programs apart, so that what a transaction prepared for one is not used with another.
+static SERIAL: AtomicU64 = AtomicU64::new(1);
 
 /// Compiles; what cannot run stands in the report.
 pub(crate) fn compile(
@@ -389,14 +394,7 @@ impl<'s> Compiler<'s> {
         if !steady || !self.gates {
             return Gate::Run;
         }
-        match operator.requirement() {
-            Requirement::Nothing => Gate::Run,
-            Requirement::Bytes(bytes) => Gate::Bytes(bytes),
-            Requirement::Literals(list) => {
-                let bit = self.prefilter.add(list.iter().map(Vec::as_slice));
-                bit.map_or(Gate::Run, Gate::Literals)
-            }
-        }
+        self.prefilter.add(operator.requirement()).map_or(Gate::Run, Gate::Bit)
     }
 
     fn matching(&self, which: &program::Rules) -> Vec<RuleIndex> {
@@ -484,7 +482,6 @@ impl<'s> Compiler<'s> {
         self.resolve_removals();
         let phases = self.resolve_order();
         let levels = self.find_levels(&phases);
-        let wanted = self.wanted(levels.len());
         let unicode_map = self.unicode_map();
         let storages = self.names.storages();
         let (changed_by, changed_always) = changes(&self.nodes);
@@ -496,8 +493,8 @@ impl<'s> Compiler<'s> {
             nodes: self.nodes,
             tx_names: self.names.tx,
             levels,
-            wanted,
-            literals: self.prefilter.build()?,
+            prefilter: self.prefilter.build()?,
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             xpaths: self.names.xpaths,
             storages,
             unicode_map,
@@ -625,30 +622,6 @@ impl<'s> Compiler<'s> {
             }
         }
         levels
-    }
-
-    fn wanted(&self, levels: usize) -> Vec<[Vec<u128>; 5]> {
-        let storages = self.names.storages();
-        let empty: [Vec<u128>; 5] = std::array::from_fn(|_| vec![0; storages]);
-        let mut wanted = vec![empty; levels + 1];
-        for entry in &self.order {
-            let Entry::Head(index, ..) = entry else { continue };
-            let Some(rule) = self.rules.get(*index as usize) else { continue };
-            if !rule.steady || rule.gate == Gate::Run {
-                continue;
-            }
-            let phases = wanted.get_mut(usize::from(rule.level));
-            let Some(of_phase) = phases.and_then(|p| p.get_mut(usize::from(rule.phase))) else {
-                continue;
-            };
-            let nodes = rule.nodes.iter().fold(0, |set, node| set | 1u128 << node);
-            for storage in rule.targets.iter().flat_map(|t| t.storages.iter()) {
-                if let Some(set) = of_phase.get_mut(usize::from(*storage)) {
-                    *set |= nodes;
-                }
-            }
-        }
-        wanted
     }
 }
 

@@ -80,10 +80,8 @@ pub(crate) struct Node {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gate {
     Run,
-    /// One of these bytes must occur.
-    Bytes(ByteSet),
-    /// The bit of the literal masks.
-    Literals(u16),
+    /// The rule's bit of the prefilter.
+    Bit(u16),
 }
 
 /// What a rule does to the transaction when it matches.
@@ -300,9 +298,9 @@ pub(crate) struct Program {
     /// Interned names of TX, in lower case.
     pub(crate) tx_names: Vec<Box<[u8]>>,
     pub(crate) levels: Vec<Level>,
-    /// For each level (0 ungated), each phase and each storage: the nodes that its rules look at.
-    pub(crate) wanted: Vec<[Vec<u128>; 5]>,
-    pub(crate) literals: super::prefilter::Prefilter,
+    pub(crate) prefilter: super::prefilter::Prefilter,
+    /// Different for each program of the process.
+    pub(crate) serial: u64,
     /// XPath expressions, each with its storage and whether it reads the response.
     pub(crate) xpaths: Vec<(StorageId, bool, crate::decode::body::xpath::XPath)>,
     pub(crate) storages: usize,

@@ -27,6 +27,20 @@ impl Hit {
     const BARE: Self = Self { captures: Vec::new(), text: None };
 }
 
+/// What a link matched.
+#[derive(Default)]
+struct Matches {
+    any: bool,
+    values: Vec<(Slice, Slice)>,
+}
+
+impl Matches {
+    fn add(&mut self, name: Slice, value: Slice) {
+        self.any = true;
+        self.values.push((name, value));
+    }
+}
+
 /// A value that a rule looks at.
 #[derive(Clone, Copy)]
 struct Candidate {
@@ -64,59 +78,6 @@ impl State {
         }
     }
 
-    /// One pass over the values that this phase's rules look at: which rules can match at all.
-    fn prepare(&mut self, program: &Program, phase: usize) {
-        self.union.clear();
-        self.union.resize(program.literals.words(), 0);
-        self.union_set = crate::decode::byteset::ByteSet::EMPTY;
-        self.levels = 1;
-        for (n, level) in program.levels.iter().enumerate() {
-            let value =
-                self.store.tx(level.slot).map_or(0, |v| checks::number(self.store.bytes(v)));
-            if value >= level.at_least && n < 63 {
-                self.levels |= 1 << (n + 1);
-            }
-        }
-        for storage in 0..program.storages {
-            let mut nodes = 0u128;
-            for (n, wanted) in program.wanted.iter().enumerate() {
-                if self.levels >> n & 1 == 1 {
-                    let of_phase = wanted.get(phase).and_then(|w| w.get(storage));
-                    nodes |= of_phase.copied().unwrap_or(0);
-                }
-            }
-            if nodes == 0 {
-                continue;
-            }
-            let Ok(id) = StorageId::try_from(storage) else { continue };
-            for n in 0..self.store.members(id).len() {
-                // Nodes that cannot differ share the value itself: one look for all of them.
-                let changes = self.store.member_changes(program, id, n);
-                let mut left = nodes & changes | u128::from(nodes & !changes != 0);
-                let mut last = u32::MAX;
-                while left != 0 {
-                    let node = left.trailing_zeros();
-                    left &= left - 1;
-                    let Ok(node) = u16::try_from(node) else { continue };
-                    let content = self.store.member_at(program, id, n, node);
-                    if content == last {
-                        continue;
-                    }
-                    last = content;
-                    self.spend(1);
-                    if self.exhausted {
-                        return;
-                    }
-                    self.union_set = self.union_set.union(self.store.content_set(content));
-                    let mask = self.store.mask(program, content);
-                    for (all, word) in self.union.iter_mut().zip(mask) {
-                        *all |= word;
-                    }
-                }
-            }
-        }
-    }
-
     fn run_rule(&mut self, program: &Program, head: &Rule, index: u32) -> Flow {
         let mut rule = head;
         self.last_span = None;
@@ -139,16 +100,33 @@ impl State {
             self.on_match(program, rule, None, Slice::EMPTY, Slice::EMPTY, &Hit::BARE);
             return true;
         }
-        // A gate that was prepared for says at once that no value can match.
-        if rule.steady && self.levels >> rule.level & 1 == 1 {
-            match rule.gate {
-                Gate::Literals(n) if !bit(&self.union, usize::from(n)) => return false,
-                Gate::Bytes(set) if !self.union_set.intersects(set) => return false,
-                _ => {}
+        let mut matches = Matches::default();
+        // What the phase was prepared for says which values can match at all.
+        if let Some(bit) = self.prepared(rule) {
+            if self.hits.is_empty(bit) {
+                return false;
             }
+            for target in &rule.targets {
+                for storage in &target.storages {
+                    let mut at = self.hits.first(bit);
+                    while let Some(hit) = self.hits.at(at) {
+                        at = hit.next;
+                        if hit.storage != *storage {
+                            continue;
+                        }
+                        let place = (*storage, hit.member as usize);
+                        let Some(candidate) = self.store.candidate(place, &target.select) else {
+                            continue;
+                        };
+                        self.look(program, rule, index, target, candidate, &mut matches);
+                        if self.exhausted {
+                            return matches.any;
+                        }
+                    }
+                }
+            }
+            return self.remember(matches);
         }
-        let mut any = false;
-        let mut matched_now: Vec<(Slice, Slice)> = Vec::new();
         for target in &rule.targets {
             if target.count {
                 let count = self.count(program, rule, target, index);
@@ -156,64 +134,77 @@ impl State {
                 self.store.append_number(i64::try_from(count).unwrap_or(i64::MAX));
                 let value = self.store.since(mark);
                 if let Some(hit) = self.operate(program, rule, value) {
-                    any = true;
                     let name = self.name_of(program, target, Slice::EMPTY, true);
-                    matched_now.push((name, value));
+                    matches.add(name, value);
                     self.on_match(program, rule, Some(target), name, value, &hit);
                 }
                 continue;
             }
             let mut cursor = Cursor::new(target);
             while let Some(candidate) = cursor.next(&mut self.store, program, target) {
-                self.spend(1);
-                if self.is_excluded(rule, index, target, candidate) {
-                    continue;
-                }
-                let mut before = None;
-                for node in &rule.nodes {
-                    let value = match candidate.place {
-                        Some((storage, n)) if *node != 0 || rule.gate != Gate::Run => {
-                            let content = self.store.member_at(program, storage, n, *node);
-                            let open = match rule.gate {
-                                Gate::Run => true,
-                                Gate::Bytes(set) => self.store.content_set(content).intersects(set),
-                                Gate::Literals(n) => {
-                                    bit(self.store.mask(program, content), usize::from(n))
-                                }
-                            };
-                            if !open {
-                                continue;
-                            }
-                            self.store.content_slice(content)
-                        }
-                        _ => self.store.slice_at(program, candidate.value, *node),
-                    };
-                    // With `multiMatch` a step that changed nothing is not looked at again.
-                    if before == Some(value) {
-                        continue;
-                    }
-                    before = Some(value);
-                    if let Some(hit) = self.operate(program, rule, value) {
-                        any = true;
-                        let name = self.name_of(program, target, candidate.name, false);
-                        matched_now.push((name, value));
-                        self.on_match(program, rule, Some(target), name, value, &hit);
-                    }
-                }
+                self.look(program, rule, index, target, candidate, &mut matches);
                 if self.exhausted {
-                    return any;
+                    return matches.any;
                 }
             }
         }
-        if any {
+        self.remember(matches)
+    }
+
+    /// Looks at one value.
+    fn look(
+        &mut self,
+        program: &Program,
+        rule: &Rule,
+        index: u32,
+        target: &Target,
+        candidate: Candidate,
+        matches: &mut Matches,
+    ) {
+        self.spend(1);
+        if self.is_excluded(rule, index, target, candidate) {
+            return;
+        }
+        let mut before = None;
+        for node in &rule.nodes {
+            let value = match (candidate.place, rule.gate) {
+                (Some((storage, n)), Gate::Bit(bit_)) => {
+                    let content = self.store.member_at(program, storage, n, *node);
+                    if !bit(self.store.mask(program, content), usize::from(bit_)) {
+                        continue;
+                    }
+                    self.store.content_slice(content)
+                }
+                (Some((storage, n)), Gate::Run) if *node != 0 => {
+                    let content = self.store.member_at(program, storage, n, *node);
+                    self.store.content_slice(content)
+                }
+                _ => self.store.slice_at(program, candidate.value, *node),
+            };
+            // With `multiMatch` a step that changed nothing is not looked at again.
+            if before == Some(value) {
+                continue;
+            }
+            before = Some(value);
+            if let Some(hit) = self.operate(program, rule, value) {
+                let name = self.name_of(program, target, candidate.name, false);
+                matches.add(name, value);
+                self.on_match(program, rule, Some(target), name, value, &hit);
+            }
+        }
+    }
+
+    /// Keeps what a link matched for the next one.
+    fn remember(&mut self, matches: Matches) -> bool {
+        if matches.any {
             self.store.clear(Storage::MatchedVars.id());
             self.store.clear(Storage::MatchedVarsNames.id());
-            for (name, value) in matched_now {
+            for (name, value) in matches.values {
                 self.store.add(Storage::MatchedVars.id(), name, value);
                 self.store.add(Storage::MatchedVarsNames.id(), name, name);
             }
         }
-        any
+        matches.any
     }
 
     fn count(&mut self, program: &Program, rule: &Rule, target: &Target, index: u32) -> usize {
@@ -388,6 +379,7 @@ impl State {
                     let (name, value) = (self.store.put(&name), self.store.put(&value));
                     self.store.add(Storage::ArgsPath.id(), name, value);
                 }
+                self.hits.forget();
                 Some(Hit::BARE)
             }
             Operator::Always => Some(Hit::BARE),
@@ -496,13 +488,7 @@ impl Cursor {
                 continue;
             };
             self.member += 1;
-            let selected = match &target.select {
-                Select::All => true,
-                Select::Name(name) => store.bytes(member.name).eq_ignore_ascii_case(name),
-                Select::Pattern(pattern) => pattern.is_match(store.bytes(member.name)),
-                Select::Tx(_) => false,
-            };
-            if selected {
+            if selects(store, &target.select, member.name) {
                 let place = (!variable::is_dynamic(storage)).then_some((storage, n));
                 return Some(Candidate { name: member.name, value: member.value, place });
             }
@@ -539,7 +525,23 @@ impl Cursor {
     }
 }
 
+fn selects(store: &Store, select: &Select, name: Slice) -> bool {
+    match select {
+        Select::All => true,
+        Select::Name(wanted) => store.bytes(name).eq_ignore_ascii_case(wanted),
+        Select::Pattern(pattern) => pattern.is_match(store.bytes(name)),
+        Select::Tx(_) => false,
+    }
+}
+
 impl Store {
+    /// The member at a place, if it is selected.
+    fn candidate(&self, place: (StorageId, usize), select: &Select) -> Option<Candidate> {
+        let member = self.members(place.0).get(place.1)?;
+        let found = Candidate { name: member.name, value: member.value, place: Some(place) };
+        selects(self, select, member.name).then_some(found)
+    }
+
     /// The matched value and its name are lists of one, since they change while rules run.
     fn assign_scalar_list(&mut self, storage: Storage, value: Slice) {
         self.clear(storage.id());

@@ -2,6 +2,8 @@
 //! transformations made of them, each computed once.
 
 use crate::decode::byteset::ByteSet;
+use crate::decode::transform::Transform;
+use crate::waf::compile::prefilter::Seen;
 use crate::waf::compile::program::{Node, NodeIndex, Program, TxSlot};
 use crate::waf::variable::{self, Storage, StorageId};
 
@@ -38,8 +40,14 @@ struct Content {
     changed: u128,
     /// Its row in `rows`, only for roots.
     row: u32,
-    /// Its mask in `masks`.
+    /// The rules that it can match, in `masks`.
     mask: u32,
+    /// A content that differs in the case of letters at most: the prefilter finds the same strings.
+    like: u32,
+    /// What the prefilter found, in `strings`; of the one that others are like.
+    strings: u32,
+    /// The next content of the same root.
+    kin: u32,
 }
 
 const NONE: u32 = u32::MAX;
@@ -57,6 +65,9 @@ pub(super) struct Store {
     /// For a root content: the content at each node.
     rows: Vec<u32>,
     masks: Vec<u64>,
+    strings: Vec<u64>,
+    layers: Vec<u64>,
+    seen: Seen,
     scratch: Vec<u8>,
 }
 
@@ -79,6 +90,7 @@ impl Store {
         self.contents.clear();
         self.rows.clear();
         self.masks.clear();
+        self.strings.clear();
     }
 
     /// Bytes it keeps for the next transaction.
@@ -87,6 +99,7 @@ impl Store {
             + self.contents.capacity() * size_of::<Content>()
             + self.rows.capacity() * 4
             + self.masks.capacity() * 8
+            + self.strings.capacity() * 8
             + self.lists.iter().map(|list| list.capacity() * size_of::<Member>()).sum::<usize>()
     }
 
@@ -275,7 +288,16 @@ impl Store {
     fn new_content(&mut self, slice: Slice) -> u32 {
         let set = ByteSet::scan(self.bytes(slice));
         let id = u32::try_from(self.contents.len()).unwrap_or(NONE);
-        self.contents.push(Content { slice, set, changed: u128::MAX, row: NONE, mask: NONE });
+        self.contents.push(Content {
+            slice,
+            set,
+            changed: u128::MAX,
+            row: NONE,
+            mask: NONE,
+            like: id,
+            strings: NONE,
+            kin: NONE,
+        });
         id
     }
 
@@ -393,8 +415,14 @@ impl Store {
             let mut out = std::mem::take(&mut self.scratch);
             let input = self.bytes(content.slice);
             if transform.apply_with(input, &mut out, program.unicode_map.as_ref()) {
-                let slice = self.put(&out);
-                result = self.new_content(slice);
+                let root = self.rows.get(row).copied().unwrap_or(NONE);
+                result = self.known_or_new(root, &out);
+                if matches!(transform, Transform::Lowercase | Transform::Uppercase)
+                    && let Some(new) = self.contents.get_mut(result as usize)
+                    && new.strings == NONE
+                {
+                    new.like = content.like;
+                }
             }
             self.scratch = out;
         }
@@ -408,26 +436,73 @@ impl Store {
         self.contents.get(content as usize).map_or(Slice::EMPTY, |c| c.slice)
     }
 
-    pub(super) fn content_set(&self, content: u32) -> ByteSet {
-        self.contents.get(content as usize).map_or(ByteSet::EMPTY, |c| c.set)
+    /// A content of these bytes under a root: chains of transformations often meet again.
+    fn known_or_new(&mut self, root: u32, bytes: &[u8]) -> u32 {
+        let set = ByteSet::scan(bytes);
+        let mut at = root;
+        while let Some(content) = self.contents.get(at as usize) {
+            if content.slice.len() == bytes.len()
+                && content.set == set
+                && self.bytes(content.slice) == bytes
+            {
+                return at;
+            }
+            at = content.kin;
+        }
+        let slice = self.put(bytes);
+        let id = u32::try_from(self.contents.len()).unwrap_or(NONE);
+        let kin = match self.contents.get_mut(root as usize) {
+            Some(root) => std::mem::replace(&mut root.kin, id),
+            None => NONE,
+        };
+        self.contents.push(Content {
+            slice,
+            set,
+            changed: u128::MAX,
+            row: NONE,
+            mask: NONE,
+            like: id,
+            strings: NONE,
+            kin,
+        });
+        id
     }
 
-    /// The literal mask of a content.
+    /// The rules that a content can match.
     pub(super) fn mask(&mut self, program: &Program, content: u32) -> &[u64] {
-        let words = program.literals.words();
-        let Some(found) = self.contents.get_mut(content as usize) else { return &[] };
+        let prefilter = &program.prefilter;
+        let words = prefilter.words();
+        let Some(found) = self.contents.get(content as usize).copied() else { return &[] };
+        let mut at = found.mask as usize;
         if found.mask == NONE {
-            let at = self.masks.len();
-            found.mask = u32::try_from(at).unwrap_or(NONE);
-            let slice = found.slice;
+            let strings = self.strings_of(program, found.like);
+            at = self.masks.len();
+            if let Some(found) = self.contents.get_mut(content as usize) {
+                found.mask = u32::try_from(at).unwrap_or(NONE);
+            }
             self.masks.resize(at + words, 0);
-            let start = slice.start as usize;
-            let bytes = self.arena.get(start..start + slice.len as usize).unwrap_or_default();
+            let strings = self.strings.get(strings..strings + prefilter.row()).unwrap_or_default();
             if let Some(mask) = self.masks.get_mut(at..) {
-                program.literals.scan(bytes, mask);
+                prefilter.decide(strings, found.set, found.slice.len(), &mut self.layers, mask);
             }
         }
-        let at = self.contents.get(content as usize).map_or(0, |c| c.mask as usize);
         self.masks.get(at..at + words).unwrap_or_default()
+    }
+
+    /// Where the prefilter's findings in a content begin.
+    fn strings_of(&mut self, program: &Program, content: u32) -> usize {
+        let Some(found) = self.contents.get_mut(content as usize) else { return 0 };
+        if found.strings == NONE {
+            let at = self.strings.len();
+            found.strings = u32::try_from(at).unwrap_or(NONE);
+            let slice = found.slice;
+            self.strings.resize(at + program.prefilter.row(), 0);
+            let start = slice.start as usize;
+            let bytes = self.arena.get(start..start + slice.len as usize).unwrap_or_default();
+            if let Some(row) = self.strings.get_mut(at..) {
+                program.prefilter.scan(bytes, &mut self.seen, row);
+            }
+        }
+        self.contents.get(content as usize).map_or(0, |c| c.strings as usize)
     }
 }

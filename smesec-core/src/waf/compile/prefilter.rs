@@ -26,8 +26,8 @@ pub(crate) struct Prefilter {
     bits: Vec<u32>,
     /// The longest string, cut.
     longest: usize,
-    /// For each byte the bits of all layers.
-    by_byte: Vec<u64>,
+    /// For each four bytes in a row, and each choice of them, the bits of all layers.
+    by_bytes: Vec<u64>,
     /// The bits of clauses that a rule does not have.
     given: Vec<u64>,
     min_len: Vec<u32>,
@@ -52,6 +52,8 @@ pub(crate) struct Seen {
 const LONGEST: usize = 8;
 /// Cells of the table: 2 bytes each.
 const MAX_CELLS: usize = 1_300_000;
+/// Classes of bytes. Those that few strings hold share the last one.
+const MAX_CLASSES: usize = 48;
 /// From this length on a value is read at four places at once.
 const LANES_PAY: usize = 256;
 
@@ -99,8 +101,27 @@ impl PrefilterBuilder {
                 return Err("the rules' strings make too large an automaton; use fewer".to_owned());
             }
         };
-        Ok(trie.finish(longest, by_byte, given, min_len, words))
+        Ok(trie.finish(longest, by_fours(&by_byte, row), given, min_len, words))
     }
+}
+
+/// From rows for each byte to rows for each choice of four neighbours.
+fn by_fours(by_byte: &[u64], row: usize) -> Vec<u64> {
+    let mut all = Vec::with_capacity(by_byte.len() * 4);
+    for four in by_byte.chunks_exact((row * 4).max(1)) {
+        for choice in 0..16u32 {
+            let start = all.len();
+            all.resize(start + row, 0u64);
+            for (n, of_byte) in four.chunks_exact(row).enumerate() {
+                if choice >> n & 1 == 1 {
+                    for (all, more) in all.iter_mut().skip(start).zip(of_byte) {
+                        *all |= more;
+                    }
+                }
+            }
+        }
+    }
+    all
 }
 
 /// The part of a string that is least likely to occur.
@@ -112,6 +133,34 @@ fn rarest_part(text: &[u8], longest: usize) -> &[u8] {
     parts.min_by(|a, b| string_likelihood(a).total_cmp(&string_likelihood(b))).unwrap_or(text)
 }
 
+/// The class of each byte: 0 for those in no string, then the likeliest, the last for those that few
+/// strings hold; both cases of a letter are one.
+fn classes<'a>(texts: impl Iterator<Item = &'a [u8]>) -> Option<[u8; 256]> {
+    let mut counts = [0usize; 256];
+    for byte in texts.flatten() {
+        *counts.get_mut(usize::from(*byte))? += 1;
+    }
+    let mut used: Vec<(usize, u8)> =
+        counts.into_iter().zip(0..=u8::MAX).filter(|(count, _)| *count > 0).collect();
+    used.sort_by_key(|(count, byte)| (std::cmp::Reverse(*count), *byte));
+    let mut own = used;
+    let rest = own.split_off(own.len().min(MAX_CLASSES - 2));
+    own.sort_by(|(_, a), (_, b)| string_likelihood(&[*b]).total_cmp(&string_likelihood(&[*a])));
+    let last = u8::try_from(own.len() + 1).ok()?;
+    let mut classes = [0u8; 256];
+    for (class, (_, byte)) in (1u8..).zip(own) {
+        *classes.get_mut(usize::from(byte))? = class;
+    }
+    for (_, byte) in rest {
+        *classes.get_mut(usize::from(byte))? = last;
+    }
+    for upper in b'A'..=b'Z' {
+        *classes.get_mut(usize::from(upper))? =
+            *classes.get(usize::from(upper.to_ascii_lowercase()))?;
+    }
+    Some(classes)
+}
+
 /// The automaton while it is built.
 struct Trie {
     classes: [u8; 256],
@@ -120,6 +169,7 @@ struct Trie {
     next: Vec<u16>,
     /// For each state the bits of the strings that end there.
     bits: Vec<Vec<u32>>,
+    depths: Vec<u8>,
 }
 
 impl Trie {
@@ -133,26 +183,18 @@ impl Trie {
         }
         let mut parts: Vec<(Vec<u8>, Vec<u32>)> = parts.into_iter().collect();
         parts.sort();
-        // Class 0 is that of all bytes in no string.
-        let mut classes = [0u8; 256];
-        let mut width = 1usize;
-        for byte in parts.iter().flat_map(|(text, _)| text) {
-            let class = classes.get_mut(usize::from(*byte))?;
-            if *class == 0 {
-                // All 256 bytes cannot be in strings: those in upper case are not.
-                *class = u8::try_from(width).ok()?;
-                width += 1;
-            }
-        }
-        for upper in b'A'..=b'Z' {
-            let of_lower = *classes.get(usize::from(upper.to_ascii_lowercase()))?;
-            *classes.get_mut(usize::from(upper))? = of_lower;
-        }
-        let mut trie =
-            Self { classes, width, next: vec![Self::NONE; width], bits: vec![Vec::new()] };
+        let classes = classes(parts.iter().map(|(text, _)| text.as_slice()))?;
+        let width = usize::from(classes.iter().copied().max().unwrap_or(0)) + 1;
+        let mut trie = Self {
+            classes,
+            width,
+            next: vec![Self::NONE; width],
+            bits: vec![Vec::new()],
+            depths: vec![0],
+        };
         for (text, bits) in parts {
             let mut at = 0usize;
-            for byte in text {
+            for (depth, byte) in (1u8..).zip(text) {
                 let class = *trie.classes.get(usize::from(byte))?;
                 let cell = at * width + usize::from(class);
                 let known = *trie.next.get(cell)?;
@@ -160,6 +202,7 @@ impl Trie {
                     let new = u16::try_from(trie.bits.len()).ok().filter(|n| *n != Self::NONE)?;
                     *trie.next.get_mut(cell)? = new;
                     trie.bits.push(Vec::new());
+                    trie.depths.push(depth);
                     trie.next.resize(trie.next.len() + width, Self::NONE);
                     if trie.next.len() > MAX_CELLS {
                         return None;
@@ -178,7 +221,7 @@ impl Trie {
     fn finish(
         mut self,
         longest: usize,
-        by_byte: Vec<u64>,
+        by_bytes: Vec<u64>,
         given: Vec<u64>,
         min_len: Vec<u32>,
         words: usize,
@@ -216,9 +259,12 @@ impl Trie {
             }
         }
         let is_match = |state: &usize| self.bits.get(*state).is_some_and(|bits| !bits.is_empty());
-        let mut order: Vec<usize> = (0..states).filter(|state| !is_match(state)).collect();
+        // Values stay near the root: its neighbours stand together.
+        let mut by_depth: Vec<usize> = (0..states).collect();
+        by_depth.sort_by_key(|state| self.depths.get(*state));
+        let mut order: Vec<usize> = by_depth.iter().copied().filter(|s| !is_match(s)).collect();
         let first_match = u16::try_from(order.len()).unwrap_or(u16::MAX);
-        order.extend((0..states).filter(is_match));
+        order.extend(by_depth.iter().copied().filter(is_match));
         let mut place = vec![0u16; states];
         for (new, old) in (0u16..).zip(&order) {
             if let Some(place) = place.get_mut(*old) {
@@ -246,7 +292,7 @@ impl Trie {
             ranges,
             bits,
             longest,
-            by_byte,
+            by_bytes,
             given,
             min_len,
             words,
@@ -258,6 +304,11 @@ impl Prefilter {
     /// Words of a set of rules.
     pub(crate) const fn words(&self) -> usize {
         self.words
+    }
+
+    /// The length of the shortest value that a rule can match.
+    pub(crate) fn min_len(&self, bit: u16) -> u32 {
+        self.min_len.get(usize::from(bit)).copied().unwrap_or(0)
     }
 
     /// Words of all layers.
@@ -352,13 +403,17 @@ impl Prefilter {
         let row = self.row();
         scratch.clear();
         scratch.extend(strings.iter().zip(&self.given).map(|(found, given)| found | given));
-        for (first, word) in (0usize..).step_by(64).zip(bytes.words()) {
+        let mut groups = self.by_bytes.chunks_exact((row * 256).max(1));
+        for word in bytes.words() {
+            let group = groups.next().unwrap_or_default();
             let mut left = word;
             while left != 0 {
-                let byte = first + left.trailing_zeros() as usize;
-                left &= left - 1;
-                let of_byte = self.by_byte.get(byte * row..(byte + 1) * row).unwrap_or_default();
-                for (all, more) in scratch.iter_mut().zip(of_byte) {
+                let four = left.trailing_zeros() / 4;
+                let choice = left >> (four * 4) & 15;
+                left &= !(15 << (four * 4));
+                let at = (four as usize * 16 + usize::from(choice.to_le_bytes()[0])) * row;
+                let of_four = group.get(at..at + row).unwrap_or_default();
+                for (all, more) in scratch.iter_mut().zip(of_four) {
                     *all |= more;
                 }
             }
@@ -387,7 +442,7 @@ impl Prefilter {
         self.table.len() * 2
             + self.ranges.len() * 8
             + self.bits.len() * 4
-            + self.by_byte.len() * 8
+            + self.by_bytes.len() * 8
             + self.min_len.len() * 4
     }
 }

@@ -306,3 +306,15 @@ pub(crate) struct Program {
     pub(crate) storages: usize,
     pub(crate) unicode_map: Option<crate::decode::transform::UnicodeMap>,
 }
+
+impl Program {
+    /// The transformations on the way to a node, the last one first.
+    pub(crate) fn path(&self, node: usize) -> impl Iterator<Item = Transform> {
+        let mut at = node;
+        std::iter::from_fn(move || {
+            let Node { parent, transform, .. } = self.nodes.get(at)?;
+            at = usize::from(*parent);
+            *transform
+        })
+    }
+}

@@ -21,12 +21,12 @@ pub(crate) struct Requirement {
     pub(crate) min_len: usize,
 }
 
-/// Clauses of one requirement: the fourth seldom rules out what three let pass.
-pub(crate) const MAX_CLAUSES: usize = 3;
+/// Clauses of one requirement: a third seldom rules out what two let pass.
+pub(crate) const MAX_CLAUSES: usize = 2;
 /// Strings of one clause; more make the automaton large for little.
 const MAX_SET: usize = 1_500;
 /// Bytes of one string that are kept.
-const MAX_STRING: usize = 16;
+const MAX_STRING: usize = 40;
 /// Strings that a piece of a pattern may stand for and still be multiplied out.
 const MAX_CROSS: usize = 64;
 /// Bytes of a class that is multiplied out.
@@ -35,6 +35,10 @@ const MAX_CLASS: usize = 16;
 const USELESS: f64 = 0.5;
 /// Optional pieces rarer than this are taken to be absent, and their bytes join the clause.
 const RARE: f64 = 0.06;
+/// The same where the piece stands for a few texts that could be multiplied out.
+const RARE_BYTE: f64 = 0.01;
+/// A further clause that a value holds more often than this is not worth its look.
+const WEAK: f64 = 0.06;
 
 impl Requirement {
     /// One of these bytes.
@@ -56,7 +60,8 @@ impl Requirement {
         all.retain(|clause| likelihood(clause) < USELESS);
         let mut clauses: Vec<Clause> = Vec::new();
         for mut clause in all {
-            if clauses.iter().any(|known| implies(known, &clause)) {
+            let weak = !clauses.is_empty() && likelihood(&clause) > WEAK;
+            if weak || clauses.iter().any(|known| implies(known, &clause)) {
                 continue;
             }
             prune(&mut clause);
@@ -225,6 +230,12 @@ fn alternation(subs: &[Hir], depth: u32, nullable: bool) -> Info {
             }
             joined.strings.sort();
             joined.strings.dedup();
+            for cut in [5, 4, 3] {
+                if joined.strings.len() > MAX_SET {
+                    joined.strings.iter_mut().for_each(|string| string.truncate(cut));
+                    joined.strings.dedup();
+                }
+            }
             if joined.strings.len() > MAX_SET {
                 joined = only_bytes(&joined);
             }
@@ -296,10 +307,13 @@ fn concat(subs: &[Hir], depth: u32, nullable: bool) -> Info {
         {
             some_of_one = Some(info.some);
         }
-        // A rare optional piece: absent, or its bytes are in the value.
+        // A rare optional piece: absent, or its bytes are in the value. What occurs in names, such as
+        // an underscore, is rather multiplied out where that can be done.
+        let likely = byte_likelihood(info.some);
+        let short = info.exact.as_ref().is_some_and(|set| set.len() <= 4 && run.fits(set));
         if info.nullable
             && !info.some.is_empty()
-            && byte_likelihood(info.some) < RARE
+            && likely < if short { RARE_BYTE } else { RARE }
             && !info.some.intersects(WORD)
         {
             run.gap = run.gap.union(info.some);
@@ -380,7 +394,15 @@ pub(super) fn string_likelihood(string: &[u8]) -> f64 {
 }
 
 fn byte_likelihood(bytes: ByteSet) -> f64 {
-    (0..=u8::MAX).filter(|byte| bytes.contains(*byte)).map(frequency).sum()
+    let mut sum = 0.0;
+    for (first, word) in (0u8..=192).step_by(64).zip(bytes.words()) {
+        let mut left = word;
+        while left != 0 {
+            sum += frequency(first | left.trailing_zeros().to_le_bytes()[0]);
+            left &= left - 1;
+        }
+    }
+    sum
 }
 
 /// Shares of bytes in web traffic and English prose, in orders of magnitude.

@@ -1,6 +1,7 @@
 //! Which rules the values of a phase can match at all: one pass before the rules run.
 
 use super::State;
+use crate::decode::transform::Transform;
 use crate::waf::checks;
 use crate::waf::compile::program::{Gate, Program, Rule};
 use crate::waf::variable::StorageId;
@@ -13,6 +14,10 @@ pub(super) struct Plan {
     storages: Vec<Wanted>,
     /// For each of them, in order, the bits of the rules that look at it.
     rules: Vec<u64>,
+    /// For each node the length of the shortest content that a rule can match there.
+    min_lens: Vec<u32>,
+    /// For each node the same of values before any transformation.
+    root_min_lens: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +31,7 @@ impl Plan {
         let words = program.prefilter.words();
         let mut nodes = vec![0u128; program.storages];
         let mut rules = vec![0u64; program.storages * words];
+        let mut min_lens = vec![u32::MAX; program.nodes.len()];
         let heads = program.phases.get(phase).map(Vec::as_slice).unwrap_or_default();
         for head in heads {
             let mut link = Some(*head);
@@ -35,6 +41,11 @@ impl Plan {
                     continue;
                 };
                 let of_rule = rule.nodes.iter().fold(0, |set, node| set | 1u128 << node);
+                for node in &rule.nodes {
+                    if let Some(min_len) = min_lens.get_mut(usize::from(*node)) {
+                        *min_len = (*min_len).min(program.prefilter.min_len(bit));
+                    }
+                }
                 for storage in rule.targets.iter().flat_map(|t| t.storages.iter()) {
                     let at = usize::from(*storage);
                     if let Some(nodes) = nodes.get_mut(at) {
@@ -46,8 +57,20 @@ impl Plan {
                 }
             }
         }
-        let mut plan =
-            Self { serial: program.serial, levels, storages: Vec::new(), rules: Vec::new() };
+        let root_min_lens = (0..min_lens.len())
+            .map(|node| {
+                let shrinks = program.path(node).all(Transform::never_grows);
+                min_lens.get(node).copied().filter(|_| shrinks).unwrap_or(0)
+            })
+            .collect();
+        let mut plan = Self {
+            serial: program.serial,
+            levels,
+            storages: Vec::new(),
+            rules: Vec::new(),
+            min_lens,
+            root_min_lens,
+        };
         for (storage, nodes) in (0..=StorageId::MAX).zip(nodes) {
             if nodes != 0 {
                 let at = usize::from(storage) * words;
@@ -156,6 +179,10 @@ impl State {
         for (wanted, rules) in plan.storages.iter().zip(plan.rules.chunks_exact(words.max(1))) {
             let Wanted { storage, nodes } = *wanted;
             for n in 0..self.store.members(storage).len() {
+                let len = self.store.members(storage).get(n).map_or(0, |m| m.value.len());
+                let is_short = |min_lens: &[u32], node: u16, len: usize| {
+                    min_lens.get(usize::from(node)).is_some_and(|min| len < *min as usize)
+                };
                 // Nodes that cannot differ share the value itself: one look for all of them.
                 let changes = self.store.member_changes(program, storage, n);
                 let mut left = nodes & changes | u128::from(nodes & !changes != 0);
@@ -166,11 +193,18 @@ impl State {
                     let node = left.trailing_zeros();
                     left &= left - 1;
                     let Ok(node) = u16::try_from(node) else { continue };
+                    if node != 0 && is_short(&plan.root_min_lens, node, len) {
+                        continue;
+                    }
                     let content = self.store.member_at(program, storage, n, node);
                     if content == last {
                         continue;
                     }
                     last = content;
+                    let len = self.store.content_slice(content).len();
+                    if node != 0 && is_short(&plan.min_lens, node, len) {
+                        continue;
+                    }
                     self.spend(1);
                     if self.exhausted {
                         self.found = found;

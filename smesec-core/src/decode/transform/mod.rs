@@ -208,6 +208,8 @@ impl Transform {
                 | Self::CmdLine
                 | Self::CompressWhitespace
                 | Self::HexDecode
+                | Self::HtmlEntityDecode
+                | Self::JsDecode
                 | Self::Lowercase
                 | Self::NormalizePath
                 | Self::NormalizePathWin
@@ -215,10 +217,13 @@ impl Transform {
                 | Self::RemoveCommentsChar
                 | Self::RemoveNulls
                 | Self::RemoveWhitespace
+                | Self::ReplaceComments
                 | Self::Trim
                 | Self::TrimLeft
                 | Self::TrimRight
                 | Self::Uppercase
+                | Self::UrlDecode
+                | Self::UrlDecodeUni
         )
     }
 

@@ -484,9 +484,10 @@ impl<'s> Compiler<'s> {
         let levels = self.find_levels(&phases);
         let unicode_map = self.unicode_map();
         let storages = self.names.storages();
-        let (changed_by, changed_always) = changes(&self.nodes);
+        let (changed_by, changed_by_dot, changed_always) = changes(&self.nodes);
         let program = Program {
             changed_by,
+            changed_by_dot,
             changed_always,
             settings: self.settings,
             phases,
@@ -627,24 +628,28 @@ impl<'s> Compiler<'s> {
 
 /// Which nodes each byte may change: those with a transformation on their way that it triggers. A
 /// value without such a byte reaches the node unchanged, since the first step already left it alone.
-fn changes(nodes: &[Node]) -> (Box<[u128; 256]>, u128) {
+fn changes(nodes: &[Node]) -> (Box<[u128; 256]>, u128, u128) {
     let mut by = Box::new([0u128; 256]);
-    let mut always = 0u128;
+    let (mut by_dot, mut always) = (0u128, 0u128);
     for n in 0..nodes.len().min(MAX_NODES) {
         let mut at = n;
-        while let Some(Node { parent, transform: Some(_), triggers }) = nodes.get(at) {
+        while let Some(Node { parent, transform: Some(transform), triggers }) = nodes.get(at) {
             if *triggers == ByteSet::FULL {
                 always |= 1 << n;
             }
             for (byte, set) in (0..=u8::MAX).zip(by.iter_mut()) {
-                if triggers.contains(byte) {
+                if byte == b'.'
+                    && matches!(transform, Transform::NormalizePath | Transform::NormalizePathWin)
+                {
+                    by_dot |= 1 << n;
+                } else if triggers.contains(byte) {
                     *set |= 1 << n;
                 }
             }
             at = usize::from(*parent);
         }
     }
-    (by, always)
+    (by, by_dot, always)
 }
 
 fn level_gate(rule: &Rule) -> Option<Level> {

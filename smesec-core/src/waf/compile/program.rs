@@ -293,6 +293,8 @@ pub(crate) struct Program {
     pub(crate) nodes: Vec<Node>,
     /// For each byte the nodes that it may make differ from the value itself.
     pub(crate) changed_by: Box<[u128; 256]>,
+    /// The nodes that a dot changes in a path of several segments, or as the whole value.
+    pub(crate) changed_by_dot: u128,
     /// The nodes that may differ whatever the bytes.
     pub(crate) changed_always: u128,
     /// Interned names of TX, in lower case.

@@ -168,51 +168,31 @@ impl State {
         if plan.serial != program.serial || plan.levels != self.levels {
             plan = Plan::new(program, phase, self.levels);
         }
-        self.follow(program, &plan, words);
+        self.follow(program, &plan, phase, words);
         if let Some(place) = self.plans.get_mut(phase) {
             *place = plan;
         }
     }
 
-    fn follow(&mut self, program: &Program, plan: &Plan, words: usize) {
+    fn follow(&mut self, program: &Program, plan: &Plan, phase: usize, words: usize) {
         let mut found = std::mem::take(&mut self.found);
         for (wanted, rules) in plan.storages.iter().zip(plan.rules.chunks_exact(words.max(1))) {
             let Wanted { storage, nodes } = *wanted;
             for n in 0..self.store.members(storage).len() {
                 let len = self.store.members(storage).get(n).map_or(0, |m| m.value.len());
-                let is_short = |min_lens: &[u32], node: u16, len: usize| {
-                    min_lens.get(usize::from(node)).is_some_and(|min| len < *min as usize)
-                };
-                // Nodes that cannot differ share the value itself: one look for all of them.
-                let changes = self.store.member_changes(program, storage, n);
-                let mut left = nodes & changes | u128::from(nodes & !changes != 0);
-                let mut last = NONE;
+                let root = self.store.member_at(program, storage, n, 0);
                 found.clear();
-                found.resize(words, 0);
-                while left != 0 {
-                    let node = left.trailing_zeros();
-                    left &= left - 1;
-                    let Ok(node) = u16::try_from(node) else { continue };
-                    if node != 0 && is_short(&plan.root_min_lens, node, len) {
-                        continue;
-                    }
-                    let content = self.store.member_at(program, storage, n, node);
-                    if content == last {
-                        continue;
-                    }
-                    last = content;
-                    let len = self.store.content_slice(content).len();
-                    if node != 0 && is_short(&plan.min_lens, node, len) {
-                        continue;
-                    }
+                if let Some(known) = self.store.prepared(words, root, (phase, nodes)) {
+                    found.extend_from_slice(known);
                     self.spend(1);
+                } else {
+                    found.resize(words, 0);
+                    self.examine(program, plan, root, nodes, len, &mut found);
                     if self.exhausted {
                         self.found = found;
                         return;
                     }
-                    for (all, word) in found.iter_mut().zip(self.store.mask(program, content)) {
-                        *all |= word;
-                    }
+                    self.store.keep_prepared(root, (phase, nodes), &found);
                 }
                 let member = u32::try_from(n).unwrap_or(NONE);
                 for ((first, found), rules) in (0usize..).step_by(64).zip(&found).zip(rules) {
@@ -226,5 +206,47 @@ impl State {
             }
         }
         self.found = found;
+    }
+
+    /// The rules that a value can match at any of the nodes.
+    fn examine(
+        &mut self,
+        program: &Program,
+        plan: &Plan,
+        root: u32,
+        nodes: u128,
+        len: usize,
+        found: &mut [u64],
+    ) {
+        let is_short = |min_lens: &[u32], node: u16, len: usize| {
+            node != 0 && min_lens.get(usize::from(node)).is_some_and(|min| len < *min as usize)
+        };
+        // Nodes that cannot differ share the value itself: one look for all of them.
+        let changes = self.store.changes(root);
+        let mut left = nodes & changes | u128::from(nodes & !changes != 0);
+        let mut last = NONE;
+        while left != 0 {
+            let node = left.trailing_zeros();
+            left &= left - 1;
+            let Ok(node) = u16::try_from(node) else { continue };
+            if is_short(&plan.root_min_lens, node, len) {
+                continue;
+            }
+            let content = self.store.content_at(program, root, node);
+            if content == last {
+                continue;
+            }
+            last = content;
+            if is_short(&plan.min_lens, node, self.store.content_slice(content).len()) {
+                continue;
+            }
+            self.spend(1);
+            if self.exhausted {
+                return;
+            }
+            for (all, word) in found.iter_mut().zip(self.store.mask(program, content)) {
+                *all |= word;
+            }
+        }
     }
 }

@@ -48,9 +48,28 @@ struct Content {
     strings: u32,
     /// The next content of the same root.
     kin: u32,
+    /// For roots that were prepared: the phase and the nodes looked at, and where what they found
+    /// stands in `masks`.
+    prepared: (usize, u128, u32),
 }
 
 const NONE: u32 = u32::MAX;
+/// Without one of these a path is one segment.
+const SLASHES: ByteSet = ByteSet::of_bytes(b"/\\");
+/// Places for roots.
+const ROOTS: usize = 1_024;
+
+/// A hash of a value's length and ends.
+fn hash(bytes: &[u8]) -> usize {
+    let word = |chunk: Option<&[u8; 8]>| chunk.map_or(0, |chunk| u64::from_le_bytes(*chunk));
+    let mixed = if bytes.len() < 8 {
+        bytes.iter().fold(0u64, |all, byte| all << 8 | u64::from(*byte))
+    } else {
+        word(bytes.first_chunk()).rotate_left(23) ^ word(bytes.last_chunk())
+    };
+    let spread = (mixed ^ bytes.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    usize::from((spread >> 48).to_le_bytes()[0]) | usize::from((spread >> 56).to_le_bytes()[0]) << 8
+}
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -68,6 +87,9 @@ pub(super) struct Store {
     strings: Vec<u64>,
     layers: Vec<u64>,
     seen: Seen,
+    /// Roots by a hash of their bytes, so that equal values are one. An entry may be of an earlier
+    /// transaction: it counts only if the bytes are equal.
+    roots: Vec<u32>,
     scratch: Vec<u8>,
 }
 
@@ -297,7 +319,27 @@ impl Store {
             like: id,
             strings: NONE,
             kin: NONE,
+            prepared: (usize::MAX, 0, NONE),
         });
+        id
+    }
+
+    /// The root content of a value: that of an equal value, or a new one.
+    fn root(&mut self, program: &Program, slice: Slice) -> u32 {
+        let at = hash(self.bytes(slice)) % ROOTS;
+        if self.roots.is_empty() {
+            self.roots.resize(ROOTS, NONE);
+        }
+        let known = self.roots.get(at).copied().unwrap_or(NONE);
+        if self.contents.get(known as usize).is_some_and(|content| {
+            content.changed != u128::MAX && self.bytes(content.slice) == self.bytes(slice)
+        }) {
+            return known;
+        }
+        let id = self.new_root(program, slice);
+        if let Some(place) = self.roots.get_mut(at) {
+            *place = id;
+        }
         id
     }
 
@@ -305,6 +347,7 @@ impl Store {
         let id = self.new_content(slice);
         if let Some(content) = self.contents.get_mut(id as usize) {
             let mut changed = program.changed_always;
+            let path = content.set.intersects(SLASHES) || slice.len() == 1;
             let mut bytes = program.changed_by.chunks_exact(64);
             for word in content.set.words() {
                 let of_word = bytes.next().unwrap_or_default();
@@ -315,20 +358,36 @@ impl Store {
                     left &= left - 1;
                 }
             }
+            if path && content.set.contains(b'.') {
+                changed |= program.changed_by_dot;
+            }
             content.changed = changed;
         }
         id
     }
 
-    /// The nodes at which the `n`-th member of a storage may differ from its value.
-    pub(super) fn member_changes(
-        &mut self,
-        program: &Program,
-        storage: StorageId,
-        n: usize,
-    ) -> u128 {
-        let root = self.member_at(program, storage, n, 0);
+    /// The nodes at which a root may differ from its value.
+    pub(super) fn changes(&self, root: u32) -> u128 {
         self.contents.get(root as usize).map_or(u128::MAX, |content| content.changed)
+    }
+
+    /// The rules that a root was found to match in a phase at any of some nodes, if it was looked at.
+    pub(super) fn prepared(&self, words: usize, root: u32, of: (usize, u128)) -> Option<&[u64]> {
+        let (phase, nodes, at) = self.contents.get(root as usize)?.prepared;
+        let at = at as usize;
+        if of != (phase, nodes) {
+            return None;
+        }
+        self.masks.get(at..at + words)
+    }
+
+    /// Keeps what [`Store::prepared`] tells.
+    pub(super) fn keep_prepared(&mut self, root: u32, of: (usize, u128), found: &[u64]) {
+        let at = u32::try_from(self.masks.len()).unwrap_or(NONE);
+        self.masks.extend_from_slice(found);
+        if let Some(content) = self.contents.get_mut(root as usize) {
+            content.prepared = (of.0, of.1, at);
+        }
     }
 
     /// The content of the `n`-th member of a storage at a node.
@@ -346,7 +405,7 @@ impl Store {
         };
         let Some(member) = members.copied() else { return NONE };
         let root = if member.content == NONE {
-            let content = self.new_root(program, member.value);
+            let content = self.root(program, member.value);
             let members = if variable::is_scalar(storage) {
                 self.scalars.get_mut(usize::from(storage))
             } else {
@@ -372,7 +431,8 @@ impl Store {
         self.content_slice(content)
     }
 
-    fn content_at(&mut self, program: &Program, root: u32, node: NodeIndex) -> u32 {
+    /// The content of a root at a node.
+    pub(super) fn content_at(&mut self, program: &Program, root: u32, node: NodeIndex) -> u32 {
         if node == 0 {
             return root;
         }
@@ -464,6 +524,7 @@ impl Store {
             like: id,
             strings: NONE,
             kin,
+            prepared: (usize::MAX, 0, NONE),
         });
         id
     }

@@ -9,6 +9,7 @@
 //! | `action` | actions, `ctl`, `setvar` |
 //! | `setting` | directives that set something |
 //! | `prefilter` | one automaton over the strings of all rules |
+//! | `quick` | rules that only compare a TX variable |
 //! | `names` | variables, selectors and macros resolved to storages and slots |
 
 mod action;
@@ -17,6 +18,7 @@ pub(crate) mod operator;
 pub(crate) mod pattern;
 pub(crate) mod prefilter;
 pub(crate) mod program;
+mod quick;
 pub(crate) mod requirement;
 mod setting;
 
@@ -42,6 +44,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Nodes that one rule set may have: the trie's sets are words of 128 bits. CRS needs 54.
 const MAX_NODES: usize = 128;
+
+/// The names under which rule sets keep their anomaly score: CRS's, then our own pack's.
+const SCORES: [&str; 5] = [
+    "blocking_inbound_anomaly_score",
+    "anomaly_score",
+    "smesec_score",
+    "score",
+    "inbound_anomaly_score",
+];
 
 /// Tells programs apart, so that what a transaction prepared for one is not used with another.
 static SERIAL: AtomicU64 = AtomicU64::new(1);
@@ -358,6 +369,8 @@ impl<'s> Compiler<'s> {
             info: Arc::new(info),
             chained: None,
             jump: None,
+            quick: None,
+            reads_matched: true,
         };
         Ok((rule, actions.skip_after, actions.skip))
     }
@@ -482,6 +495,16 @@ impl<'s> Compiler<'s> {
         self.resolve_removals();
         let phases = self.resolve_order();
         let levels = self.find_levels(&phases);
+        for rule in &mut self.rules {
+            rule.quick = quick::quick(rule);
+            rule.reads_matched = quick::reads_matched(rule);
+        }
+        let tx = &self.names.tx;
+        let slot = |name: &str| tx.iter().position(|known| **known == *name.as_bytes());
+        let scores = SCORES
+            .iter()
+            .map(|name| (*name, slot(name).and_then(|slot| program::TxSlot::try_from(slot).ok())))
+            .collect();
         let unicode_map = self.unicode_map();
         let storages = self.names.storages();
         let (changed_by, changed_by_dot, changed_always) = changes(&self.nodes);
@@ -494,6 +517,7 @@ impl<'s> Compiler<'s> {
             nodes: self.nodes,
             tx_names: self.names.tx,
             levels,
+            scores,
             prefilter: self.prefilter.build()?,
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             xpaths: self.names.xpaths,

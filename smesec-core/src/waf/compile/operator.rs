@@ -45,6 +45,18 @@ pub(crate) enum Comparison {
     Lt,
 }
 
+impl Comparison {
+    pub(crate) const fn holds(self, number: i64, with: i64) -> bool {
+        match self {
+            Self::Eq => number == with,
+            Self::Ge => number >= with,
+            Self::Gt => number > with,
+            Self::Le => number <= with,
+            Self::Lt => number < with,
+        }
+    }
+}
+
 /// Phrases of `@pm`, matched without case. The shared prefilter decides; this small automaton tells
 /// which phrase it was, and is built only where it is asked.
 pub(crate) struct Phrases {

@@ -1,6 +1,6 @@
 //! The compiled form: flat tables that a transaction only reads.
 
-use super::operator::Operator;
+use super::operator::{Comparison, Operator};
 use super::pattern::Pattern;
 use crate::decode::byteset::ByteSet;
 use crate::decode::transform::Transform;
@@ -178,6 +178,19 @@ impl Processor {
     }
 }
 
+/// A comparison of one TX variable, or of whether it is there, with a number: what paranoia levels
+/// and defaults are made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Quick {
+    pub(crate) slot: TxSlot,
+    pub(crate) count: bool,
+    pub(crate) comparison: Comparison,
+    pub(crate) number: i64,
+    pub(crate) negated: bool,
+    /// A match does nothing but jump.
+    pub(crate) silent: bool,
+}
+
 /// One compiled rule.
 #[derive(Debug)]
 pub(crate) struct Rule {
@@ -211,6 +224,9 @@ pub(crate) struct Rule {
     pub(crate) chained: Option<RuleIndex>,
     /// Where the phase goes on after a match, as an index into the phase's list.
     pub(crate) jump: Option<u32>,
+    pub(crate) quick: Option<Quick>,
+    /// Whether it may read what an earlier rule matched.
+    pub(crate) reads_matched: bool,
 }
 
 /// ModSecurity's severities 0 (emergency) to 7 (debug) on the scale of events.
@@ -300,6 +316,8 @@ pub(crate) struct Program {
     /// Interned names of TX, in lower case.
     pub(crate) tx_names: Vec<Box<[u8]>>,
     pub(crate) levels: Vec<Level>,
+    /// The names of TX that hold an anomaly score, with their slots.
+    pub(crate) scores: Vec<(&'static str, Option<TxSlot>)>,
     pub(crate) prefilter: super::prefilter::Prefilter,
     /// Different for each program of the process.
     pub(crate) serial: u64,

@@ -4,8 +4,10 @@ use super::store::{Slice, Store};
 use super::{Flow, State};
 use crate::decode::body::form::invalid_url_encoding;
 use crate::waf::bits::bit;
-use crate::waf::compile::operator::{Comparison, Operator};
-use crate::waf::compile::program::{Disruption, Engine, Gate, Program, Rule, Select, Target, Text};
+use crate::waf::compile::operator::Operator;
+use crate::waf::compile::program::{
+    Disruption, Engine, Gate, Program, Quick, Rule, Select, Target, Text,
+};
 use crate::waf::variable::{self, Storage, StorageId};
 use crate::waf::{checks, injection};
 use std::net::IpAddr;
@@ -81,6 +83,16 @@ impl State {
     fn run_rule(&mut self, program: &Program, head: &Rule, index: u32) -> Flow {
         let mut rule = head;
         self.last_span = None;
+        if let Some(quick) = head.quick
+            && self.removed_targets.is_empty()
+        {
+            self.spend(1);
+            let Some(value) = self.compared(quick) else { return Flow::On };
+            if quick.silent {
+                self.pending = Some((index, value));
+                return head.jump.map_or(Flow::On, Flow::Jump);
+            }
+        }
         loop {
             if !self.evaluate(program, rule, index) {
                 return Flow::On;
@@ -93,19 +105,48 @@ impl State {
         self.matched(program, head)
     }
 
+    /// The value that a quick comparison holds for; empty for a count.
+    fn compared(&self, quick: Quick) -> Option<Slice> {
+        let value = self.store.tx(quick.slot);
+        let (number, value) = if quick.count {
+            (i64::from(value.is_some()), Slice::EMPTY)
+        } else {
+            (checks::number(self.store.bytes(value?)), value?)
+        };
+        (quick.comparison.holds(number, quick.number) != quick.negated).then_some(value)
+    }
+
+    /// Tells what the last silent match was, which few rules ask.
+    fn tell_pending(&mut self, program: &Program) {
+        let Some((index, value)) = self.pending.take() else { return };
+        let rule = program.rules.get(index as usize);
+        let Some(target) = rule.and_then(|rule| rule.targets.first()) else { return };
+        let name = self.name_of(program, target, Slice::EMPTY, false);
+        self.store.assign_scalar_list(Storage::MatchedVar, value);
+        self.store.assign_scalar_list(Storage::MatchedVarName, name);
+        let mut matches = Matches::default();
+        matches.add(name, value);
+        self.remember(matches);
+    }
+
     /// Whether a link matches; its effects happen once for each value that does.
     fn evaluate(&mut self, program: &Program, rule: &Rule, index: u32) -> bool {
+        if rule.reads_matched && self.pending.is_some() {
+            self.tell_pending(program);
+        }
         if rule.targets.is_empty() {
             self.spend(1);
             self.on_match(program, rule, None, Slice::EMPTY, Slice::EMPTY, &Hit::BARE);
             return true;
         }
-        let mut matches = Matches::default();
+        let prepared = self.prepared(rule);
+        if prepared.is_some_and(|bit| self.hits.is_empty(bit)) {
+            return false;
+        }
+        let mut matches = Matches { any: false, values: std::mem::take(&mut self.matched_values) };
+        matches.values.clear();
         // What the phase was prepared for says which values can match at all.
-        if let Some(bit) = self.prepared(rule) {
-            if self.hits.is_empty(bit) {
-                return false;
-            }
+        if let Some(bit) = prepared {
             for target in &rule.targets {
                 for storage in &target.storages {
                     let mut at = self.hits.first(bit);
@@ -199,11 +240,12 @@ impl State {
         if matches.any {
             self.store.clear(Storage::MatchedVars.id());
             self.store.clear(Storage::MatchedVarsNames.id());
-            for (name, value) in matches.values {
+            for (name, value) in matches.values.iter().copied() {
                 self.store.add(Storage::MatchedVars.id(), name, value);
                 self.store.add(Storage::MatchedVarsNames.id(), name, name);
             }
         }
+        self.matched_values = matches.values;
         matches.any
     }
 
@@ -348,13 +390,7 @@ impl State {
                     None => checks::number(&self.expand(program, rule, text)),
                 };
                 let number = checks::number(self.store.bytes(value));
-                bare(match comparison {
-                    Comparison::Eq => number == with,
-                    Comparison::Ge => number >= with,
-                    Comparison::Gt => number > with,
-                    Comparison::Le => number <= with,
-                    Comparison::Lt => number < with,
-                })
+                bare(comparison.holds(number, with))
             }
             Operator::IpMatch(networks) => {
                 let address: IpAddr = std::str::from_utf8(bytes).ok()?.trim().parse().ok()?;
@@ -398,6 +434,7 @@ impl State {
         hit: &Hit,
     ) {
         if target.is_some() {
+            self.pending = None;
             self.store.assign_scalar_list(Storage::MatchedVar, value);
             self.store.assign_scalar_list(Storage::MatchedVarName, name);
         }

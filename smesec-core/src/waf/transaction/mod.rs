@@ -54,6 +54,9 @@ pub(super) struct State {
     hits: prepare::Hits,
     plans: [prepare::Plan; 5],
     found: Vec<u64>,
+    matched_values: Vec<(store::Slice, store::Slice)>,
+    /// The last match that nobody asked for yet: the rule and the value.
+    pending: Option<(u32, store::Slice)>,
     removed_rules: Vec<Arc<Bits>>,
     removed_targets: Vec<(Arc<Bits>, Vec<Target>)>,
     allowed_until: usize,
@@ -100,6 +103,7 @@ impl State {
         self.engine = self.ceiling;
         self.removed_rules.clear();
         self.removed_targets.clear();
+        self.pending = None;
         self.allowed_until = 0;
         self.steps = inner.steps;
         self.exhausted = false;

@@ -113,18 +113,15 @@ impl State {
         action.is_decisive()
     }
 
-    /// The anomaly score that the rule set keeps: CRS's names, then our own pack's.
+    /// The anomaly score that the rule set keeps.
     pub(super) fn score(&self, program: &Program) -> i32 {
-        const NAMES: &[&str] = &[
-            "blocking_inbound_anomaly_score",
-            "anomaly_score",
-            "smesec_score",
-            "score",
-            "inbound_anomaly_score",
-        ];
-        NAMES
+        program
+            .scores
             .iter()
-            .filter_map(|name| self.store.tx_named(program, name.as_bytes()))
+            .filter_map(|(name, slot)| match slot {
+                Some(slot) => self.store.tx(*slot),
+                None => self.store.tx_unknown(name.as_bytes()),
+            })
             .map(|value| checks::number(self.store.bytes(value)))
             .find(|score| *score != 0)
             .map_or(0, |score| i32::try_from(score).unwrap_or(i32::MAX))

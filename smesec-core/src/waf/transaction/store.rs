@@ -190,9 +190,34 @@ impl Store {
     }
 
     pub(super) fn append_number(&mut self, number: i64) {
+        if let Ok(digit) = u8::try_from(number)
+            && digit < 10
+        {
+            self.arena.push(b'0' + digit);
+            return;
+        }
+        // From the last digit on.
+        let start = self.arena.len();
+        let mut left = number.unsigned_abs();
+        while left != 0 || self.arena.len() == start {
+            self.arena.push(b'0' + (left % 10).to_le_bytes()[0]);
+            left /= 10;
+        }
+        if number < 0 {
+            self.arena.push(b'-');
+        }
+        if let Some(digits) = self.arena.get_mut(start..) {
+            digits.reverse();
+        }
+    }
+
+    /// Appends what is displayed.
+    pub(super) fn put_display(&mut self, what: impl std::fmt::Display) -> Slice {
         use std::io::Write;
+        let mark = self.mark();
         // Writing into memory cannot fail.
-        let _ = write!(self.arena, "{number}");
+        let _ = write!(self.arena, "{what}");
+        self.since(mark)
     }
 
     pub(super) fn scalar(&self, storage: Storage) -> &[u8] {
@@ -289,6 +314,11 @@ impl Store {
         {
             return self.tx.get(slot).copied().flatten();
         }
+        self.tx_unknown(name)
+    }
+
+    /// A TX variable whose name is not in the program.
+    pub(super) fn tx_unknown(&self, name: &[u8]) -> Option<Slice> {
         self.tx_more
             .iter()
             .find(|(n, _)| self.bytes(*n).eq_ignore_ascii_case(name))

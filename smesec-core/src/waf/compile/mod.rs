@@ -499,6 +499,14 @@ impl<'s> Compiler<'s> {
             rule.quick = quick::quick(rule);
             rule.reads_matched = quick::reads_matched(rule);
         }
+        let phases = phases.map(|list| {
+            let heads = list.into_iter().filter_map(|index| {
+                let rule = self.rules.get(index as usize)?;
+                let (gate, level, quick) = (rule.gate, rule.level, rule.quick);
+                Some(program::Head { rule: index, gate, level, quick })
+            });
+            heads.collect()
+        });
         let tx = &self.names.tx;
         let slot = |name: &str| tx.iter().position(|known| **known == *name.as_bytes());
         let scores = SCORES
@@ -555,7 +563,7 @@ impl<'s> Compiler<'s> {
             let set = Arc::new(set);
             if let Some(rule) = self.rules.get_mut(pending.rule as usize) {
                 rule.effects.push(match pending.targets {
-                    Some(targets) => Effect::RemoveTargets(set, targets),
+                    Some(targets) => Effect::RemoveTargets(set, targets.into()),
                     None => Effect::RemoveRules(set),
                 });
             }

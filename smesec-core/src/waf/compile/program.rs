@@ -150,7 +150,7 @@ pub(crate) enum Effect {
     AuditEngine(bool),
     XmlIntoArgs(bool),
     RemoveRules(Arc<Bits>),
-    RemoveTargets(Arc<Bits>, Vec<Target>),
+    RemoveTargets(Arc<Bits>, Arc<[Target]>),
 }
 
 /// How a body is taken apart.
@@ -189,6 +189,15 @@ pub(crate) struct Quick {
     pub(crate) negated: bool,
     /// A match does nothing but jump.
     pub(crate) silent: bool,
+}
+
+/// What the walk over a phase needs of a rule before it looks at the rule.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Head {
+    pub(crate) rule: RuleIndex,
+    pub(crate) gate: Gate,
+    pub(crate) level: u8,
+    pub(crate) quick: Option<Quick>,
 }
 
 /// One compiled rule.
@@ -305,7 +314,7 @@ pub(crate) struct Program {
     pub(crate) settings: Settings,
     pub(crate) rules: Vec<Rule>,
     /// The heads of each phase, in order.
-    pub(crate) phases: [Vec<RuleIndex>; 5],
+    pub(crate) phases: [Vec<Head>; 5],
     pub(crate) nodes: Vec<Node>,
     /// For each byte the nodes that it may make differ from the value itself.
     pub(crate) changed_by: Box<[u128; 256]>,

@@ -6,7 +6,7 @@ use crate::decode::body::form::invalid_url_encoding;
 use crate::waf::bits::bit;
 use crate::waf::compile::operator::Operator;
 use crate::waf::compile::program::{
-    Disruption, Engine, Gate, Program, Quick, Rule, Select, Target, Text,
+    Disruption, Engine, Gate, Head, Program, Quick, Rule, Select, Target, Text,
 };
 use crate::waf::variable::{self, Storage, StorageId};
 use crate::waf::{checks, injection};
@@ -63,13 +63,18 @@ impl State {
         }
         let list = program.phases.get(phase).map(Vec::as_slice).unwrap_or_default();
         let mut at = 0usize;
-        while let Some(index) = list.get(at) {
+        while let Some(head) = list.get(at) {
             at += 1;
-            let Some(rule) = program.rules.get(*index as usize) else { continue };
-            if self.removed_rules.iter().any(|set| set.contains(*index as usize)) {
+            // Most rules end here: no value can match.
+            if self.prepared(head.gate, head.level).is_some_and(|bit| self.hits.is_empty(bit)) {
                 continue;
             }
-            match self.run_rule(program, rule, *index) {
+            let index = head.rule;
+            if self.removed_rules.iter().any(|set| set.contains(index as usize)) {
+                continue;
+            }
+            let Some(rule) = program.rules.get(index as usize) else { continue };
+            match self.run_rule(program, rule, head) {
                 Flow::On => {}
                 Flow::Jump(to) => at = (to as usize).max(at),
                 Flow::Stop => return,
@@ -80,17 +85,18 @@ impl State {
         }
     }
 
-    fn run_rule(&mut self, program: &Program, head: &Rule, index: u32) -> Flow {
-        let mut rule = head;
+    fn run_rule(&mut self, program: &Program, rule: &Rule, head: &Head) -> Flow {
+        let (index, head_rule) = (head.rule, rule);
+        let mut rule = rule;
         self.last_span = None;
         if let Some(quick) = head.quick
-            && self.removed_targets.is_empty()
+            && !self.removed_targets.iter().any(|(rules, _)| rules.contains(index as usize))
         {
             self.spend(1);
             let Some(value) = self.compared(quick) else { return Flow::On };
             if quick.silent {
                 self.pending = Some((index, value));
-                return head.jump.map_or(Flow::On, Flow::Jump);
+                return head_rule.jump.map_or(Flow::On, Flow::Jump);
             }
         }
         loop {
@@ -102,7 +108,7 @@ impl State {
             };
             rule = next;
         }
-        self.matched(program, head)
+        self.matched(program, head_rule)
     }
 
     /// The value that a quick comparison holds for; empty for a count.
@@ -139,7 +145,7 @@ impl State {
             self.on_match(program, rule, None, Slice::EMPTY, Slice::EMPTY, &Hit::BARE);
             return true;
         }
-        let prepared = self.prepared(rule);
+        let prepared = self.prepared(rule.gate, rule.level);
         if prepared.is_some_and(|bit| self.hits.is_empty(bit)) {
             return false;
         }

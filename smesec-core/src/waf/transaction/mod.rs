@@ -58,7 +58,7 @@ pub(super) struct State {
     /// The last match that nobody asked for yet: the rule and the value.
     pending: Option<(u32, store::Slice)>,
     removed_rules: Vec<Arc<Bits>>,
-    removed_targets: Vec<(Arc<Bits>, Vec<Target>)>,
+    removed_targets: Vec<(Arc<Bits>, Arc<[Target]>)>,
     allowed_until: usize,
     steps: u64,
     exhausted: bool,
@@ -147,7 +147,7 @@ impl State {
     pub(super) fn except(&mut self, rules: &Arc<Bits>, targets: Option<&[Target]>) {
         match targets {
             None => self.removed_rules.push(Arc::clone(rules)),
-            Some(targets) => self.removed_targets.push((Arc::clone(rules), targets.to_vec())),
+            Some(targets) => self.removed_targets.push((Arc::clone(rules), targets.into())),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::State;
 use crate::decode::transform::Transform;
 use crate::waf::checks;
-use crate::waf::compile::program::{Gate, Program, Rule};
+use crate::waf::compile::program::{Gate, Program};
 use crate::waf::variable::StorageId;
 
 /// What a phase's gated rules look at, while the levels stay as they are.
@@ -34,7 +34,7 @@ impl Plan {
         let mut min_lens = vec![u32::MAX; program.nodes.len()];
         let heads = program.phases.get(phase).map(Vec::as_slice).unwrap_or_default();
         for head in heads {
-            let mut link = Some(*head);
+            let mut link = Some(head.rule);
             while let Some(rule) = link.and_then(|n| program.rules.get(n as usize)) {
                 link = rule.chained;
                 let (Gate::Bit(bit), true) = (rule.gate, levels >> rule.level & 1 == 1) else {
@@ -142,11 +142,9 @@ impl Hits {
 
 impl State {
     /// The bit of a rule whose hits are known.
-    pub(super) fn prepared(&self, rule: &Rule) -> Option<u16> {
-        match rule.gate {
-            Gate::Bit(bit) if self.levels >> rule.level & 1 == 1 && !self.hits.forgotten => {
-                Some(bit)
-            }
+    pub(super) fn prepared(&self, gate: Gate, level: u8) -> Option<u16> {
+        match gate {
+            Gate::Bit(bit) if self.levels >> level & 1 == 1 && !self.hits.forgotten => Some(bit),
             _ => None,
         }
     }

@@ -507,12 +507,8 @@ impl<'s> Compiler<'s> {
             });
             heads.collect()
         });
-        let tx = &self.names.tx;
-        let slot = |name: &str| tx.iter().position(|known| **known == *name.as_bytes());
-        let scores = SCORES
-            .iter()
-            .map(|name| (*name, slot(name).and_then(|slot| program::TxSlot::try_from(slot).ok())))
-            .collect();
+        let slot = |name: &str| self.names.tx_index.get(name.as_bytes()).copied();
+        let scores = SCORES.iter().map(|name| (*name, slot(name))).collect();
         let unicode_map = self.unicode_map();
         let storages = self.names.storages();
         let (changed_by, changed_by_dot, changed_always) = changes(&self.nodes);
@@ -524,6 +520,7 @@ impl<'s> Compiler<'s> {
             phases,
             nodes: self.nodes,
             tx_names: self.names.tx,
+            tx_index: self.names.tx_index,
             levels,
             scores,
             prefilter: self.prefilter.build()?,

@@ -9,6 +9,7 @@ use crate::verdict::Severity;
 use crate::waf::bits::Bits;
 use crate::waf::seclang::Span;
 use crate::waf::variable::StorageId;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Index of a rule in [`Program::rules`].
@@ -324,6 +325,7 @@ pub(crate) struct Program {
     pub(crate) changed_always: u128,
     /// Interned names of TX, in lower case.
     pub(crate) tx_names: Vec<Box<[u8]>>,
+    pub(crate) tx_index: HashMap<Box<[u8]>, TxSlot>,
     pub(crate) levels: Vec<Level>,
     /// The names of TX that hold an anomaly score, with their slots.
     pub(crate) scores: Vec<(&'static str, Option<TxSlot>)>,

@@ -6,6 +6,7 @@ use crate::decode::transform::Transform;
 use crate::waf::compile::prefilter::Seen;
 use crate::waf::compile::program::{Node, NodeIndex, Program, TxSlot};
 use crate::waf::variable::{self, Storage, StorageId};
+use std::collections::HashMap;
 
 /// Bytes of the arena.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -80,6 +81,8 @@ pub(super) struct Store {
     tx: Vec<Option<Slice>>,
     /// TX variables whose names are not in the program.
     tx_more: Vec<(Slice, Slice)>,
+    /// Where each of them is, by its name in lower case: some rules make one for each argument.
+    tx_index: HashMap<Box<[u8]>, usize>,
     contents: Vec<Content>,
     /// For a root content: the content at each node.
     rows: Vec<u32>,
@@ -109,6 +112,7 @@ impl Store {
         self.tx.clear();
         self.tx.resize(program.tx_names.len(), None);
         self.tx_more.clear();
+        self.tx_index.clear();
         self.contents.clear();
         self.rows.clear();
         self.masks.clear();
@@ -286,14 +290,12 @@ impl Store {
 
     /// Sets a TX variable by a name made at run time.
     pub(super) fn set_tx_named(&mut self, program: &Program, name: Slice, value: Option<Slice>) {
-        let lower = self.bytes(name).to_ascii_lowercase();
-        if let Some(slot) = program.tx_names.iter().position(|known| **known == *lower) {
-            if let Some(place) = self.tx.get_mut(slot) {
-                *place = value;
-            }
+        let lower = self.bytes(name).to_ascii_lowercase().into_boxed_slice();
+        if let Some(slot) = program.tx_index.get(&lower) {
+            self.set_tx(*slot, value);
             return;
         }
-        let at = self.tx_more.iter().position(|(n, _)| self.bytes(*n).eq_ignore_ascii_case(&lower));
+        let at = self.tx_index.get(&lower).copied();
         match (at, value) {
             (Some(at), Some(value)) => {
                 if let Some(place) = self.tx_more.get_mut(at) {
@@ -301,28 +303,34 @@ impl Store {
                 }
             }
             (Some(at), None) => {
+                self.tx_index.remove(&lower);
                 self.tx_more.swap_remove(at);
+                // The last one stands there now.
+                if let Some((moved, _)) = self.tx_more.get(at) {
+                    let moved = self.bytes(*moved).to_ascii_lowercase();
+                    self.tx_index.insert(moved.into(), at);
+                }
             }
-            (None, Some(value)) => self.tx_more.push((name, value)),
+            (None, Some(value)) => {
+                self.tx_index.insert(lower, self.tx_more.len());
+                self.tx_more.push((name, value));
+            }
             (None, None) => {}
         }
     }
 
     pub(super) fn tx_named(&self, program: &Program, name: &[u8]) -> Option<Slice> {
-        if let Some(slot) =
-            program.tx_names.iter().position(|known| known.eq_ignore_ascii_case(name))
-        {
-            return self.tx.get(slot).copied().flatten();
+        let lower = name.to_ascii_lowercase();
+        match program.tx_index.get(lower.as_slice()) {
+            Some(slot) => self.tx(*slot),
+            None => self.tx_unknown(&lower),
         }
-        self.tx_unknown(name)
     }
 
-    /// A TX variable whose name is not in the program.
+    /// A TX variable whose name, in lower case, is not in the program.
     pub(super) fn tx_unknown(&self, name: &[u8]) -> Option<Slice> {
-        self.tx_more
-            .iter()
-            .find(|(n, _)| self.bytes(*n).eq_ignore_ascii_case(name))
-            .map(|(_, v)| *v)
+        let at = self.tx_index.get(name)?;
+        self.tx_more.get(*at).map(|(_, value)| *value)
     }
 
     /// All TX variables, names copied into the arena.

@@ -102,6 +102,12 @@ impl ByteSet {
         Self([x[0] | y[0], x[1] | y[1], x[2] | y[2], x[3] | y[3]])
     }
 
+    /// The bytes that are not in the set.
+    pub const fn complement(self) -> Self {
+        let [a, b, c, d] = self.0;
+        Self([!a, !b, !c, !d])
+    }
+
     /// Whether every byte of this set is in `of`.
     pub const fn is_subset(self, of: Self) -> bool {
         let (x, y) = (self.0, of.0);

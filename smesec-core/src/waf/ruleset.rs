@@ -50,7 +50,7 @@ impl RuleSet {
 
     /// Bytes of the shared literal automaton.
     pub fn prefilter_bytes(&self) -> usize {
-        self.program.literals.memory()
+        self.program.prefilter.memory()
     }
 }
 

@@ -200,6 +200,33 @@ impl Transform {
         ran && out.as_slice() != input
     }
 
+    /// Whether the result is never longer than the input.
+    pub const fn never_grows(self) -> bool {
+        matches!(
+            self,
+            Self::Base64Decode
+                | Self::CmdLine
+                | Self::CompressWhitespace
+                | Self::HexDecode
+                | Self::HtmlEntityDecode
+                | Self::JsDecode
+                | Self::Lowercase
+                | Self::NormalizePath
+                | Self::NormalizePathWin
+                | Self::RemoveComments
+                | Self::RemoveCommentsChar
+                | Self::RemoveNulls
+                | Self::RemoveWhitespace
+                | Self::ReplaceComments
+                | Self::Trim
+                | Self::TrimLeft
+                | Self::TrimRight
+                | Self::Uppercase
+                | Self::UrlDecode
+                | Self::UrlDecodeUni
+        )
+    }
+
     /// The bytes of which one must occur in the input for [`apply`](Self::apply) to change
     /// anything, so that a caller who knows the input's [`ByteSet`] can skip the call.
     ///

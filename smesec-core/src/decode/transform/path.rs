@@ -11,6 +11,10 @@ pub(super) fn normalize(input: &[u8], out: &mut Vec<u8>, windows: bool) -> bool 
     let (Some(first), Some(last)) = (input.first(), input.last()) else {
         return false;
     };
+    // One segment stays as it is, but for `.`.
+    if input != b"." && !input.iter().any(separator) {
+        return false;
+    }
     let absolute = separator(first);
     out.reserve(input.len() + 1);
     if absolute {

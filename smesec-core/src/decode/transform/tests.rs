@@ -447,3 +447,17 @@ fn cost_is_linear_on_repeated_signs() {
     // A quadratic loop takes minutes here; a linear one well under a second a sign.
     assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
 }
+
+#[test]
+fn what_never_grows_does_not() {
+    let nasty =
+        b"QUJD-_+=a/../b\\..//x \t^\"';,( /*c*/<!-- --> # \0 41424aG &amp; %41 \xff\xc3\xa9";
+    for end in 0..=nasty.len() {
+        for start in 0..end {
+            let input = &nasty[start..end];
+            for transform in Transform::ALL.iter().filter(|t| t.never_grows()) {
+                assert!(run(*transform, input).len() <= input.len(), "{}", transform.name());
+            }
+        }
+    }
+}

@@ -3,11 +3,13 @@
 //! | file | what |
 //! | --- | --- |
 //! | `program` | the tables |
-//! | `pattern` | regular expressions and the literals that a match must contain |
+//! | `pattern` | regular expressions |
+//! | `requirement` | what every match must contain |
 //! | `operator` | operators |
 //! | `action` | actions, `ctl`, `setvar` |
 //! | `setting` | directives that set something |
-//! | `prefilter` | one automaton over the literals of all rules |
+//! | `prefilter` | one automaton over the strings of all rules |
+//! | `quick` | rules that only compare a TX variable |
 //! | `names` | variables, selectors and macros resolved to storages and slots |
 
 mod action;
@@ -16,11 +18,12 @@ pub(crate) mod operator;
 pub(crate) mod pattern;
 pub(crate) mod prefilter;
 pub(crate) mod program;
+mod quick;
+pub(crate) mod requirement;
 mod setting;
 
 use self::action::Actions;
 use self::names::Names;
-use self::pattern::Requirement;
 use self::prefilter::PrefilterBuilder;
 use self::program::{
     Disruption, Effect, Engine, Gate, Level, Node, NodeIndex, Program, Rule, RuleIndex, Settings,
@@ -37,9 +40,33 @@ use crate::event::RuleInfo;
 use crate::ruleset::{LoadReport, Refused};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Nodes that one rule set may have: the trie's sets are words of 128 bits. CRS needs 54.
 const MAX_NODES: usize = 128;
+
+/// The names under which rule sets keep their anomaly score: the first that is not 0 counts.
+const SCORES: [&str; 4] =
+    ["blocking_inbound_anomaly_score", "anomaly_score", "score", "inbound_anomaly_score"];
+
+/// The names of our own pack, one for each kind of attack: the highest counts.
+const KIND_SCORES: [&str; 12] = [
+    "smesec_sql",
+    "smesec_nosql",
+    "smesec_directory",
+    "smesec_command",
+    "smesec_code",
+    "smesec_xss",
+    "smesec_traversal",
+    "smesec_ssrf",
+    "smesec_xxe",
+    "smesec_object",
+    "smesec_scanner",
+    "smesec_protocol",
+];
+
+/// Tells programs apart, so that what a transaction prepared for one is not used with another.
+static SERIAL: AtomicU64 = AtomicU64::new(1);
 
 /// Compiles; what cannot run stands in the report.
 pub(crate) fn compile(
@@ -353,6 +380,8 @@ impl<'s> Compiler<'s> {
             info: Arc::new(info),
             chained: None,
             jump: None,
+            quick: None,
+            reads_matched: true,
         };
         Ok((rule, actions.skip_after, actions.skip))
     }
@@ -389,14 +418,7 @@ impl<'s> Compiler<'s> {
         if !steady || !self.gates {
             return Gate::Run;
         }
-        match operator.requirement() {
-            Requirement::Nothing => Gate::Run,
-            Requirement::Bytes(bytes) => Gate::Bytes(bytes),
-            Requirement::Literals(list) => {
-                let bit = self.prefilter.add(list.iter().map(Vec::as_slice));
-                bit.map_or(Gate::Run, Gate::Literals)
-            }
-        }
+        self.prefilter.add(operator.requirement()).map_or(Gate::Run, Gate::Bit)
     }
 
     fn matching(&self, which: &program::Rules) -> Vec<RuleIndex> {
@@ -484,20 +506,38 @@ impl<'s> Compiler<'s> {
         self.resolve_removals();
         let phases = self.resolve_order();
         let levels = self.find_levels(&phases);
-        let wanted = self.wanted(levels.len());
+        for rule in &mut self.rules {
+            rule.quick = quick::quick(rule);
+            rule.reads_matched = quick::reads_matched(rule);
+        }
+        let phases = phases.map(|list| {
+            let heads = list.into_iter().filter_map(|index| {
+                let rule = self.rules.get(index as usize)?;
+                let (gate, level, quick) = (rule.gate, rule.level, rule.quick);
+                Some(program::Head { rule: index, gate, level, quick })
+            });
+            heads.collect()
+        });
+        let slot = |name: &str| self.names.tx_index.get(name.as_bytes()).copied();
+        let scores = SCORES.iter().map(|name| (*name, slot(name))).collect();
+        let kind_scores = KIND_SCORES.iter().map(|name| (*name, slot(name))).collect();
         let unicode_map = self.unicode_map();
         let storages = self.names.storages();
-        let (changed_by, changed_always) = changes(&self.nodes);
+        let (changed_by, changed_by_dot, changed_always) = changes(&self.nodes);
         let program = Program {
             changed_by,
+            changed_by_dot,
             changed_always,
             settings: self.settings,
             phases,
             nodes: self.nodes,
             tx_names: self.names.tx,
+            tx_index: self.names.tx_index,
             levels,
-            wanted,
-            literals: self.prefilter.build()?,
+            scores,
+            kind_scores,
+            prefilter: self.prefilter.build()?,
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             xpaths: self.names.xpaths,
             storages,
             unicode_map,
@@ -533,7 +573,7 @@ impl<'s> Compiler<'s> {
             let set = Arc::new(set);
             if let Some(rule) = self.rules.get_mut(pending.rule as usize) {
                 rule.effects.push(match pending.targets {
-                    Some(targets) => Effect::RemoveTargets(set, targets),
+                    Some(targets) => Effect::RemoveTargets(set, targets.into()),
                     None => Effect::RemoveRules(set),
                 });
             }
@@ -626,52 +666,32 @@ impl<'s> Compiler<'s> {
         }
         levels
     }
-
-    fn wanted(&self, levels: usize) -> Vec<[Vec<u128>; 5]> {
-        let storages = self.names.storages();
-        let empty: [Vec<u128>; 5] = std::array::from_fn(|_| vec![0; storages]);
-        let mut wanted = vec![empty; levels + 1];
-        for entry in &self.order {
-            let Entry::Head(index, ..) = entry else { continue };
-            let Some(rule) = self.rules.get(*index as usize) else { continue };
-            if !rule.steady || rule.gate == Gate::Run {
-                continue;
-            }
-            let phases = wanted.get_mut(usize::from(rule.level));
-            let Some(of_phase) = phases.and_then(|p| p.get_mut(usize::from(rule.phase))) else {
-                continue;
-            };
-            let nodes = rule.nodes.iter().fold(0, |set, node| set | 1u128 << node);
-            for storage in rule.targets.iter().flat_map(|t| t.storages.iter()) {
-                if let Some(set) = of_phase.get_mut(usize::from(*storage)) {
-                    *set |= nodes;
-                }
-            }
-        }
-        wanted
-    }
 }
 
 /// Which nodes each byte may change: those with a transformation on their way that it triggers. A
 /// value without such a byte reaches the node unchanged, since the first step already left it alone.
-fn changes(nodes: &[Node]) -> (Box<[u128; 256]>, u128) {
+fn changes(nodes: &[Node]) -> (Box<[u128; 256]>, u128, u128) {
     let mut by = Box::new([0u128; 256]);
-    let mut always = 0u128;
+    let (mut by_dot, mut always) = (0u128, 0u128);
     for n in 0..nodes.len().min(MAX_NODES) {
         let mut at = n;
-        while let Some(Node { parent, transform: Some(_), triggers }) = nodes.get(at) {
+        while let Some(Node { parent, transform: Some(transform), triggers }) = nodes.get(at) {
             if *triggers == ByteSet::FULL {
                 always |= 1 << n;
             }
             for (byte, set) in (0..=u8::MAX).zip(by.iter_mut()) {
-                if triggers.contains(byte) {
+                if byte == b'.'
+                    && matches!(transform, Transform::NormalizePath | Transform::NormalizePathWin)
+                {
+                    by_dot |= 1 << n;
+                } else if triggers.contains(byte) {
                     *set |= 1 << n;
                 }
             }
             at = usize::from(*parent);
         }
     }
-    (by, always)
+    (by, by_dot, always)
 }
 
 fn level_gate(rule: &Rule) -> Option<Level> {

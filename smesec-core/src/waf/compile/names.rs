@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Interned names. The slots 0 to 9 are `TX.0` to `TX.9`, where captures go.
 pub(super) struct Names {
     pub(super) tx: Vec<Box<[u8]>>,
-    tx_index: HashMap<Box<[u8]>, TxSlot>,
+    pub(super) tx_index: HashMap<Box<[u8]>, TxSlot>,
     pub(super) xpaths: Vec<(StorageId, bool, XPath)>,
     xpath_index: HashMap<String, StorageId>,
     patterns: HashMap<String, Arc<Pattern>>,

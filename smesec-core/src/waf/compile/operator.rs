@@ -1,7 +1,8 @@
 //! Operators: parsed once, run on bytes.
 
-use super::pattern::{Pattern, Requirement};
+use super::pattern::Pattern;
 use super::program::Text;
+use super::requirement::Requirement;
 use crate::decode::byteset::ByteSet;
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use std::net::IpAddr;
@@ -42,6 +43,18 @@ pub(crate) enum Comparison {
     Gt,
     Le,
     Lt,
+}
+
+impl Comparison {
+    pub(crate) const fn holds(self, number: i64, with: i64) -> bool {
+        match self {
+            Self::Eq => number == with,
+            Self::Ge => number >= with,
+            Self::Gt => number > with,
+            Self::Le => number <= with,
+            Self::Lt => number < with,
+        }
+    }
 }
 
 /// Phrases of `@pm`, matched without case. The shared prefilter decides; this small automaton tells
@@ -150,9 +163,23 @@ impl Operator {
     /// What a value must contain for the operator to match.
     pub(crate) fn requirement(&self) -> Requirement {
         match self {
-            Self::Rx(pattern) | Self::RxGlobal(pattern) => pattern.requirement().clone(),
-            Self::Pm(phrases) => Requirement::Literals(phrases.list.clone()),
-            _ => Requirement::Nothing,
+            Self::Rx(pattern)
+            | Self::RxGlobal(pattern)
+            | Self::CardNumber(pattern)
+            | Self::Cpf(pattern)
+            | Self::Ssn(pattern)
+            | Self::Svnr(pattern) => pattern.requirement().clone(),
+            Self::Pm(phrases) => Requirement::texts(phrases.list.iter().map(Vec::as_slice)),
+            Self::Contains(text) | Self::BeginsWith(text) | Self::EndsWith(text) => {
+                Requirement::texts(text.literal().into_iter())
+            }
+            Self::ByteRange(allowed) => Requirement::bytes(allowed.complement()),
+            Self::Utf8 => Requirement::bytes(ByteSet::EMPTY.with_range(0x80, 0xFF)),
+            Self::UrlEncoding => Requirement::bytes(ByteSet::of_bytes(b"%")),
+            // The detector itself asks for one of these first.
+            Self::DetectSqli => Requirement::bytes(crate::waf::injection::sqli_bytes()),
+            Self::DetectXss => Requirement::bytes(ByteSet::of_bytes(b"<=")),
+            _ => Requirement::default(),
         }
     }
 }

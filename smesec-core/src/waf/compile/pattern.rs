@@ -1,9 +1,8 @@
-//! Regular expressions: PCRE's spelling brought to the linear-time engine, and the literals that a
-//! match must contain.
+//! Regular expressions: PCRE's spelling brought to the linear-time engine.
 
-use crate::decode::byteset::ByteSet;
+use super::requirement::Requirement;
 use regex_automata::meta;
-use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::hir::{Hir, HirKind};
 use std::sync::OnceLock;
 
 /// A compiled pattern. The automata are built at the first use: a rule above the site's paranoia
@@ -39,7 +38,7 @@ impl Pattern {
                         lower the counts"
                 .to_owned());
         }
-        let requirement = requirement(&hir);
+        let requirement = Requirement::of_pattern(&hir);
         Ok(Self { text, case_insensitive, requirement, regex: OnceLock::new() })
     }
 
@@ -266,226 +265,9 @@ fn escape(chars: &mut Chars<'_>, out: &mut String, in_class: bool) -> Result<(),
     Ok(())
 }
 
-/// What every match must contain.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Requirement {
-    /// Nothing is known: the pattern must always run.
-    Nothing,
-    /// One of these bytes.
-    Bytes(ByteSet),
-    /// One of these literals, in lower case (compared without case).
-    Literals(Vec<Vec<u8>>),
-}
-
-/// Literals in one set; more make the automaton large for little.
-const MAX_SET: usize = 400;
-/// Bytes of one literal that are kept.
-const MAX_LITERAL: usize = 16;
-/// Strings that a piece of a pattern may stand for and still be multiplied out.
-const MAX_CROSS: usize = 48;
-
-fn requirement(hir: &Hir) -> Requirement {
-    let info = analyse(hir, 0);
-    let best = better(info.exact.filter(|set| set.iter().all(|l| !l.is_empty())), info.inner);
-    let Some(mut set) = best else { return Requirement::Nothing };
-    set.sort();
-    set.dedup();
-    if set.iter().all(|literal| literal.len() >= 2) {
-        // A literal that contains another of the set is implied by it.
-        let all = set.clone();
-        set.retain(|literal| {
-            !all.iter().any(|other| {
-                other.len() < literal.len() && literal.windows(other.len()).any(|w| w == other)
-            })
-        });
-        return Requirement::Literals(set);
-    }
-    let mut bytes = ByteSet::EMPTY;
-    for first in set.iter().filter_map(|literal| literal.first()) {
-        bytes = bytes.with(first.to_ascii_lowercase()).with(first.to_ascii_uppercase());
-    }
-    Requirement::Bytes(bytes)
-}
-
-/// `exact`: all the strings it can match; `inner`: a set of which one occurs in every match.
-struct Info {
-    exact: Option<Vec<Vec<u8>>>,
-    inner: Option<Vec<Vec<u8>>>,
-}
-
-fn analyse(hir: &Hir, depth: u32) -> Info {
-    const NOTHING: Info = Info { exact: None, inner: None };
-    if depth > 200 {
-        return NOTHING;
-    }
-    match hir.kind() {
-        HirKind::Empty | HirKind::Look(_) => Info { exact: Some(vec![Vec::new()]), inner: None },
-        HirKind::Literal(literal) => {
-            let text = literal.0.to_ascii_lowercase();
-            if text.len() > MAX_LITERAL {
-                let inner = text.get(..MAX_LITERAL).map(|head| vec![head.to_vec()]);
-                return Info { exact: None, inner };
-            }
-            Info { exact: Some(vec![text]), inner: None }
-        }
-        HirKind::Class(class) => {
-            let mut set = Vec::new();
-            let Class::Bytes(class) = class else { return NOTHING };
-            for range in class.ranges() {
-                for byte in range.start()..=range.end() {
-                    set.push(vec![byte.to_ascii_lowercase()]);
-                }
-            }
-            set.sort();
-            set.dedup();
-            if set.len() <= 10 {
-                Info { exact: Some(set), inner: None }
-            } else if set.len() <= 200 {
-                Info { exact: None, inner: Some(set) }
-            } else {
-                NOTHING
-            }
-        }
-        HirKind::Repetition(rep) => {
-            if rep.min == 0 {
-                if rep.max == Some(1) {
-                    let mut exact = analyse(&rep.sub, depth + 1).exact;
-                    if let Some(set) = &mut exact {
-                        set.push(Vec::new());
-                    }
-                    return Info { exact, inner: None };
-                }
-                return NOTHING;
-            }
-            let sub = analyse(&rep.sub, depth + 1);
-            let inner = better(sub.exact.clone().filter(|set| usable(set)), sub.inner);
-            if rep.min == 1 && rep.max == Some(1) {
-                return Info { exact: sub.exact, inner };
-            }
-            Info { exact: None, inner }
-        }
-        HirKind::Capture(capture) => analyse(&capture.sub, depth + 1),
-        HirKind::Concat(subs) => concat(subs, depth),
-        HirKind::Alternation(subs) => {
-            let mut exact = Some(Vec::new());
-            let mut inner = Some(Vec::new());
-            for sub in subs {
-                let info = analyse(sub, depth + 1);
-                let best = better(info.exact.clone().filter(|set| usable(set)), info.inner);
-                extend(&mut exact, info.exact);
-                extend(&mut inner, best);
-            }
-            Info { exact, inner }
-        }
-    }
-}
-
-fn extend(all: &mut Option<Vec<Vec<u8>>>, more: Option<Vec<Vec<u8>>>) {
-    match (all.as_mut(), more) {
-        (Some(set), Some(more)) if set.len() + more.len() <= MAX_SET => set.extend(more),
-        _ => *all = None,
-    }
-}
-
-fn concat(subs: &[Hir], depth: u32) -> Info {
-    let mut run: Vec<Vec<u8>> = vec![Vec::new()];
-    let mut run_is_whole = true;
-    let mut inner: Option<Vec<Vec<u8>>> = None;
-    for sub in subs {
-        let info = analyse(sub, depth + 1);
-        inner = better(inner, info.inner);
-        match info.exact {
-            Some(set) if set.len() * run.len() <= MAX_CROSS && fits(&run, &set) => {
-                run = cross(&run, &set);
-            }
-            exact => {
-                // The run ends here; what follows begins a new one.
-                inner = better(inner, Some(std::mem::take(&mut run)).filter(|set| usable(set)));
-                run_is_whole = false;
-                run = match exact {
-                    Some(set) if set.len() <= MAX_CROSS => set,
-                    Some(set) => {
-                        inner = better(inner, Some(set).filter(|set| usable(set)));
-                        vec![Vec::new()]
-                    }
-                    None => vec![Vec::new()],
-                };
-            }
-        }
-    }
-    if run_is_whole {
-        return Info { exact: Some(run), inner };
-    }
-    inner = better(inner, Some(run).filter(|set| usable(set)));
-    Info { exact: None, inner }
-}
-
-fn fits(run: &[Vec<u8>], set: &[Vec<u8>]) -> bool {
-    let longest = |set: &[Vec<u8>]| set.iter().map(Vec::len).max().unwrap_or(0);
-    longest(run) + longest(set) <= MAX_LITERAL
-}
-
-fn cross(run: &[Vec<u8>], set: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let mut all = Vec::with_capacity(run.len() * set.len());
-    for head in run {
-        for tail in set {
-            let mut text = head.clone();
-            text.extend_from_slice(tail);
-            all.push(text);
-        }
-    }
-    all.sort();
-    all.dedup();
-    all
-}
-
-fn usable(set: &[Vec<u8>]) -> bool {
-    !set.is_empty() && set.iter().all(|literal| !literal.is_empty())
-}
-
-/// The set that rules more values out: by the likelihood of its likeliest literals.
-fn better(a: Option<Vec<Vec<u8>>>, b: Option<Vec<Vec<u8>>>) -> Option<Vec<Vec<u8>>> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(if likelihood(&a) <= likelihood(&b) { a } else { b }),
-        (a, b) => a.or(b),
-    }
-}
-
-/// How often, roughly, a value holds one of the set: in parts of a million per byte of value.
-fn likelihood(set: &[Vec<u8>]) -> f64 {
-    set.iter().map(|literal| literal.iter().map(|byte| frequency(*byte)).product::<f64>()).sum()
-}
-
-/// Shares of bytes in web traffic and English prose, in orders of magnitude.
-const fn frequency(byte: u8) -> f64 {
-    match byte {
-        b' ' | b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 0.08,
-        b'h' | b'l' | b'd' | b'c' | b'u' | b'm' => 0.035,
-        b'f' | b'p' | b'g' | b'w' | b'y' | b'b' | b'v' | b'k' => 0.018,
-        b'.' | b',' | b'-' | b'/' | b'0'..=b'9' => 0.012,
-        b'x' | b'j' | b'q' | b'z' | b'=' | b'\'' | b'"' | b'(' | b')' | b':' | b'\n' => 0.006,
-        _ => 0.002,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn literals(pattern: &str) -> Requirement {
-        Pattern::new(pattern, false).unwrap().requirement().clone()
-    }
-
-    #[test]
-    fn requirements_are_found_inside() {
-        let set = |texts: &[&str]| {
-            Requirement::Literals(texts.iter().map(|t| t.as_bytes().to_vec()).collect())
-        };
-        assert_eq!(literals("(?i)union.*?select"), set(&["select"]));
-        assert_eq!(literals("foo|ba[rz]x"), set(&["barx", "bazx", "foo"]));
-        assert_eq!(literals(r"\d+"), Requirement::Bytes(ByteSet::of_bytes(b"0123456789")));
-        assert_eq!(literals("a*"), Requirement::Nothing);
-    }
 
     #[test]
     fn spelling_of_pcre_is_understood() {

@@ -1,6 +1,6 @@
 //! The compiled form: flat tables that a transaction only reads.
 
-use super::operator::Operator;
+use super::operator::{Comparison, Operator};
 use super::pattern::Pattern;
 use crate::decode::byteset::ByteSet;
 use crate::decode::transform::Transform;
@@ -9,6 +9,7 @@ use crate::verdict::Severity;
 use crate::waf::bits::Bits;
 use crate::waf::seclang::Span;
 use crate::waf::variable::StorageId;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Index of a rule in [`Program::rules`].
@@ -80,10 +81,8 @@ pub(crate) struct Node {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gate {
     Run,
-    /// One of these bytes must occur.
-    Bytes(ByteSet),
-    /// The bit of the literal masks.
-    Literals(u16),
+    /// The rule's bit of the prefilter.
+    Bit(u16),
 }
 
 /// What a rule does to the transaction when it matches.
@@ -152,7 +151,7 @@ pub(crate) enum Effect {
     AuditEngine(bool),
     XmlIntoArgs(bool),
     RemoveRules(Arc<Bits>),
-    RemoveTargets(Arc<Bits>, Vec<Target>),
+    RemoveTargets(Arc<Bits>, Arc<[Target]>),
 }
 
 /// How a body is taken apart.
@@ -178,6 +177,28 @@ impl Processor {
             Self::Raw => "RAW",
         }
     }
+}
+
+/// A comparison of one TX variable, or of whether it is there, with a number: what paranoia levels
+/// and defaults are made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Quick {
+    pub(crate) slot: TxSlot,
+    pub(crate) count: bool,
+    pub(crate) comparison: Comparison,
+    pub(crate) number: i64,
+    pub(crate) negated: bool,
+    /// A match does nothing but jump.
+    pub(crate) silent: bool,
+}
+
+/// What the walk over a phase needs of a rule before it looks at the rule.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Head {
+    pub(crate) rule: RuleIndex,
+    pub(crate) gate: Gate,
+    pub(crate) level: u8,
+    pub(crate) quick: Option<Quick>,
 }
 
 /// One compiled rule.
@@ -213,6 +234,9 @@ pub(crate) struct Rule {
     pub(crate) chained: Option<RuleIndex>,
     /// Where the phase goes on after a match, as an index into the phase's list.
     pub(crate) jump: Option<u32>,
+    pub(crate) quick: Option<Quick>,
+    /// Whether it may read what an earlier rule matched.
+    pub(crate) reads_matched: bool,
 }
 
 /// ModSecurity's severities 0 (emergency) to 7 (debug) on the scale of events.
@@ -291,20 +315,39 @@ pub(crate) struct Program {
     pub(crate) settings: Settings,
     pub(crate) rules: Vec<Rule>,
     /// The heads of each phase, in order.
-    pub(crate) phases: [Vec<RuleIndex>; 5],
+    pub(crate) phases: [Vec<Head>; 5],
     pub(crate) nodes: Vec<Node>,
     /// For each byte the nodes that it may make differ from the value itself.
     pub(crate) changed_by: Box<[u128; 256]>,
+    /// The nodes that a dot changes in a path of several segments, or as the whole value.
+    pub(crate) changed_by_dot: u128,
     /// The nodes that may differ whatever the bytes.
     pub(crate) changed_always: u128,
     /// Interned names of TX, in lower case.
     pub(crate) tx_names: Vec<Box<[u8]>>,
+    pub(crate) tx_index: HashMap<Box<[u8]>, TxSlot>,
     pub(crate) levels: Vec<Level>,
-    /// For each level (0 ungated), each phase and each storage: the nodes that its rules look at.
-    pub(crate) wanted: Vec<[Vec<u128>; 5]>,
-    pub(crate) literals: super::prefilter::Prefilter,
+    /// The names of TX that hold an anomaly score, with their slots.
+    pub(crate) scores: Vec<(&'static str, Option<TxSlot>)>,
+    /// The same for a pack that keeps one score for each kind of attack.
+    pub(crate) kind_scores: Vec<(&'static str, Option<TxSlot>)>,
+    pub(crate) prefilter: super::prefilter::Prefilter,
+    /// Different for each program of the process.
+    pub(crate) serial: u64,
     /// XPath expressions, each with its storage and whether it reads the response.
     pub(crate) xpaths: Vec<(StorageId, bool, crate::decode::body::xpath::XPath)>,
     pub(crate) storages: usize,
     pub(crate) unicode_map: Option<crate::decode::transform::UnicodeMap>,
+}
+
+impl Program {
+    /// The transformations on the way to a node, the last one first.
+    pub(crate) fn path(&self, node: usize) -> impl Iterator<Item = Transform> {
+        let mut at = node;
+        std::iter::from_fn(move || {
+            let Node { parent, transform, .. } = self.nodes.get(at)?;
+            at = usize::from(*parent);
+            *transform
+        })
+    }
 }

@@ -25,5 +25,6 @@
 mod sqli;
 mod xss;
 
+pub(crate) use sqli::sqli_bytes;
 pub use sqli::{Fingerprint, detect_sqli};
 pub use xss::detect_xss;

@@ -52,7 +52,7 @@ impl State {
             Effect::XmlIntoArgs(on) => self.xml_into_args = *on,
             Effect::RemoveRules(rules) => self.removed_rules.push(Arc::clone(rules)),
             Effect::RemoveTargets(rules, targets) => {
-                self.removed_targets.push((Arc::clone(rules), targets.clone()));
+                self.removed_targets.push((Arc::clone(rules), Arc::clone(targets)));
             }
         }
     }

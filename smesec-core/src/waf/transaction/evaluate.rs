@@ -4,8 +4,10 @@ use super::store::{Slice, Store};
 use super::{Flow, State};
 use crate::decode::body::form::invalid_url_encoding;
 use crate::waf::bits::bit;
-use crate::waf::compile::operator::{Comparison, Operator};
-use crate::waf::compile::program::{Disruption, Engine, Gate, Program, Rule, Select, Target, Text};
+use crate::waf::compile::operator::Operator;
+use crate::waf::compile::program::{
+    Disruption, Engine, Gate, Head, Program, Quick, Rule, Select, Target, Text,
+};
 use crate::waf::variable::{self, Storage, StorageId};
 use crate::waf::{checks, injection};
 use std::net::IpAddr;
@@ -25,6 +27,20 @@ impl Default for Hit {
 
 impl Hit {
     const BARE: Self = Self { captures: Vec::new(), text: None };
+}
+
+/// What a link matched.
+#[derive(Default)]
+struct Matches {
+    any: bool,
+    values: Vec<(Slice, Slice)>,
+}
+
+impl Matches {
+    fn add(&mut self, name: Slice, value: Slice) {
+        self.any = true;
+        self.values.push((name, value));
+    }
 }
 
 /// A value that a rule looks at.
@@ -47,13 +63,18 @@ impl State {
         }
         let list = program.phases.get(phase).map(Vec::as_slice).unwrap_or_default();
         let mut at = 0usize;
-        while let Some(index) = list.get(at) {
+        while let Some(head) = list.get(at) {
             at += 1;
-            let Some(rule) = program.rules.get(*index as usize) else { continue };
-            if self.removed_rules.iter().any(|set| set.contains(*index as usize)) {
+            // Most rules end here: no value can match.
+            if self.prepared(head.gate, head.level).is_some_and(|bit| self.hits.is_empty(bit)) {
                 continue;
             }
-            match self.run_rule(program, rule, *index) {
+            let index = head.rule;
+            if self.removed_rules.iter().any(|set| set.contains(index as usize)) {
+                continue;
+            }
+            let Some(rule) = program.rules.get(index as usize) else { continue };
+            match self.run_rule(program, rule, head) {
                 Flow::On => {}
                 Flow::Jump(to) => at = (to as usize).max(at),
                 Flow::Stop => return,
@@ -64,62 +85,20 @@ impl State {
         }
     }
 
-    /// One pass over the values that this phase's rules look at: which rules can match at all.
-    fn prepare(&mut self, program: &Program, phase: usize) {
-        self.union.clear();
-        self.union.resize(program.literals.words(), 0);
-        self.union_set = crate::decode::byteset::ByteSet::EMPTY;
-        self.levels = 1;
-        for (n, level) in program.levels.iter().enumerate() {
-            let value =
-                self.store.tx(level.slot).map_or(0, |v| checks::number(self.store.bytes(v)));
-            if value >= level.at_least && n < 63 {
-                self.levels |= 1 << (n + 1);
-            }
-        }
-        for storage in 0..program.storages {
-            let mut nodes = 0u128;
-            for (n, wanted) in program.wanted.iter().enumerate() {
-                if self.levels >> n & 1 == 1 {
-                    let of_phase = wanted.get(phase).and_then(|w| w.get(storage));
-                    nodes |= of_phase.copied().unwrap_or(0);
-                }
-            }
-            if nodes == 0 {
-                continue;
-            }
-            let Ok(id) = StorageId::try_from(storage) else { continue };
-            for n in 0..self.store.members(id).len() {
-                // Nodes that cannot differ share the value itself: one look for all of them.
-                let changes = self.store.member_changes(program, id, n);
-                let mut left = nodes & changes | u128::from(nodes & !changes != 0);
-                let mut last = u32::MAX;
-                while left != 0 {
-                    let node = left.trailing_zeros();
-                    left &= left - 1;
-                    let Ok(node) = u16::try_from(node) else { continue };
-                    let content = self.store.member_at(program, id, n, node);
-                    if content == last {
-                        continue;
-                    }
-                    last = content;
-                    self.spend(1);
-                    if self.exhausted {
-                        return;
-                    }
-                    self.union_set = self.union_set.union(self.store.content_set(content));
-                    let mask = self.store.mask(program, content);
-                    for (all, word) in self.union.iter_mut().zip(mask) {
-                        *all |= word;
-                    }
-                }
-            }
-        }
-    }
-
-    fn run_rule(&mut self, program: &Program, head: &Rule, index: u32) -> Flow {
-        let mut rule = head;
+    fn run_rule(&mut self, program: &Program, rule: &Rule, head: &Head) -> Flow {
+        let (index, head_rule) = (head.rule, rule);
+        let mut rule = rule;
         self.last_span = None;
+        if let Some(quick) = head.quick
+            && !self.removed_targets.iter().any(|(rules, _)| rules.contains(index as usize))
+        {
+            self.spend(1);
+            let Some(value) = self.compared(quick) else { return Flow::On };
+            if quick.silent {
+                self.pending = Some((index, value));
+                return head_rule.jump.map_or(Flow::On, Flow::Jump);
+            }
+        }
         loop {
             if !self.evaluate(program, rule, index) {
                 return Flow::On;
@@ -129,26 +108,72 @@ impl State {
             };
             rule = next;
         }
-        self.matched(program, head)
+        self.matched(program, head_rule)
+    }
+
+    /// The value that a quick comparison holds for; empty for a count.
+    fn compared(&self, quick: Quick) -> Option<Slice> {
+        let value = self.store.tx(quick.slot);
+        let (number, value) = if quick.count {
+            (i64::from(value.is_some()), Slice::EMPTY)
+        } else {
+            (checks::number(self.store.bytes(value?)), value?)
+        };
+        (quick.comparison.holds(number, quick.number) != quick.negated).then_some(value)
+    }
+
+    /// Tells what the last silent match was, which few rules ask.
+    fn tell_pending(&mut self, program: &Program) {
+        let Some((index, value)) = self.pending.take() else { return };
+        let rule = program.rules.get(index as usize);
+        let Some(target) = rule.and_then(|rule| rule.targets.first()) else { return };
+        let name = self.name_of(program, target, Slice::EMPTY, false);
+        self.store.assign_scalar_list(Storage::MatchedVar, value);
+        self.store.assign_scalar_list(Storage::MatchedVarName, name);
+        let mut matches = Matches::default();
+        matches.add(name, value);
+        self.remember(matches);
     }
 
     /// Whether a link matches; its effects happen once for each value that does.
     fn evaluate(&mut self, program: &Program, rule: &Rule, index: u32) -> bool {
+        if rule.reads_matched && self.pending.is_some() {
+            self.tell_pending(program);
+        }
         if rule.targets.is_empty() {
             self.spend(1);
             self.on_match(program, rule, None, Slice::EMPTY, Slice::EMPTY, &Hit::BARE);
             return true;
         }
-        // A gate that was prepared for says at once that no value can match.
-        if rule.steady && self.levels >> rule.level & 1 == 1 {
-            match rule.gate {
-                Gate::Literals(n) if !bit(&self.union, usize::from(n)) => return false,
-                Gate::Bytes(set) if !self.union_set.intersects(set) => return false,
-                _ => {}
-            }
+        let prepared = self.prepared(rule.gate, rule.level);
+        if prepared.is_some_and(|bit| self.hits.is_empty(bit)) {
+            return false;
         }
-        let mut any = false;
-        let mut matched_now: Vec<(Slice, Slice)> = Vec::new();
+        let mut matches = Matches { any: false, values: std::mem::take(&mut self.matched_values) };
+        matches.values.clear();
+        // What the phase was prepared for says which values can match at all.
+        if let Some(bit) = prepared {
+            for target in &rule.targets {
+                for storage in &target.storages {
+                    let mut at = self.hits.first(bit);
+                    while let Some(hit) = self.hits.at(at) {
+                        at = hit.next;
+                        if hit.storage != *storage {
+                            continue;
+                        }
+                        let place = (*storage, hit.member as usize);
+                        let Some(candidate) = self.store.candidate(place, &target.select) else {
+                            continue;
+                        };
+                        self.look(program, rule, index, target, candidate, &mut matches);
+                        if self.exhausted {
+                            return matches.any;
+                        }
+                    }
+                }
+            }
+            return self.remember(matches);
+        }
         for target in &rule.targets {
             if target.count {
                 let count = self.count(program, rule, target, index);
@@ -156,64 +181,78 @@ impl State {
                 self.store.append_number(i64::try_from(count).unwrap_or(i64::MAX));
                 let value = self.store.since(mark);
                 if let Some(hit) = self.operate(program, rule, value) {
-                    any = true;
                     let name = self.name_of(program, target, Slice::EMPTY, true);
-                    matched_now.push((name, value));
+                    matches.add(name, value);
                     self.on_match(program, rule, Some(target), name, value, &hit);
                 }
                 continue;
             }
             let mut cursor = Cursor::new(target);
             while let Some(candidate) = cursor.next(&mut self.store, program, target) {
-                self.spend(1);
-                if self.is_excluded(rule, index, target, candidate) {
-                    continue;
-                }
-                let mut before = None;
-                for node in &rule.nodes {
-                    let value = match candidate.place {
-                        Some((storage, n)) if *node != 0 || rule.gate != Gate::Run => {
-                            let content = self.store.member_at(program, storage, n, *node);
-                            let open = match rule.gate {
-                                Gate::Run => true,
-                                Gate::Bytes(set) => self.store.content_set(content).intersects(set),
-                                Gate::Literals(n) => {
-                                    bit(self.store.mask(program, content), usize::from(n))
-                                }
-                            };
-                            if !open {
-                                continue;
-                            }
-                            self.store.content_slice(content)
-                        }
-                        _ => self.store.slice_at(program, candidate.value, *node),
-                    };
-                    // With `multiMatch` a step that changed nothing is not looked at again.
-                    if before == Some(value) {
-                        continue;
-                    }
-                    before = Some(value);
-                    if let Some(hit) = self.operate(program, rule, value) {
-                        any = true;
-                        let name = self.name_of(program, target, candidate.name, false);
-                        matched_now.push((name, value));
-                        self.on_match(program, rule, Some(target), name, value, &hit);
-                    }
-                }
+                self.look(program, rule, index, target, candidate, &mut matches);
                 if self.exhausted {
-                    return any;
+                    return matches.any;
                 }
             }
         }
-        if any {
+        self.remember(matches)
+    }
+
+    /// Looks at one value.
+    fn look(
+        &mut self,
+        program: &Program,
+        rule: &Rule,
+        index: u32,
+        target: &Target,
+        candidate: Candidate,
+        matches: &mut Matches,
+    ) {
+        self.spend(1);
+        if self.is_excluded(rule, index, target, candidate) {
+            return;
+        }
+        let mut before = None;
+        for node in &rule.nodes {
+            let value = match (candidate.place, rule.gate) {
+                (Some((storage, n)), Gate::Bit(bit_)) => {
+                    let content = self.store.member_at(program, storage, n, *node);
+                    if !bit(self.store.mask(program, content), usize::from(bit_)) {
+                        continue;
+                    }
+                    self.store.content_slice(content)
+                }
+                (Some((storage, n)), Gate::Run) if *node != 0 => {
+                    let content = self.store.member_at(program, storage, n, *node);
+                    self.store.content_slice(content)
+                }
+                _ => self.store.slice_at(program, candidate.value, *node),
+            };
+            // With `multiMatch` a step that changed nothing is not looked at again.
+            if before == Some(value) {
+                continue;
+            }
+            before = Some(value);
+            if let Some(hit) = self.operate(program, rule, value) {
+                let name = self.name_of(program, target, candidate.name, false);
+                matches.add(name, value);
+                self.on_match(program, rule, Some(target), name, value, &hit);
+            }
+        }
+    }
+
+    /// Keeps what a link matched for the next one.
+    fn remember(&mut self, matches: Matches) -> bool {
+        if matches.any {
             self.store.clear(Storage::MatchedVars.id());
             self.store.clear(Storage::MatchedVarsNames.id());
-            for (name, value) in matched_now {
+            for (name, value) in matches.values.iter().copied() {
                 self.store.add(Storage::MatchedVars.id(), name, value);
                 self.store.add(Storage::MatchedVarsNames.id(), name, name);
             }
         }
-        any
+        self.matched_values = matches.values;
+        matches.any
     }
 
     fn count(&mut self, program: &Program, rule: &Rule, target: &Target, index: u32) -> usize {
@@ -363,13 +402,7 @@ impl State {
                     None => checks::number(&self.expand(program, rule, text)),
                 };
                 let number = checks::number(self.store.bytes(value));
-                bare(match comparison {
-                    Comparison::Eq => number == with,
-                    Comparison::Ge => number >= with,
-                    Comparison::Gt => number > with,
-                    Comparison::Le => number <= with,
-                    Comparison::Lt => number < with,
-                })
+                bare(comparison.holds(number, with))
             }
             Operator::IpMatch(networks) => {
                 let address: IpAddr = std::str::from_utf8(bytes).ok()?.trim().parse().ok()?;
@@ -394,6 +427,7 @@ impl State {
                     let (name, value) = (self.store.put(&name), self.store.put(&value));
                     self.store.add(Storage::ArgsPath.id(), name, value);
                 }
+                self.hits.forget();
                 Some(Hit::BARE)
             }
             Operator::Always => Some(Hit::BARE),
@@ -412,6 +446,7 @@ impl State {
         hit: &Hit,
     ) {
         if target.is_some() {
+            self.pending = None;
             self.store.assign_scalar_list(Storage::MatchedVar, value);
             self.store.assign_scalar_list(Storage::MatchedVarName, name);
         }
@@ -502,13 +537,7 @@ impl Cursor {
                 continue;
             };
             self.member += 1;
-            let selected = match &target.select {
-                Select::All => true,
-                Select::Name(name) => store.bytes(member.name).eq_ignore_ascii_case(name),
-                Select::Pattern(pattern) => pattern.is_match(store.bytes(member.name)),
-                Select::Tx(_) => false,
-            };
-            if selected {
+            if selects(store, &target.select, member.name) {
                 let place = (!variable::is_dynamic(storage)).then_some((storage, n));
                 return Some(Candidate { name: member.name, value: member.value, place });
             }
@@ -545,7 +574,23 @@ impl Cursor {
     }
 }
 
+fn selects(store: &Store, select: &Select, name: Slice) -> bool {
+    match select {
+        Select::All => true,
+        Select::Name(wanted) => store.bytes(name).eq_ignore_ascii_case(wanted),
+        Select::Pattern(pattern) => pattern.is_match(store.bytes(name)),
+        Select::Tx(_) => false,
+    }
+}
+
 impl Store {
+    /// The member at a place, if it is selected.
+    fn candidate(&self, place: (StorageId, usize), select: &Select) -> Option<Candidate> {
+        let member = self.members(place.0).get(place.1)?;
+        let found = Candidate { name: member.name, value: member.value, place: Some(place) };
+        selects(self, select, member.name).then_some(found)
+    }
+
     /// The matched value and its name are lists of one, since they change while rules run.
     fn assign_scalar_list(&mut self, storage: Storage, value: Slice) {
         self.clear(storage.id());

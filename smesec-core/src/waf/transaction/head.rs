@@ -10,14 +10,16 @@ use crate::waf::variable::Storage as S;
 
 impl State {
     pub(super) fn connection(&mut self, connection: &Connection) {
-        self.store.set(S::RemoteAddr, connection.client.ip().to_canonical().to_string().as_bytes());
-        let address = self.store.put(connection.client.ip().to_canonical().to_string().as_bytes());
-        self.store.set_slice(S::RemoteHost, address);
+        let client = self.store.put_display(connection.client.ip().to_canonical());
+        self.store.set_slice(S::RemoteAddr, client);
+        self.store.set_slice(S::RemoteHost, client);
         self.store.set_number(S::RemotePort, u64::from(connection.client.port()));
-        self.store.set(S::ServerAddr, connection.server.ip().to_canonical().to_string().as_bytes());
+        let server = self.store.put_display(connection.server.ip().to_canonical());
+        self.store.set_slice(S::ServerAddr, server);
         self.store.set_number(S::ServerPort, u64::from(connection.server.port()));
-        let id = self.id.to_string();
-        self.store.set(S::UniqueId, id.as_bytes());
+        let id = self.store.put_display(self.id);
+        self.store.set_slice(S::UniqueId, id);
+        let none = self.store.put(b"0");
         for zero in [
             S::ReqbodyError,
             S::ReqbodyProcessorError,
@@ -46,7 +48,7 @@ impl State {
             S::RequestBodyLength,
             S::Duration,
         ] {
-            self.store.set(zero, b"0");
+            self.store.set_slice(zero, none);
         }
         self.store.set(S::HighestSeverity, b"255");
     }
@@ -62,8 +64,14 @@ impl State {
         self.store.set_number(S::TimeMin, number(civil.minute));
         self.store.set_number(S::TimeSec, number(civil.second));
         self.store.set_number(S::TimeWday, number(civil.weekday));
-        let clock = format!("{:02}:{:02}:{:02}", civil.hour, civil.minute, civil.second);
-        self.store.set(S::Time, clock.as_bytes());
+        let mark = self.store.mark();
+        for (n, part) in [civil.hour, civil.minute, civil.second].into_iter().enumerate() {
+            self.store.append(if n > 0 { b":" } else { b"" });
+            self.store.append(if part < 10 { b"0" } else { b"" });
+            self.store.append_number(part);
+        }
+        let clock = self.store.since(mark);
+        self.store.set_slice(S::Time, clock);
     }
 
     pub(super) fn request_head(&mut self, program: &Program, head: &RequestHead<'_>) {

@@ -5,6 +5,7 @@
 //! | `store` | the arena, the members of each storage, the transformed contents |
 //! | `head` | request and response heads taken apart |
 //! | `body` | bodies taken apart |
+//! | `prepare` | which rules a phase's values can match |
 //! | `evaluate` | the walk over the rules of a phase |
 //! | `effect` | what a matching rule does |
 //! | `expand` | macros |
@@ -15,6 +16,7 @@ mod effect;
 mod evaluate;
 mod expand;
 mod head;
+mod prepare;
 mod record;
 mod store;
 
@@ -24,7 +26,6 @@ use super::compile::program::{Engine, Processor, Program, Target};
 use super::engine::Inner;
 use super::ruleset::RuleSet;
 use crate::collection::CollectionStore;
-use crate::decode::byteset::ByteSet;
 use crate::event::Finding;
 use crate::filter::{Outcome, Transaction, Work, WorkResult};
 use crate::http::{Connection, RequestHead, ResponseHead};
@@ -50,10 +51,14 @@ pub(super) struct State {
     engine: Engine,
     ceiling: Engine,
     levels: u64,
-    union: Vec<u64>,
-    union_set: ByteSet,
+    hits: prepare::Hits,
+    plans: [prepare::Plan; 5],
+    found: Vec<u64>,
+    matched_values: Vec<(store::Slice, store::Slice)>,
+    /// The last match that nobody asked for yet: the rule and the value.
+    pending: Option<(u32, store::Slice)>,
     removed_rules: Vec<Arc<Bits>>,
-    removed_targets: Vec<(Arc<Bits>, Vec<Target>)>,
+    removed_targets: Vec<(Arc<Bits>, Arc<[Target]>)>,
     allowed_until: usize,
     steps: u64,
     exhausted: bool,
@@ -98,6 +103,7 @@ impl State {
         self.engine = self.ceiling;
         self.removed_rules.clear();
         self.removed_targets.clear();
+        self.pending = None;
         self.allowed_until = 0;
         self.steps = inner.steps;
         self.exhausted = false;
@@ -141,7 +147,7 @@ impl State {
     pub(super) fn except(&mut self, rules: &Arc<Bits>, targets: Option<&[Target]>) {
         match targets {
             None => self.removed_rules.push(Arc::clone(rules)),
-            Some(targets) => self.removed_targets.push((Arc::clone(rules), targets.to_vec())),
+            Some(targets) => self.removed_targets.push((Arc::clone(rules), targets.into())),
         }
     }
 

@@ -116,28 +116,15 @@ impl State {
     /// The anomaly score that the rule set keeps: CRS's names; our own pack keeps one for each kind of
     /// attack, of which the highest counts.
     pub(super) fn score(&self, program: &Program) -> i32 {
-        const ONE: &[&str] =
-            &["blocking_inbound_anomaly_score", "anomaly_score", "score", "inbound_anomaly_score"];
-        const EACH: &[&str] = &[
-            "smesec_sql",
-            "smesec_nosql",
-            "smesec_directory",
-            "smesec_command",
-            "smesec_code",
-            "smesec_xss",
-            "smesec_traversal",
-            "smesec_ssrf",
-            "smesec_xxe",
-            "smesec_object",
-            "smesec_scanner",
-            "smesec_protocol",
-        ];
-        let value = |name: &&str| {
-            let value = self.store.tx_named(program, name.as_bytes())?;
-            Some(checks::number(self.store.bytes(value)))
+        let value = |(name, slot): &(&str, Option<program::TxSlot>)| {
+            let value = match slot {
+                Some(slot) => self.store.tx(*slot),
+                None => self.store.tx_unknown(name.as_bytes()),
+            };
+            value.map_or(0, |value| checks::number(self.store.bytes(value)))
         };
-        let one = ONE.iter().filter_map(value).find(|score| *score != 0);
-        let score = one.or_else(|| EACH.iter().filter_map(value).max());
+        let one = program.scores.iter().map(value).find(|score| *score != 0);
+        let score = one.or_else(|| program.kind_scores.iter().map(value).max());
         score.map_or(0, |score| i32::try_from(score).unwrap_or(i32::MAX))
     }
 

@@ -2,8 +2,11 @@
 //! transformations made of them, each computed once.
 
 use crate::decode::byteset::ByteSet;
+use crate::decode::transform::Transform;
+use crate::waf::compile::prefilter::Seen;
 use crate::waf::compile::program::{Node, NodeIndex, Program, TxSlot};
 use crate::waf::variable::{self, Storage, StorageId};
+use std::collections::HashMap;
 
 /// Bytes of the arena.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -38,11 +41,36 @@ struct Content {
     changed: u128,
     /// Its row in `rows`, only for roots.
     row: u32,
-    /// Its mask in `masks`.
+    /// The rules that it can match, in `masks`.
     mask: u32,
+    /// A content that differs in the case of letters at most: the prefilter finds the same strings.
+    like: u32,
+    /// What the prefilter found, in `strings`; of the one that others are like.
+    strings: u32,
+    /// The next content of the same root.
+    kin: u32,
+    /// For roots that were prepared: the phase and the nodes looked at, and where what they found
+    /// stands in `masks`.
+    prepared: (usize, u128, u32),
 }
 
 const NONE: u32 = u32::MAX;
+/// Without one of these a path is one segment.
+const SLASHES: ByteSet = ByteSet::of_bytes(b"/\\");
+/// Places for roots.
+const ROOTS: usize = 1_024;
+
+/// A hash of a value's length and ends.
+fn hash(bytes: &[u8]) -> usize {
+    let word = |chunk: Option<&[u8; 8]>| chunk.map_or(0, |chunk| u64::from_le_bytes(*chunk));
+    let mixed = if bytes.len() < 8 {
+        bytes.iter().fold(0u64, |all, byte| all << 8 | u64::from(*byte))
+    } else {
+        word(bytes.first_chunk()).rotate_left(23) ^ word(bytes.last_chunk())
+    };
+    let spread = (mixed ^ bytes.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    usize::from((spread >> 48).to_le_bytes()[0]) | usize::from((spread >> 56).to_le_bytes()[0]) << 8
+}
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -53,10 +81,18 @@ pub(super) struct Store {
     tx: Vec<Option<Slice>>,
     /// TX variables whose names are not in the program.
     tx_more: Vec<(Slice, Slice)>,
+    /// Where each of them is, by its name in lower case: some rules make one for each argument.
+    tx_index: HashMap<Box<[u8]>, usize>,
     contents: Vec<Content>,
     /// For a root content: the content at each node.
     rows: Vec<u32>,
     masks: Vec<u64>,
+    strings: Vec<u64>,
+    layers: Vec<u64>,
+    seen: Seen,
+    /// Roots by a hash of their bytes, so that equal values are one. An entry may be of an earlier
+    /// transaction: it counts only if the bytes are equal.
+    roots: Vec<u32>,
     scratch: Vec<u8>,
 }
 
@@ -76,9 +112,11 @@ impl Store {
         self.tx.clear();
         self.tx.resize(program.tx_names.len(), None);
         self.tx_more.clear();
+        self.tx_index.clear();
         self.contents.clear();
         self.rows.clear();
         self.masks.clear();
+        self.strings.clear();
     }
 
     /// Bytes it keeps for the next transaction.
@@ -87,6 +125,7 @@ impl Store {
             + self.contents.capacity() * size_of::<Content>()
             + self.rows.capacity() * 4
             + self.masks.capacity() * 8
+            + self.strings.capacity() * 8
             + self.lists.iter().map(|list| list.capacity() * size_of::<Member>()).sum::<usize>()
     }
 
@@ -155,9 +194,34 @@ impl Store {
     }
 
     pub(super) fn append_number(&mut self, number: i64) {
+        if let Ok(digit) = u8::try_from(number)
+            && digit < 10
+        {
+            self.arena.push(b'0' + digit);
+            return;
+        }
+        // From the last digit on.
+        let start = self.arena.len();
+        let mut left = number.unsigned_abs();
+        while left != 0 || self.arena.len() == start {
+            self.arena.push(b'0' + (left % 10).to_le_bytes()[0]);
+            left /= 10;
+        }
+        if number < 0 {
+            self.arena.push(b'-');
+        }
+        if let Some(digits) = self.arena.get_mut(start..) {
+            digits.reverse();
+        }
+    }
+
+    /// Appends what is displayed.
+    pub(super) fn put_display(&mut self, what: impl std::fmt::Display) -> Slice {
         use std::io::Write;
+        let mark = self.mark();
         // Writing into memory cannot fail.
-        let _ = write!(self.arena, "{number}");
+        let _ = write!(self.arena, "{what}");
+        self.since(mark)
     }
 
     pub(super) fn scalar(&self, storage: Storage) -> &[u8] {
@@ -226,14 +290,12 @@ impl Store {
 
     /// Sets a TX variable by a name made at run time.
     pub(super) fn set_tx_named(&mut self, program: &Program, name: Slice, value: Option<Slice>) {
-        let lower = self.bytes(name).to_ascii_lowercase();
-        if let Some(slot) = program.tx_names.iter().position(|known| **known == *lower) {
-            if let Some(place) = self.tx.get_mut(slot) {
-                *place = value;
-            }
+        let lower = self.bytes(name).to_ascii_lowercase().into_boxed_slice();
+        if let Some(slot) = program.tx_index.get(&lower) {
+            self.set_tx(*slot, value);
             return;
         }
-        let at = self.tx_more.iter().position(|(n, _)| self.bytes(*n).eq_ignore_ascii_case(&lower));
+        let at = self.tx_index.get(&lower).copied();
         match (at, value) {
             (Some(at), Some(value)) => {
                 if let Some(place) = self.tx_more.get_mut(at) {
@@ -241,23 +303,34 @@ impl Store {
                 }
             }
             (Some(at), None) => {
+                self.tx_index.remove(&lower);
                 self.tx_more.swap_remove(at);
+                // The last one stands there now.
+                if let Some((moved, _)) = self.tx_more.get(at) {
+                    let moved = self.bytes(*moved).to_ascii_lowercase();
+                    self.tx_index.insert(moved.into(), at);
+                }
             }
-            (None, Some(value)) => self.tx_more.push((name, value)),
+            (None, Some(value)) => {
+                self.tx_index.insert(lower, self.tx_more.len());
+                self.tx_more.push((name, value));
+            }
             (None, None) => {}
         }
     }
 
     pub(super) fn tx_named(&self, program: &Program, name: &[u8]) -> Option<Slice> {
-        if let Some(slot) =
-            program.tx_names.iter().position(|known| known.eq_ignore_ascii_case(name))
-        {
-            return self.tx.get(slot).copied().flatten();
+        let lower = name.to_ascii_lowercase();
+        match program.tx_index.get(lower.as_slice()) {
+            Some(slot) => self.tx(*slot),
+            None => self.tx_unknown(&lower),
         }
-        self.tx_more
-            .iter()
-            .find(|(n, _)| self.bytes(*n).eq_ignore_ascii_case(name))
-            .map(|(_, v)| *v)
+    }
+
+    /// A TX variable whose name, in lower case, is not in the program.
+    pub(super) fn tx_unknown(&self, name: &[u8]) -> Option<Slice> {
+        let at = self.tx_index.get(name)?;
+        self.tx_more.get(*at).map(|(_, value)| *value)
     }
 
     /// All TX variables, names copied into the arena.
@@ -275,7 +348,36 @@ impl Store {
     fn new_content(&mut self, slice: Slice) -> u32 {
         let set = ByteSet::scan(self.bytes(slice));
         let id = u32::try_from(self.contents.len()).unwrap_or(NONE);
-        self.contents.push(Content { slice, set, changed: u128::MAX, row: NONE, mask: NONE });
+        self.contents.push(Content {
+            slice,
+            set,
+            changed: u128::MAX,
+            row: NONE,
+            mask: NONE,
+            like: id,
+            strings: NONE,
+            kin: NONE,
+            prepared: (usize::MAX, 0, NONE),
+        });
+        id
+    }
+
+    /// The root content of a value: that of an equal value, or a new one.
+    fn root(&mut self, program: &Program, slice: Slice) -> u32 {
+        let at = hash(self.bytes(slice)) % ROOTS;
+        if self.roots.is_empty() {
+            self.roots.resize(ROOTS, NONE);
+        }
+        let known = self.roots.get(at).copied().unwrap_or(NONE);
+        if self.contents.get(known as usize).is_some_and(|content| {
+            content.changed != u128::MAX && self.bytes(content.slice) == self.bytes(slice)
+        }) {
+            return known;
+        }
+        let id = self.new_root(program, slice);
+        if let Some(place) = self.roots.get_mut(at) {
+            *place = id;
+        }
         id
     }
 
@@ -283,6 +385,7 @@ impl Store {
         let id = self.new_content(slice);
         if let Some(content) = self.contents.get_mut(id as usize) {
             let mut changed = program.changed_always;
+            let path = content.set.intersects(SLASHES) || slice.len() == 1;
             let mut bytes = program.changed_by.chunks_exact(64);
             for word in content.set.words() {
                 let of_word = bytes.next().unwrap_or_default();
@@ -293,20 +396,36 @@ impl Store {
                     left &= left - 1;
                 }
             }
+            if path && content.set.contains(b'.') {
+                changed |= program.changed_by_dot;
+            }
             content.changed = changed;
         }
         id
     }
 
-    /// The nodes at which the `n`-th member of a storage may differ from its value.
-    pub(super) fn member_changes(
-        &mut self,
-        program: &Program,
-        storage: StorageId,
-        n: usize,
-    ) -> u128 {
-        let root = self.member_at(program, storage, n, 0);
+    /// The nodes at which a root may differ from its value.
+    pub(super) fn changes(&self, root: u32) -> u128 {
         self.contents.get(root as usize).map_or(u128::MAX, |content| content.changed)
+    }
+
+    /// The rules that a root was found to match in a phase at any of some nodes, if it was looked at.
+    pub(super) fn prepared(&self, words: usize, root: u32, of: (usize, u128)) -> Option<&[u64]> {
+        let (phase, nodes, at) = self.contents.get(root as usize)?.prepared;
+        let at = at as usize;
+        if of != (phase, nodes) {
+            return None;
+        }
+        self.masks.get(at..at + words)
+    }
+
+    /// Keeps what [`Store::prepared`] tells.
+    pub(super) fn keep_prepared(&mut self, root: u32, of: (usize, u128), found: &[u64]) {
+        let at = u32::try_from(self.masks.len()).unwrap_or(NONE);
+        self.masks.extend_from_slice(found);
+        if let Some(content) = self.contents.get_mut(root as usize) {
+            content.prepared = (of.0, of.1, at);
+        }
     }
 
     /// The content of the `n`-th member of a storage at a node.
@@ -324,7 +443,7 @@ impl Store {
         };
         let Some(member) = members.copied() else { return NONE };
         let root = if member.content == NONE {
-            let content = self.new_root(program, member.value);
+            let content = self.root(program, member.value);
             let members = if variable::is_scalar(storage) {
                 self.scalars.get_mut(usize::from(storage))
             } else {
@@ -350,7 +469,8 @@ impl Store {
         self.content_slice(content)
     }
 
-    fn content_at(&mut self, program: &Program, root: u32, node: NodeIndex) -> u32 {
+    /// The content of a root at a node.
+    pub(super) fn content_at(&mut self, program: &Program, root: u32, node: NodeIndex) -> u32 {
         if node == 0 {
             return root;
         }
@@ -393,8 +513,14 @@ impl Store {
             let mut out = std::mem::take(&mut self.scratch);
             let input = self.bytes(content.slice);
             if transform.apply_with(input, &mut out, program.unicode_map.as_ref()) {
-                let slice = self.put(&out);
-                result = self.new_content(slice);
+                let root = self.rows.get(row).copied().unwrap_or(NONE);
+                result = self.known_or_new(root, &out);
+                if matches!(transform, Transform::Lowercase | Transform::Uppercase)
+                    && let Some(new) = self.contents.get_mut(result as usize)
+                    && new.strings == NONE
+                {
+                    new.like = content.like;
+                }
             }
             self.scratch = out;
         }
@@ -408,26 +534,74 @@ impl Store {
         self.contents.get(content as usize).map_or(Slice::EMPTY, |c| c.slice)
     }
 
-    pub(super) fn content_set(&self, content: u32) -> ByteSet {
-        self.contents.get(content as usize).map_or(ByteSet::EMPTY, |c| c.set)
+    /// A content of these bytes under a root: chains of transformations often meet again.
+    fn known_or_new(&mut self, root: u32, bytes: &[u8]) -> u32 {
+        let set = ByteSet::scan(bytes);
+        let mut at = root;
+        while let Some(content) = self.contents.get(at as usize) {
+            if content.slice.len() == bytes.len()
+                && content.set == set
+                && self.bytes(content.slice) == bytes
+            {
+                return at;
+            }
+            at = content.kin;
+        }
+        let slice = self.put(bytes);
+        let id = u32::try_from(self.contents.len()).unwrap_or(NONE);
+        let kin = match self.contents.get_mut(root as usize) {
+            Some(root) => std::mem::replace(&mut root.kin, id),
+            None => NONE,
+        };
+        self.contents.push(Content {
+            slice,
+            set,
+            changed: u128::MAX,
+            row: NONE,
+            mask: NONE,
+            like: id,
+            strings: NONE,
+            kin,
+            prepared: (usize::MAX, 0, NONE),
+        });
+        id
     }
 
-    /// The literal mask of a content.
+    /// The rules that a content can match.
     pub(super) fn mask(&mut self, program: &Program, content: u32) -> &[u64] {
-        let words = program.literals.words();
-        let Some(found) = self.contents.get_mut(content as usize) else { return &[] };
+        let prefilter = &program.prefilter;
+        let words = prefilter.words();
+        let Some(found) = self.contents.get(content as usize).copied() else { return &[] };
+        let mut at = found.mask as usize;
         if found.mask == NONE {
-            let at = self.masks.len();
-            found.mask = u32::try_from(at).unwrap_or(NONE);
-            let slice = found.slice;
+            let strings = self.strings_of(program, found.like);
+            at = self.masks.len();
+            if let Some(found) = self.contents.get_mut(content as usize) {
+                found.mask = u32::try_from(at).unwrap_or(NONE);
+            }
             self.masks.resize(at + words, 0);
-            let start = slice.start as usize;
-            let bytes = self.arena.get(start..start + slice.len as usize).unwrap_or_default();
+            let strings = self.strings.get(strings..strings + prefilter.row()).unwrap_or_default();
             if let Some(mask) = self.masks.get_mut(at..) {
-                program.literals.scan(bytes, mask);
+                prefilter.decide(strings, found.set, found.slice.len(), &mut self.layers, mask);
             }
         }
-        let at = self.contents.get(content as usize).map_or(0, |c| c.mask as usize);
         self.masks.get(at..at + words).unwrap_or_default()
+    }
+
+    /// Where the prefilter's findings in a content begin.
+    fn strings_of(&mut self, program: &Program, content: u32) -> usize {
+        let Some(found) = self.contents.get_mut(content as usize) else { return 0 };
+        if found.strings == NONE {
+            let at = self.strings.len();
+            found.strings = u32::try_from(at).unwrap_or(NONE);
+            let slice = found.slice;
+            self.strings.resize(at + program.prefilter.row(), 0);
+            let start = slice.start as usize;
+            let bytes = self.arena.get(start..start + slice.len as usize).unwrap_or_default();
+            if let Some(row) = self.strings.get_mut(at..) {
+                program.prefilter.scan(bytes, &mut self.seen, row);
+            }
+        }
+        self.contents.get(content as usize).map_or(0, |c| c.strings as usize)
     }
 }

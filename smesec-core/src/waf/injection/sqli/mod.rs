@@ -6,6 +6,7 @@ mod token;
 mod verdict;
 mod words;
 
+use crate::decode::byteset::ByteSet;
 use core::fmt;
 
 use fold::Row;
@@ -63,6 +64,12 @@ pub fn detect_sqli(input: &[u8]) -> Option<Fingerprint> {
         return None;
     }
     detect_in_contexts(input)
+}
+
+/// The bytes without which nothing is detected.
+pub(crate) fn sqli_bytes() -> ByteSet {
+    let telling = (0..=u8::MAX).filter(|byte| !is_plain(*byte));
+    telling.fold(ByteSet::EMPTY, ByteSet::with)
 }
 
 /// The whole detection, without the gate for inputs of word characters only.

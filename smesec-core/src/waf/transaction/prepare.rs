@@ -1,0 +1,250 @@
+//! Which rules the values of a phase can match at all: one pass before the rules run.
+
+use super::State;
+use crate::decode::transform::Transform;
+use crate::waf::checks;
+use crate::waf::compile::program::{Gate, Program};
+use crate::waf::variable::StorageId;
+
+/// What a phase's gated rules look at, while the levels stay as they are.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    serial: u64,
+    levels: u64,
+    storages: Vec<Wanted>,
+    /// For each of them, in order, the bits of the rules that look at it.
+    rules: Vec<u64>,
+    /// For each node the length of the shortest content that a rule can match there.
+    min_lens: Vec<u32>,
+    /// For each node the same of values before any transformation.
+    root_min_lens: Vec<u32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    storage: StorageId,
+    nodes: u128,
+}
+
+impl Plan {
+    fn new(program: &Program, phase: usize, levels: u64) -> Self {
+        let words = program.prefilter.words();
+        let mut nodes = vec![0u128; program.storages];
+        let mut rules = vec![0u64; program.storages * words];
+        let mut min_lens = vec![u32::MAX; program.nodes.len()];
+        let heads = program.phases.get(phase).map(Vec::as_slice).unwrap_or_default();
+        for head in heads {
+            let mut link = Some(head.rule);
+            while let Some(rule) = link.and_then(|n| program.rules.get(n as usize)) {
+                link = rule.chained;
+                let (Gate::Bit(bit), true) = (rule.gate, levels >> rule.level & 1 == 1) else {
+                    continue;
+                };
+                let of_rule = rule.nodes.iter().fold(0, |set, node| set | 1u128 << node);
+                for node in &rule.nodes {
+                    if let Some(min_len) = min_lens.get_mut(usize::from(*node)) {
+                        *min_len = (*min_len).min(program.prefilter.min_len(bit));
+                    }
+                }
+                for storage in rule.targets.iter().flat_map(|t| t.storages.iter()) {
+                    let at = usize::from(*storage);
+                    if let Some(nodes) = nodes.get_mut(at) {
+                        *nodes |= of_rule;
+                    }
+                    if let Some(word) = rules.get_mut(at * words + usize::from(bit / 64)) {
+                        *word |= 1 << (bit % 64);
+                    }
+                }
+            }
+        }
+        let root_min_lens = (0..min_lens.len())
+            .map(|node| {
+                let shrinks = program.path(node).all(Transform::never_grows);
+                min_lens.get(node).copied().filter(|_| shrinks).unwrap_or(0)
+            })
+            .collect();
+        let mut plan = Self {
+            serial: program.serial,
+            levels,
+            storages: Vec::new(),
+            rules: Vec::new(),
+            min_lens,
+            root_min_lens,
+        };
+        for (storage, nodes) in (0..=StorageId::MAX).zip(nodes) {
+            if nodes != 0 {
+                let at = usize::from(storage) * words;
+                plan.storages.push(Wanted { storage, nodes });
+                plan.rules.extend_from_slice(rules.get(at..at + words).unwrap_or_default());
+            }
+        }
+        plan
+    }
+}
+
+/// For each gated rule the members that it can match, in the order of storages and members.
+#[derive(Debug, Default)]
+pub(super) struct Hits {
+    /// The first and the last entry of each rule's list.
+    ends: Vec<(u32, u32)>,
+    entries: Vec<Hit>,
+    /// Whether members came since, so that the lists say nothing.
+    forgotten: bool,
+}
+
+/// One member.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hit {
+    pub(super) storage: StorageId,
+    pub(super) member: u32,
+    pub(super) next: u32,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl Hits {
+    fn clear(&mut self, rules: usize) {
+        self.ends.clear();
+        self.ends.resize(rules, (NONE, NONE));
+        self.entries.clear();
+        self.forgotten = false;
+    }
+
+    fn add(&mut self, bit: usize, storage: StorageId, member: u32) {
+        let new = u32::try_from(self.entries.len()).unwrap_or(NONE);
+        let Some((first, last)) = self.ends.get_mut(bit) else { return };
+        if *first == NONE {
+            *first = new;
+        } else if let Some(entry) = self.entries.get_mut(*last as usize) {
+            entry.next = new;
+        }
+        *last = new;
+        self.entries.push(Hit { storage, member, next: NONE });
+    }
+
+    /// A rule added members in the middle of a phase: every value is looked at from here on.
+    pub(super) fn forget(&mut self) {
+        self.forgotten = true;
+    }
+
+    pub(super) fn first(&self, bit: u16) -> u32 {
+        self.ends.get(usize::from(bit)).map_or(NONE, |(first, _)| *first)
+    }
+
+    pub(super) fn is_empty(&self, bit: u16) -> bool {
+        self.first(bit) == NONE
+    }
+
+    pub(super) fn at(&self, entry: u32) -> Option<Hit> {
+        self.entries.get(entry as usize).copied()
+    }
+}
+
+impl State {
+    /// The bit of a rule whose hits are known.
+    pub(super) fn prepared(&self, gate: Gate, level: u8) -> Option<u16> {
+        match gate {
+            Gate::Bit(bit) if self.levels >> level & 1 == 1 && !self.hits.forgotten => Some(bit),
+            _ => None,
+        }
+    }
+
+    /// One pass over the values that this phase's rules look at.
+    pub(super) fn prepare(&mut self, program: &Program, phase: usize) {
+        self.levels = 1;
+        for (n, level) in program.levels.iter().enumerate() {
+            let value =
+                self.store.tx(level.slot).map_or(0, |v| checks::number(self.store.bytes(v)));
+            if value >= level.at_least && n < 63 {
+                self.levels |= 1 << (n + 1);
+            }
+        }
+        let words = program.prefilter.words();
+        self.hits.clear(words * 64);
+        let Some(place) = self.plans.get_mut(phase) else { return };
+        let mut plan = std::mem::take(place);
+        if plan.serial != program.serial || plan.levels != self.levels {
+            plan = Plan::new(program, phase, self.levels);
+        }
+        self.follow(program, &plan, phase, words);
+        if let Some(place) = self.plans.get_mut(phase) {
+            *place = plan;
+        }
+    }
+
+    fn follow(&mut self, program: &Program, plan: &Plan, phase: usize, words: usize) {
+        let mut found = std::mem::take(&mut self.found);
+        for (wanted, rules) in plan.storages.iter().zip(plan.rules.chunks_exact(words.max(1))) {
+            let Wanted { storage, nodes } = *wanted;
+            for n in 0..self.store.members(storage).len() {
+                let len = self.store.members(storage).get(n).map_or(0, |m| m.value.len());
+                let root = self.store.member_at(program, storage, n, 0);
+                found.clear();
+                if let Some(known) = self.store.prepared(words, root, (phase, nodes)) {
+                    found.extend_from_slice(known);
+                    self.spend(1);
+                } else {
+                    found.resize(words, 0);
+                    self.examine(program, plan, root, nodes, len, &mut found);
+                    if self.exhausted {
+                        self.found = found;
+                        return;
+                    }
+                    self.store.keep_prepared(root, (phase, nodes), &found);
+                }
+                let member = u32::try_from(n).unwrap_or(NONE);
+                for ((first, found), rules) in (0usize..).step_by(64).zip(&found).zip(rules) {
+                    let mut left = found & rules;
+                    while left != 0 {
+                        let bit = first + left.trailing_zeros() as usize;
+                        left &= left - 1;
+                        self.hits.add(bit, storage, member);
+                    }
+                }
+            }
+        }
+        self.found = found;
+    }
+
+    /// The rules that a value can match at any of the nodes.
+    fn examine(
+        &mut self,
+        program: &Program,
+        plan: &Plan,
+        root: u32,
+        nodes: u128,
+        len: usize,
+        found: &mut [u64],
+    ) {
+        let is_short = |min_lens: &[u32], node: u16, len: usize| {
+            node != 0 && min_lens.get(usize::from(node)).is_some_and(|min| len < *min as usize)
+        };
+        // Nodes that cannot differ share the value itself: one look for all of them.
+        let changes = self.store.changes(root);
+        let mut left = nodes & changes | u128::from(nodes & !changes != 0);
+        let mut last = NONE;
+        while left != 0 {
+            let node = left.trailing_zeros();
+            left &= left - 1;
+            let Ok(node) = u16::try_from(node) else { continue };
+            if is_short(&plan.root_min_lens, node, len) {
+                continue;
+            }
+            let content = self.store.content_at(program, root, node);
+            if content == last {
+                continue;
+            }
+            last = content;
+            if is_short(&plan.min_lens, node, self.store.content_slice(content).len()) {
+                continue;
+            }
+            self.spend(1);
+            if self.exhausted {
+                return;
+            }
+            for (all, word) in found.iter_mut().zip(self.store.mask(program, content)) {
+                *all |= word;
+            }
+        }
+    }
+}

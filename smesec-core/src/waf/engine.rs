@@ -260,6 +260,7 @@ impl Inner {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut state = spare.unwrap_or_default();
         state.on_block = self.on_block;
+        state.on_limit = self.on_limit;
         state
     }
 

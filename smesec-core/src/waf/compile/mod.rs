@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `program` | the tables |
 //! | `pattern` | regular expressions and the literals that a match must contain |
+//! | `backtrack` | regular expressions beyond linear time |
 //! | `operator` | operators |
 //! | `action` | actions, `ctl`, `setvar` |
 //! | `setting` | directives that set something |
@@ -11,6 +12,7 @@
 //! | `names` | variables, selectors and macros resolved to storages and slots |
 
 mod action;
+pub(crate) mod backtrack;
 mod names;
 pub(crate) mod operator;
 pub(crate) mod pattern;
@@ -45,10 +47,10 @@ const MAX_NODES: usize = 128;
 pub(crate) fn compile(
     syntax: &Syntax,
     loader: &dyn Loader,
-    gates: bool,
+    options: Options,
 ) -> Result<(Program, LoadReport), String> {
     let mut compiler = Compiler::new(syntax, loader);
-    compiler.gates = gates;
+    compiler.options = options;
     for error in &syntax.errors {
         compiler.refuse(error.span, error.rule, error.why.clone());
     }
@@ -56,6 +58,21 @@ pub(crate) fn compile(
         compiler.directive(directive.span, &directive.kind);
     }
     compiler.finish()
+}
+
+/// What the host says of the compilation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    /// Whether rules are ruled out by literals and bytes before they run.
+    pub(crate) gates: bool,
+    /// Backtracks that one search of a pattern beyond linear time may take.
+    pub(crate) backtrack_limit: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { gates: true, backtrack_limit: backtrack::LIMIT }
+    }
 }
 
 struct Compiler<'s> {
@@ -77,8 +94,7 @@ struct Compiler<'s> {
     unicode: Option<(String, u32)>,
     removals: Vec<(Span, program::Rules)>,
     runtime: Vec<PendingRemoval>,
-    /// Whether rules are ruled out by literals and bytes before they run.
-    gates: bool,
+    options: Options,
 }
 
 enum Entry {
@@ -121,7 +137,7 @@ impl<'s> Compiler<'s> {
             unicode: None,
             removals: Vec::new(),
             runtime: Vec::new(),
-            gates: true,
+            options: Options::default(),
         }
     }
 
@@ -305,6 +321,7 @@ impl<'s> Compiler<'s> {
                 &syntax.operator.argument,
                 &mut |text| names.text(text),
                 &read,
+                &self.options,
             )
             .map_err(|why| (syntax.operator.span, Some(id), why))?;
         } else {
@@ -386,7 +403,7 @@ impl<'s> Compiler<'s> {
     }
 
     fn gate(&mut self, operator: &operator::Operator, steady: bool) -> Gate {
-        if !steady || !self.gates {
+        if !steady || !self.options.gates {
             return Gate::Run;
         }
         match operator.requirement() {

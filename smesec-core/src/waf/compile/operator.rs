@@ -1,5 +1,7 @@
 //! Operators: parsed once, run on bytes.
 
+use super::Options;
+use super::backtrack::Backtrack;
 use super::pattern::{Pattern, Requirement};
 use super::program::Text;
 use crate::decode::byteset::ByteSet;
@@ -12,6 +14,8 @@ pub(crate) enum Operator {
     Rx(Pattern),
     /// All matches are captured, not just the first.
     RxGlobal(Pattern),
+    /// A pattern beyond linear time.
+    Backtrack(Box<Backtrack>),
     Pm(Box<Phrases>),
     DetectSqli,
     DetectXss,
@@ -151,6 +155,7 @@ impl Operator {
     pub(crate) fn requirement(&self) -> Requirement {
         match self {
             Self::Rx(pattern) | Self::RxGlobal(pattern) => pattern.requirement().clone(),
+            Self::Backtrack(pattern) => pattern.requirement(),
             Self::Pm(phrases) => Requirement::Literals(phrases.list.clone()),
             _ => Requirement::Nothing,
         }
@@ -166,8 +171,16 @@ pub(crate) fn compile(
     argument: &str,
     text: &mut dyn FnMut(&str) -> Result<Text, String>,
     read: &dyn Fn(&str) -> Result<Vec<u8>, String>,
+    options: &Options,
 ) -> Result<Operator, String> {
+    let beyond = |global| Backtrack::new(argument, global, options.backtrack_limit);
     Ok(match name {
+        "rx" if super::backtrack::is_needed(argument) => {
+            Operator::Backtrack(Box::new(beyond(false)?))
+        }
+        "rxglobal" if super::backtrack::is_needed(argument) => {
+            Operator::Backtrack(Box::new(beyond(true)?))
+        }
         "rx" => Operator::Rx(Pattern::new(argument, false)?),
         "rxglobal" => Operator::RxGlobal(Pattern::new(argument, false)?),
         "pm" => Operator::Pm(Box::new(Phrases::new(phrases(argument)?))),

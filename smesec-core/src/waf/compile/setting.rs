@@ -127,7 +127,7 @@ fn other(name: &str, lower: &str) -> Outcome {
         | "secuploadfilemode"
         | "sectmpsaveuploadedfiles" => files,
         "secpcrematchlimit" | "secpcrematchlimitrecursion" => {
-            "patterns run in linear time, so there is no match limit to set"
+            "patterns run in linear time; for those that cannot, the host sets `backtrack_limit`"
         }
         "secrequestbodyinmemorylimit" => {
             "bodies are parsed as they stream; there is no spill to disk"

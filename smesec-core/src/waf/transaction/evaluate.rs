@@ -58,7 +58,7 @@ impl State {
                 Flow::Jump(to) => at = (to as usize).max(at),
                 Flow::Stop => return,
             }
-            if self.engine == Engine::Off || self.exhausted {
+            if self.engine == Engine::Off || self.exhausted || self.halted {
                 return;
             }
         }
@@ -289,7 +289,8 @@ impl State {
     fn operate(&mut self, program: &Program, rule: &Rule, value: Slice) -> Option<Hit> {
         let hit = self.apply(program, rule, value);
         if rule.negated {
-            return hit.is_none().then_some(Hit::BARE);
+            let gave_up = std::mem::take(&mut self.gave_up);
+            return (hit.is_none() && !gave_up).then_some(Hit::BARE);
         }
         hit
     }
@@ -317,6 +318,10 @@ impl State {
                 let spans: Vec<_> =
                     regex.find_iter(bytes).take(10).map(|m| Some((m.start(), m.end()))).collect();
                 (!spans.is_empty()).then_some(Hit { captures: spans, text: None })
+            }
+            Operator::Backtrack(pattern) => {
+                let captures = self.backtrack(program, rule, pattern, value)?;
+                Some(Hit { captures, text: None })
             }
             Operator::Pm(phrases) => {
                 phrases.find(bytes).map(|at| Hit { captures: vec![Some(at)], text: None })

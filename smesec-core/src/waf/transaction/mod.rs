@@ -6,10 +6,12 @@
 //! | `head` | request and response heads taken apart |
 //! | `body` | bodies taken apart |
 //! | `evaluate` | the walk over the rules of a phase |
+//! | `backtrack` | patterns beyond linear time |
 //! | `effect` | what a matching rule does |
 //! | `expand` | macros |
 //! | `record` | findings, verdicts and the event |
 
+mod backtrack;
 mod body;
 mod effect;
 mod evaluate;
@@ -60,6 +62,11 @@ pub(super) struct State {
     now: Timestamp,
     begun: Timestamp,
     pub(super) on_block: crate::policy::OnBlock,
+    pub(super) on_limit: OnLimit,
+    /// A limit was hit and the policy ends the inspection.
+    halted: bool,
+    /// The operator gave up, so that its negation does not hold either.
+    gave_up: bool,
     collections: Option<Arc<dyn CollectionStore>>,
     keys: Vec<(u16, Vec<u8>)>,
     refused_changes: u32,
@@ -101,6 +108,8 @@ impl State {
         self.allowed_until = 0;
         self.steps = inner.steps;
         self.exhausted = false;
+        self.halted = false;
+        self.gave_up = false;
         self.now = connection.now;
         self.begun = connection.now;
         self.collections = Some(Arc::clone(&inner.store));

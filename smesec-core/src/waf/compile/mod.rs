@@ -6,6 +6,7 @@
 //! | `pattern` | regular expressions and the literals that a match must contain |
 //! | `backtrack` | regular expressions beyond linear time |
 //! | `operator` | operators |
+//! | `geo` | the database of `@geoLookup` |
 //! | `action` | actions, `ctl`, `setvar` |
 //! | `setting` | directives that set something |
 //! | `prefilter` | one automaton over the literals of all rules |
@@ -13,6 +14,7 @@
 
 mod action;
 pub(crate) mod backtrack;
+pub(crate) mod geo;
 mod names;
 pub(crate) mod operator;
 pub(crate) mod pattern;
@@ -92,6 +94,7 @@ struct Compiler<'s> {
     /// The link that awaits its follower, and whether the chain was refused.
     open_chain: Option<OpenChain>,
     unicode: Option<(String, u32)>,
+    geo: Option<geo::Database>,
     removals: Vec<(Span, program::Rules)>,
     runtime: Vec<PendingRemoval>,
     options: Options,
@@ -135,6 +138,7 @@ impl<'s> Compiler<'s> {
             prefilter: PrefilterBuilder::default(),
             open_chain: None,
             unicode: None,
+            geo: None,
             removals: Vec::new(),
             runtime: Vec::new(),
             options: Options::default(),
@@ -193,6 +197,7 @@ impl<'s> Compiler<'s> {
                 match setting::apply(&mut self.settings, name, arguments) {
                     setting::Outcome::Set => {}
                     setting::Outcome::UnicodeMap(file, page) => self.unicode = Some((file, page)),
+                    setting::Outcome::GeoDatabase(file) => self.geo_database(span, &file),
                     setting::Outcome::Inert(why) => self.degrade(span, None, why),
                     setting::Outcome::Refused(why) => self.refuse(span, None, why),
                 }
@@ -499,6 +504,7 @@ impl<'s> Compiler<'s> {
                 .retain(|entry| !matches!(entry, Entry::Head(rule, ..) if gone.contains(rule)));
         }
         self.resolve_removals();
+        self.degrade_lookups();
         let phases = self.resolve_order();
         let levels = self.find_levels(&phases);
         let wanted = self.wanted(levels.len());
@@ -518,9 +524,33 @@ impl<'s> Compiler<'s> {
             xpaths: self.names.xpaths,
             storages,
             unicode_map,
+            geo: self.geo,
             rules: self.rules,
         };
         Ok((program, self.report))
+    }
+
+    fn geo_database(&mut self, span: Span, file: &str) {
+        let origin = self.syntax.file_name(span).to_owned();
+        let read = read_beside(self.loader, &origin, file).and_then(geo::Database::new);
+        match read {
+            Ok(database) => self.geo = Some(database),
+            Err(why) => self.refuse(span, None, format!("`SecGeoLookupDB`: {why}")),
+        }
+    }
+
+    /// Names the rules that look up what this rule set cannot tell.
+    fn degrade_lookups(&mut self) {
+        let mut found = Vec::new();
+        for rule in &self.rules {
+            if matches!(rule.operator, operator::Operator::GeoLookup) && self.geo.is_none() {
+                let why = "`@geoLookup` never matches: there is no database; name one with `SecGeoLookupDB`";
+                found.push((rule.span, rule.id, why));
+            }
+        }
+        for (span, id, why) in found {
+            self.degrade(span, Some(id), why.to_owned());
+        }
     }
 
     fn unicode_map(&mut self) -> Option<UnicodeMap> {

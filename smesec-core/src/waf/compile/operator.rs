@@ -27,6 +27,8 @@ pub(crate) enum Operator {
     Within(Text),
     Compare(Comparison, Text),
     IpMatch(Vec<Network>),
+    /// Fills GEO from the database of the program.
+    GeoLookup,
     ByteRange(ByteSet),
     UrlEncoding,
     Utf8,
@@ -196,6 +198,7 @@ pub(crate) fn compile(
             }
             Operator::Pm(Box::new(Phrases::new(non_empty(list)?)))
         }
+        "geolookup" if cfg!(feature = "geo") => Operator::GeoLookup,
         "detectsqli" => Operator::DetectSqli,
         "detectxss" => Operator::DetectXss,
         "contains" | "strmatch" => Operator::Contains(text(argument)?),
@@ -235,7 +238,7 @@ fn refusal(name: &str) -> String {
         "rbl" => {
             "looks names up on the network, which needs a resolver of the host; not offered yet"
         }
-        "geolookup" => "needs a GeoIP database; not offered yet",
+        "geolookup" => "needs the feature `geo`; build with it",
         "inspectfile" => "runs a program; hand uploads to a scanner through an intake instead",
         "fuzzyhash" => "needs ssdeep; use the antivirus scanner instead",
         "gsblookup" => "needs the retired Google Safe Browsing files; remove the rule",

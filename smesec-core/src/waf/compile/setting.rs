@@ -8,6 +8,8 @@ pub(super) enum Outcome {
     Set,
     /// The file and the code page.
     UnicodeMap(String, u32),
+    /// The file.
+    GeoDatabase(String),
     /// Accepted, but does nothing here: why.
     Inert(String),
     Refused(String),
@@ -84,6 +86,7 @@ pub(super) fn apply(settings: &mut Settings, name: &str, arguments: &[Spanned<St
                 None => Err("`SecUnicodeMapFile` needs a file and a code page, such as `unicode.mapping 20127`".to_owned()),
             }
         }
+        "secgeolookupdb" => return Outcome::GeoDatabase(first.to_owned()),
         "secunicodecodepage" => {
             return Outcome::Inert(
                 "`SecUnicodeCodePage` does nothing by itself; name the page in `SecUnicodeMapFile`"
@@ -169,7 +172,6 @@ fn other(name: &str, lower: &str) -> Outcome {
         "secrulescript" => {
             return refused(name, "runs Lua; write the check as a filter of your own");
         }
-        "secgeolookupdb" => return refused(name, "needs a GeoIP reader, which is not offered yet"),
         "secgsblookupdb" => {
             return refused(name, "needs the retired Google Safe Browsing files; remove it");
         }

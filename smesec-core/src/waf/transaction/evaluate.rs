@@ -374,6 +374,7 @@ impl State {
                 let address: IpAddr = std::str::from_utf8(bytes).ok()?.trim().parse().ok()?;
                 bare(networks.iter().any(|network| network.contains(address)))
             }
+            Operator::GeoLookup => bare(self.geo_lookup(program, value)),
             Operator::ByteRange(allowed) => {
                 bare(!crate::decode::byteset::ByteSet::scan(bytes).is_subset(*allowed))
             }

@@ -7,6 +7,7 @@
 //! | `body` | bodies taken apart |
 //! | `evaluate` | the walk over the rules of a phase |
 //! | `backtrack` | patterns beyond linear time |
+//! | `lookup` | what is looked up elsewhere: places |
 //! | `effect` | what a matching rule does |
 //! | `expand` | macros |
 //! | `record` | findings, verdicts and the event |
@@ -17,6 +18,7 @@ mod effect;
 mod evaluate;
 mod expand;
 mod head;
+mod lookup;
 mod record;
 mod store;
 

@@ -1,0 +1,260 @@
+//! The parts of the rule language that reach beyond the transaction: databases, resolvers, encodings.
+#![cfg(feature = "waf")]
+#![expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
+
+use smesec_core::filter::Filter;
+use smesec_core::http::{Connection, Header, RequestHead};
+use smesec_core::time::Timestamp;
+use smesec_core::verdict::{Action, Step, Verdict};
+use smesec_core::waf::seclang::Memory;
+use smesec_core::waf::{RuleSet, RuleSetBuilder, Waf};
+use std::sync::Arc;
+
+const HEAD: &str = "SecRuleEngine On\nSecRequestBodyAccess On\nSecResponseBodyAccess On\n";
+
+fn builder(files: Memory, text: &str) -> RuleSetBuilder {
+    let mut builder = RuleSet::builder();
+    builder.loader(Box::new(files));
+    builder.text("test.conf", format!("{HEAD}{text}").as_bytes());
+    builder
+}
+
+#[expect(dead_code, reason = "later")]
+fn waf(text: &str) -> Waf {
+    let mut builder = builder(Memory::default(), text);
+    builder.strict(true);
+    Waf::builder(Arc::new(builder.build().unwrap())).build()
+}
+
+fn connection(client: &str) -> Connection {
+    Connection {
+        client: client.parse().unwrap(),
+        server: "192.0.2.2:80".parse().unwrap(),
+        now: Timestamp::from_unix_seconds(1_000),
+    }
+}
+
+fn verdict(step: Step) -> Verdict {
+    step.verdict().unwrap()
+}
+
+/// Runs a request whole; what is done and the ids of the findings.
+fn from(
+    waf: &Waf,
+    client: &str,
+    target: &str,
+    headers: &[Header<'_>],
+    body: &[u8],
+) -> (Action, Vec<String>) {
+    let mut transaction = waf.begin(&connection(client), None);
+    let mut answer = verdict(transaction.request_head(&RequestHead {
+        method: b"POST",
+        target: target.as_bytes(),
+        version: b"HTTP/1.1",
+        headers,
+        now: Timestamp::from_unix_seconds(1_000),
+    }));
+    if !answer.is_decisive() {
+        answer = verdict(transaction.request_body(body, true));
+    }
+    let ids = transaction.findings().iter().map(|f| f.rule.id.clone()).collect();
+    (answer.action(), ids)
+}
+
+fn deny(status: u16) -> Action {
+    Action::Deny { status }
+}
+
+/// Writes databases in the MaxMind DB format, version 2.0: a tree over IPv4 with records of 24 bits.
+#[cfg(feature = "geo")]
+mod mmdb {
+    #[derive(Clone)]
+    pub(crate) enum Value {
+        Text(&'static str),
+        Double(f64),
+        Small(u16),
+        Long(u32),
+        Huge(u64),
+        Map(Vec<(&'static str, Value)>),
+        List(Vec<Value>),
+    }
+
+    fn control(out: &mut Vec<u8>, kind: u8, size: usize) {
+        let size = u8::try_from(size).unwrap();
+        let (low, more) = if size < 29 { (size, None) } else { (29, Some(size - 29)) };
+        if kind < 8 {
+            out.push(kind << 5 | low);
+        } else {
+            out.extend([low, kind - 7]);
+        }
+        out.extend(more);
+    }
+
+    fn write(out: &mut Vec<u8>, value: &Value) {
+        match value {
+            Value::Text(text) => {
+                control(out, 2, text.len());
+                out.extend_from_slice(text.as_bytes());
+            }
+            Value::Double(number) => {
+                control(out, 3, 8);
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+            Value::Small(number) => {
+                control(out, 5, 2);
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+            Value::Long(number) => {
+                control(out, 6, 4);
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+            Value::Huge(number) => {
+                control(out, 9, 8);
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+            Value::Map(pairs) => {
+                control(out, 7, pairs.len());
+                for (name, value) in pairs {
+                    write(out, &Value::Text(name));
+                    write(out, value);
+                }
+            }
+            Value::List(values) => {
+                control(out, 11, values.len());
+                values.iter().for_each(|value| write(out, value));
+            }
+        }
+    }
+
+    pub(crate) fn database(networks: &[([u8; 4], u32, Value)]) -> Vec<u8> {
+        let mut data = Vec::new();
+        let mut nodes: Vec<[Option<Result<usize, usize>>; 2]> = vec![[None; 2]];
+        for (address, bits, value) in networks {
+            let place = data.len();
+            write(&mut data, value);
+            let address = u32::from_be_bytes(*address);
+            let mut node = 0;
+            for depth in 0..*bits {
+                let side = usize::from(address >> (31 - depth) & 1 == 1);
+                if depth + 1 == *bits {
+                    nodes[node][side] = Some(Err(place));
+                } else if let Some(Ok(next)) = nodes[node][side] {
+                    node = next;
+                } else {
+                    nodes.push([None; 2]);
+                    nodes[node][side] = Some(Ok(nodes.len() - 1));
+                    node = nodes.len() - 1;
+                }
+            }
+        }
+        let mut out = Vec::new();
+        for record in nodes.iter().flatten() {
+            let number = match record {
+                None => nodes.len(),
+                Some(Ok(node)) => *node,
+                Some(Err(place)) => nodes.len() + 16 + place,
+            };
+            out.extend_from_slice(&u32::try_from(number).unwrap().to_be_bytes()[1..]);
+        }
+        out.extend_from_slice(&[0; 16]);
+        out.extend(data);
+        out.extend_from_slice(b"\xab\xcd\xefMaxMind.com");
+        let metadata = Value::Map(vec![
+            ("binary_format_major_version", Value::Small(2)),
+            ("binary_format_minor_version", Value::Small(0)),
+            ("build_epoch", Value::Huge(1)),
+            ("database_type", Value::Text("Test-City")),
+            ("description", Value::Map(vec![("en", Value::Text("test"))])),
+            ("ip_version", Value::Small(4)),
+            ("languages", Value::List(vec![Value::Text("en")])),
+            ("node_count", Value::Long(u32::try_from(nodes.len()).unwrap())),
+            ("record_size", Value::Small(24)),
+        ]);
+        write(&mut out, &metadata);
+        out
+    }
+}
+
+#[cfg(feature = "geo")]
+#[test]
+fn places_of_addresses_are_looked_up() {
+    use mmdb::Value::{Double, List, Map, Small, Text};
+    let names = |name| ("names", Map(vec![("en", Text(name))]));
+    let berlin = Map(vec![
+        ("city", Map(vec![names("Berlin")])),
+        ("continent", Map(vec![("code", Text("EU")), names("Europe")])),
+        ("country", Map(vec![("iso_code", Text("DE")), names("Germany")])),
+        (
+            "location",
+            Map(vec![
+                ("latitude", Double(52.5)),
+                ("longitude", Double(-13.25)),
+                ("metro_code", Small(7)),
+            ]),
+        ),
+        ("postal", Map(vec![("code", Text("10115"))])),
+        ("subdivisions", List(vec![Map(vec![("iso_code", Text("BE"))])])),
+    ]);
+    let other = Map(vec![("registered_country", Map(vec![("iso_code", Text("FR"))]))]);
+    let database =
+        mmdb::database(&[([198, 51, 100, 0], 24, berlin), ([203, 0, 113, 128], 25, other)]);
+    let rules = r#"
+        SecGeoLookupDB places.mmdb
+        SecRule REMOTE_ADDR "@geoLookup" "id:1,phase:1,deny,status:451,msg:'%{GEO.COUNTRY_CODE} %{GEO.COUNTRY_CODE3} %{GEO.COUNTRY_NAME} %{GEO.COUNTRY_CONTINENT} %{GEO.REGION} %{GEO.CITY} %{GEO.POSTAL_CODE} %{GEO.LATITUDE} %{GEO.LONGITUDE} %{GEO.DMA_CODE}',chain"
+          SecRule GEO:COUNTRY_CODE "@within DE,FR" "t:none"
+        SecRule &GEO "!@eq 0" "id:2,phase:1,pass,msg:'left over'"
+    "#;
+    let files = |bytes: Vec<u8>| Memory([("places.mmdb".to_owned(), bytes)].into());
+    let set = Arc::new(builder(files(database), rules).build().unwrap());
+    assert_eq!((set.report().refused.len(), set.report().degraded.len()), (0, 0));
+    let waf = Waf::builder(set).build();
+    let mut transaction = waf.begin(&connection("198.51.100.7:1"), None);
+    let head = RequestHead {
+        method: b"GET",
+        target: b"/",
+        version: b"HTTP/1.1",
+        headers: &[],
+        now: Timestamp::default(),
+    };
+    assert_eq!(verdict(transaction.request_head(&head)).action(), deny(451));
+    assert_eq!(
+        transaction.findings()[0].message,
+        "DE DEU Germany EU BE Berlin 10115 52.5 -13.25 7"
+    );
+    for (client, action) in [
+        ("203.0.113.200:1", deny(451)),
+        ("[::ffff:203.0.113.200]:1", deny(451)),
+        ("203.0.113.1:1", Action::Pass),
+        ("[2001:db8::1]:1", Action::Pass),
+    ] {
+        assert_eq!(from(&waf, client, "/", &[], b"").0, action, "{client}");
+    }
+    let broken = builder(files(b"nothing".to_vec()), rules).build().unwrap();
+    assert!(broken.report().refused[0].why.contains(".mmdb"));
+    assert!(broken.report().degraded[0].why.contains("SecGeoLookupDB"));
+}
+
+#[cfg(feature = "geo")]
+#[test]
+fn without_a_database_no_place_is_known() {
+    let text = r#"SecRule REMOTE_ADDR "@geoLookup" "id:1,phase:1,deny""#;
+    let set = builder(Memory::default(), text).build().unwrap();
+    assert_eq!((set.len(), set.report().refused.len()), (1, 0));
+    let degraded = set.report().to_string();
+    assert!(degraded.contains("`1`") && degraded.contains("never matches"), "{degraded}");
+    assert_eq!(
+        from(&Waf::builder(Arc::new(set)).build(), "192.0.2.1:1", "/", &[], b"").0,
+        Action::Pass
+    );
+}
+
+#[cfg(not(feature = "geo"))]
+#[test]
+fn without_the_feature_no_place_is_looked_up() {
+    let text =
+        "SecGeoLookupDB places.mmdb\nSecRule REMOTE_ADDR \"@geoLookup\" \"id:1,phase:1,deny\"";
+    let files = Memory([("places.mmdb".to_owned(), Vec::new())].into());
+    let set = builder(files, text).build().unwrap();
+    assert_eq!(set.report().refused.len(), 2);
+    assert!(set.report().refused.iter().all(|refused| refused.why.contains("feature `geo`")));
+}

@@ -7,8 +7,10 @@ use smesec_core::http::{Connection, Header, RequestHead};
 use smesec_core::time::Timestamp;
 use smesec_core::verdict::{Action, Step, Verdict};
 use smesec_core::waf::seclang::Memory;
-use smesec_core::waf::{RuleSet, RuleSetBuilder, Waf};
-use std::sync::Arc;
+use smesec_core::waf::{Resolver, RuleSet, RuleSetBuilder, Waf};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
 
 const HEAD: &str = "SecRuleEngine On\nSecRequestBodyAccess On\nSecResponseBodyAccess On\n";
 
@@ -257,4 +259,109 @@ fn without_the_feature_no_place_is_looked_up() {
     let set = builder(files, text).build().unwrap();
     assert_eq!(set.report().refused.len(), 2);
     assert!(set.report().refused.iter().all(|refused| refused.why.contains("feature `geo`")));
+}
+
+/// Answers from a table; a name without entry does not exist, one with `None` cannot be asked.
+#[derive(Default)]
+struct Table {
+    names: BTreeMap<&'static str, Option<IpAddr>>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl Resolver for Table {
+    fn resolve(&self, name: &str) -> Option<Vec<IpAddr>> {
+        self.asked.lock().unwrap().push(name.to_owned());
+        match self.names.get(name) {
+            None => Some(Vec::new()),
+            Some(found) => found.map(|address| vec![address]),
+        }
+    }
+}
+
+#[test]
+fn block_lists_are_asked_through_the_hosts_resolver() {
+    let text = r#"
+        SecHttpBlKey Key
+        SecRule REMOTE_ADDR "@rbl bl.example" "id:1,phase:1,deny,status:429,t:none"
+        SecRule REMOTE_ADDR "@rbl bl.example" "id:2,phase:1,deny,status:428,t:none"
+        SecRule REMOTE_ADDR "@rbl dnsbl.httpbl.org" "id:3,phase:1,deny,status:430,t:none,capture,msg:'%{TX.0}'"
+        SecRule ARGS:host "@rbl uri.example" "id:4,phase:1,deny,status:431,t:none"
+    "#;
+    let set = Arc::new(builder(Memory::default(), text).build().unwrap());
+    assert_eq!((set.len(), set.report().refused.len()), (4, 0));
+    assert_eq!(set.report().degraded.len(), 4);
+    assert!(set.report().degraded[0].why.contains("resolver"));
+    let listed = Some(IpAddr::from([127, 0, 0, 2]));
+    let names = BTreeMap::from([
+        ("1.2.0.192.bl.example", listed),
+        ("2.2.0.192.bl.example", Some(IpAddr::from([203, 0, 113, 1]))),
+        ("3.2.0.192.bl.example", None),
+        ("key.4.2.0.192.dnsbl.httpbl.org", Some(IpAddr::from([127, 9, 30, 5]))),
+        ("bad.example.uri.example", listed),
+    ]);
+    let table = Arc::new(Table { names, ..Table::default() });
+    let waf = Waf::builder(Arc::clone(&set)).resolver(Arc::clone(&table) as _).build();
+    for (client, target, action) in [
+        ("192.0.2.1:1", "/", deny(429)),
+        ("192.0.2.2:1", "/", Action::Pass),
+        ("192.0.2.3:1", "/", Action::Pass),
+        ("192.0.2.4:1", "/", deny(430)),
+        ("192.0.2.5:1", "/?host=Bad.Example", deny(431)),
+        ("192.0.2.5:1", "/?host=good.example", Action::Pass),
+    ] {
+        table.asked.lock().unwrap().clear();
+        assert_eq!(from(&waf, client, target, &[], b"").0, action, "{client} {target}");
+        let asked = table.asked.lock().unwrap();
+        assert_eq!(asked.iter().filter(|name| name.ends_with("bl.example")).count(), 1);
+    }
+    let mut transaction = waf.begin(&connection("192.0.2.4:1"), None);
+    let head = RequestHead {
+        method: b"GET",
+        target: b"/",
+        version: b"HTTP/1.1",
+        headers: &[],
+        now: Timestamp::default(),
+    };
+    let _ = verdict(transaction.request_head(&head));
+    let told = &transaction.findings()[0].message;
+    assert!(
+        told.ends_with(
+            "suspicious, comment spammer IP: 9 days since last activity, threat score 30"
+        ),
+        "{told}"
+    );
+    assert!(!told.contains("key"), "{told}");
+    assert_eq!(from(&Waf::builder(set).build(), "192.0.2.1:1", "/", &[], b"").0, Action::Pass);
+}
+
+#[test]
+fn one_transaction_asks_a_bounded_number_of_names() {
+    let text = r#"SecRule ARGS "@rbl uri.example" "id:1,phase:1,deny,status:431,t:none""#;
+    let set = Arc::new(builder(Memory::default(), text).build().unwrap());
+    let table = Arc::new(Table::default());
+    let waf = Waf::builder(set).resolver(Arc::clone(&table) as _).build();
+    let query = (0..100).map(|n| format!("a=h{n}.example")).collect::<Vec<_>>().join("&");
+    let (action, ids) = from(&waf, "192.0.2.1:1", &format!("/?{query}"), &[], b"");
+    assert_eq!((action, ids), (deny(403), vec!["smesec-limit".to_owned()]));
+    assert_eq!(table.asked.lock().unwrap().len(), 32);
+}
+
+/// Debian's package of the Core Rule Set 3.3 needs look-ahead, places and block lists.
+#[cfg(all(feature = "backtrack", feature = "geo"))]
+#[test]
+fn the_core_rule_set_of_debian_loads_whole() {
+    let folder = std::path::Path::new("/usr/share/modsecurity-crs/rules");
+    if !folder.is_dir() {
+        eprintln!("SKIPPED: `{}` is not there; install modsecurity-crs", folder.display());
+        return;
+    }
+    let mut builder = RuleSet::builder();
+    let setup = "/etc/modsecurity/crs/crs-setup.conf";
+    if std::path::Path::new(setup).is_file() {
+        builder.path(setup);
+    }
+    builder.text("all.conf", format!("Include {}/*.conf", folder.display()).as_bytes());
+    let set = builder.build().unwrap();
+    assert!(set.report().refused.is_empty(), "{}", set.report());
+    assert!(set.len() > 400, "{}", set.len());
 }

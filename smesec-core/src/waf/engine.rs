@@ -3,6 +3,7 @@
 use super::bits::Bits;
 use super::compile::program::{Engine, Rules, Select, Target};
 use super::compile::{inspects, means};
+use super::resolver::Resolver;
 use super::ruleset::RuleSet;
 use super::seclang::{Selector, Span, parse_targets};
 use super::transaction::{State, WafTransaction};
@@ -83,6 +84,7 @@ pub(super) struct Inner {
     pub(super) on_limit: OnLimit,
     pub(super) steps: u64,
     pub(super) store: Arc<dyn CollectionStore>,
+    resolver: Option<Arc<dyn Resolver>>,
     seed: u64,
     counter: Arc<AtomicU64>,
     exceptions: Vec<Exception>,
@@ -152,6 +154,12 @@ impl WafBuilder {
         self
     }
 
+    /// Who looks up names for `@rbl`; nobody by default, and then the operator never matches.
+    pub fn resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
+        self.inner.resolver = Some(resolver);
+        self
+    }
+
     /// The upper half of all event ids; 0 by default. Give each host its own.
     pub fn id_seed(mut self, seed: u64) -> Self {
         self.inner.seed = seed;
@@ -181,6 +189,7 @@ impl Waf {
                 on_limit: OnLimit::Closed,
                 steps: 50_000_000,
                 store: Arc::new(MemoryStore::default()),
+                resolver: None,
                 seed: 0,
                 counter: Arc::new(AtomicU64::new(0)),
                 exceptions: Vec::new(),
@@ -221,6 +230,7 @@ impl Waf {
             on_limit: inner.on_limit,
             steps: inner.steps,
             store: Arc::clone(&inner.store),
+            resolver: inner.resolver.clone(),
             seed: inner.seed,
             counter: Arc::clone(&inner.counter),
             exceptions: inner.exceptions.clone(),
@@ -261,6 +271,7 @@ impl Inner {
         let mut state = spare.unwrap_or_default();
         state.on_block = self.on_block;
         state.on_limit = self.on_limit;
+        state.resolver.clone_from(&self.resolver);
         state
     }
 

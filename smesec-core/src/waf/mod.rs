@@ -17,10 +17,12 @@ mod compile;
 mod engine;
 pub mod injection;
 mod mask;
+mod resolver;
 mod ruleset;
 pub mod seclang;
 mod transaction;
 mod variable;
 
 pub use engine::{Mode, Waf, WafBuilder};
+pub use resolver::Resolver;
 pub use ruleset::{RuleSet, RuleSetBuilder};

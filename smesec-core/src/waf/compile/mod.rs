@@ -547,6 +547,10 @@ impl<'s> Compiler<'s> {
                 let why = "`@geoLookup` never matches: there is no database; name one with `SecGeoLookupDB`";
                 found.push((rule.span, rule.id, why));
             }
+            if matches!(rule.operator, operator::Operator::Rbl(_)) {
+                let why = "`@rbl` matches only where the host hands in a resolver (`WafBuilder::resolver`)";
+                found.push((rule.span, rule.id, why));
+            }
         }
         for (span, id, why) in found {
             self.degrade(span, Some(id), why.to_owned());

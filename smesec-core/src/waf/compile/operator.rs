@@ -27,6 +27,8 @@ pub(crate) enum Operator {
     Within(Text),
     Compare(Comparison, Text),
     IpMatch(Vec<Network>),
+    /// The block list's domain.
+    Rbl(Box<str>),
     /// Fills GEO from the database of the program.
     GeoLookup,
     ByteRange(ByteSet),
@@ -198,6 +200,7 @@ pub(crate) fn compile(
             }
             Operator::Pm(Box::new(Phrases::new(non_empty(list)?)))
         }
+        "rbl" => Operator::Rbl(argument.trim().trim_matches('.').to_ascii_lowercase().into()),
         "geolookup" if cfg!(feature = "geo") => Operator::GeoLookup,
         "detectsqli" => Operator::DetectSqli,
         "detectxss" => Operator::DetectXss,
@@ -235,9 +238,6 @@ pub(crate) fn compile(
 
 fn refusal(name: &str) -> String {
     let why = match name {
-        "rbl" => {
-            "looks names up on the network, which needs a resolver of the host; not offered yet"
-        }
         "geolookup" => "needs the feature `geo`; build with it",
         "inspectfile" => "runs a program; hand uploads to a scanner through an intake instead",
         "fuzzyhash" => "needs ssdeep; use the antivirus scanner instead",

@@ -253,6 +253,8 @@ pub(crate) struct Settings {
     pub(crate) cookie_version: u8,
     pub(crate) upload_files: usize,
     pub(crate) webapp: String,
+    /// The key of Project Honey Pot's list, which goes before the address.
+    pub(crate) block_list_key: Option<String>,
 }
 
 impl Default for Settings {
@@ -274,6 +276,7 @@ impl Default for Settings {
             cookie_version: 0,
             upload_files: 100,
             webapp: "default".into(),
+            block_list_key: None,
         }
     }
 }

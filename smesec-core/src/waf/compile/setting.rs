@@ -97,6 +97,10 @@ pub(super) fn apply(settings: &mut Settings, name: &str, arguments: &[Spanned<St
             first.clone_into(&mut settings.webapp);
             Ok(())
         }
+        "sechttpblkey" => {
+            settings.block_list_key = Some(first.to_ascii_lowercase());
+            Ok(())
+        }
         "seccomponentsignature" | "secserversignature" => Ok(()),
         _ => return other(name, &lower),
     };
@@ -161,8 +165,7 @@ fn other(name: &str, lower: &str) -> Outcome {
         | "secguardianlog"
         | "secchrootdir"
         | "seccookiev0separator"
-        | "secsensorid"
-        | "sechttpblkey" => old,
+        | "secsensorid" => old,
         "secremoterules" | "secremoterulesfailaction" => {
             return refused(
                 name,

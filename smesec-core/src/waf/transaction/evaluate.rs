@@ -374,6 +374,10 @@ impl State {
                 let address: IpAddr = std::str::from_utf8(bytes).ok()?.trim().parse().ok()?;
                 bare(networks.iter().any(|network| network.contains(address)))
             }
+            Operator::Rbl(list) => {
+                let text = self.block_list(program, rule, list, value)?;
+                Some(Hit { captures: Vec::new(), text: Some(text.into_bytes()) })
+            }
             Operator::GeoLookup => bare(self.geo_lookup(program, value)),
             Operator::ByteRange(allowed) => {
                 bare(!crate::decode::byteset::ByteSet::scan(bytes).is_subset(*allowed))

@@ -7,7 +7,7 @@
 //! | `body` | bodies taken apart |
 //! | `evaluate` | the walk over the rules of a phase |
 //! | `backtrack` | patterns beyond linear time |
-//! | `lookup` | what is looked up elsewhere: places |
+//! | `lookup` | what is looked up elsewhere: places and names |
 //! | `effect` | what a matching rule does |
 //! | `expand` | macros |
 //! | `record` | findings, verdicts and the event |
@@ -65,6 +65,9 @@ pub(super) struct State {
     begun: Timestamp,
     pub(super) on_block: crate::policy::OnBlock,
     pub(super) on_limit: OnLimit,
+    pub(super) resolver: Option<Arc<dyn super::resolver::Resolver>>,
+    /// Names looked up and what was found.
+    lookups: Vec<(String, Option<Vec<std::net::IpAddr>>)>,
     /// A limit was hit and the policy ends the inspection.
     halted: bool,
     /// The operator gave up, so that its negation does not hold either.
@@ -110,6 +113,7 @@ impl State {
         self.allowed_until = 0;
         self.steps = inner.steps;
         self.exhausted = false;
+        self.lookups.clear();
         self.halted = false;
         self.gave_up = false;
         self.now = connection.now;

@@ -236,6 +236,10 @@ impl State {
             "duration_nanos",
             outcome.now.unix_nanos().saturating_sub(self.begun.unix_nanos()).into(),
         );
+        let unanswered = self.lookups.iter().filter(|(_, found)| found.is_none()).count();
+        if unanswered > 0 {
+            put("unanswered_lookups", unanswered.into());
+        }
         if self.refused_changes > 0 {
             put("refused_collection_changes", self.refused_changes.into());
         }

@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 
 use smesec_core::filter::Filter;
-use smesec_core::http::{Connection, Header, RequestHead};
+use smesec_core::http::{Connection, Header, RequestHead, ResponseHead};
+use smesec_core::limits::OnLimit;
 use smesec_core::time::Timestamp;
 use smesec_core::verdict::{Action, Step, Verdict};
 use smesec_core::waf::seclang::Memory;
@@ -21,7 +22,6 @@ fn builder(files: Memory, text: &str) -> RuleSetBuilder {
     builder
 }
 
-#[expect(dead_code, reason = "later")]
 fn waf(text: &str) -> Waf {
     let mut builder = builder(Memory::default(), text);
     builder.strict(true);
@@ -123,11 +123,14 @@ mod mmdb {
             }
             Value::List(values) => {
                 control(out, 11, values.len());
-                values.iter().for_each(|value| write(out, value));
+                for value in values {
+                    write(out, value);
+                }
             }
         }
     }
 
+    #[expect(clippy::indexing_slicing, reason = "nodes are numbered as they are made")]
     pub(crate) fn database(networks: &[([u8; 4], u32, Value)]) -> Vec<u8> {
         let mut data = Vec::new();
         let mut nodes: Vec<[Option<Result<usize, usize>>; 2]> = vec![[None; 2]];
@@ -364,4 +367,100 @@ fn the_core_rule_set_of_debian_loads_whole() {
     let set = builder.build().unwrap();
     assert!(set.report().refused.is_empty(), "{}", set.report());
     assert!(set.len() > 400, "{}", set.len());
+}
+
+/// A gzip member with a stored block (RFC 1951, section 3.2.4; RFC 1952).
+fn gzip(data: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(data.len()).unwrap();
+    let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1];
+    out.extend(length.to_le_bytes());
+    out.extend((!length).to_le_bytes());
+    out.extend_from_slice(data);
+    let mut sum = u32::MAX;
+    for byte in data {
+        sum ^= u32::from(*byte);
+        for _ in 0..8 {
+            sum = if sum & 1 == 1 { sum >> 1 ^ 0xedb8_8320 } else { sum >> 1 };
+        }
+    }
+    out.extend((!sum).to_le_bytes());
+    out.extend(u32::from(length).to_le_bytes());
+    out
+}
+
+/// Ten MiB of zeros under Brotli.
+const BOMB: &[u8] = b"\xcb\xff\xff\x3f\xf8\x27\x00\xe2\xb1\x40\x20\xf7\xfe\x2f\xff\xff\x3f\xf0\x4f\x00\xc4\x61\x11\x80\xee\xfd\x07";
+
+const RULES: &str = r#"
+    SecRule ARGS:q "@streq an attack" "id:1,phase:2,deny,status:403"
+    SecRule REQBODY_ERROR "@eq 1" "id:2,phase:2,pass,msg:'%{REQBODY_ERROR_MSG}'"
+    SecRule RESPONSE_BODY "@beginsWith a secret" "id:3,phase:4,deny,status:502"
+"#;
+
+#[test]
+fn compressed_requests_are_inspected_decompressed() {
+    let on = waf(&format!("SmesecDecompressBodies On\n{RULES}"));
+    let off = waf(RULES);
+    let form = Header::new("Content-Type", "application/x-www-form-urlencoded");
+    let attack = gzip(b"q=an+attack");
+    let twice = gzip(&attack);
+    let cut = &attack[..attack.len() - 6];
+    let broken = [cut, b"xxxxxx"].concat();
+    let client = "192.0.2.1:1";
+    for (coding, body, action, error) in [
+        ("gzip", &attack[..], deny(403), false),
+        ("X-GZIP, identity", &attack, deny(403), false),
+        ("gzip, gzip", &twice, deny(403), false),
+        ("gzip", cut, deny(403), true),
+        ("gzip", &broken, Action::Log, true),
+        ("deflate", b"\x01\x0b\x00\xf4\xffq=an+attack", deny(403), false),
+        ("gzip", b"q=an+attack", deny(403), true),
+        ("gzip", &gzip(b"q=peace"), Action::Pass, false),
+        ("gzip", &gzip(b"q=peace")[..12], Action::Log, true),
+        ("zstd", b"q=peace", Action::Log, true),
+        ("identity", b"q=an+attack", deny(403), false),
+        ("gzip, gzip, gzip", b"q=peace", deny(403), true),
+    ] {
+        let headers = [form, Header::new("Content-Encoding", coding)];
+        let (told, ids) = from(&on, client, "/", &headers, body);
+        assert_eq!(told, action, "{coding} {body:?}");
+        if action == Action::Log {
+            assert_eq!(ids.contains(&"2".to_owned()), error, "{coding} {ids:?}");
+        }
+    }
+    let headers = [form, Header::new("Content-Encoding", "gzip")];
+    assert_eq!(from(&off, client, "/", &headers, &attack).0, Action::Pass);
+    let bomb = [form, Header::new("Content-Encoding", "br")];
+    let (told, ids) = from(&on, client, "/", &bomb, BOMB);
+    assert_eq!(told, deny(403));
+    assert!(ids.contains(&"smesec-limit".to_owned()) && ids.contains(&"2".to_owned()), "{ids:?}");
+    let set = builder(Memory::default(), &format!("SmesecDecompressBodies On\n{RULES}"));
+    let open = Waf::builder(Arc::new(set.build().unwrap())).on_limit(OnLimit::Open).build();
+    assert_eq!(from(&open, client, "/", &bomb, BOMB).0, Action::Log);
+}
+
+#[test]
+fn compressed_responses_are_inspected_decompressed() {
+    let secret = gzip(b"a secret page");
+    for (on, coding, body, action) in [
+        (true, "gzip", &secret[..], deny(502)),
+        (true, "gzip", &gzip(b"a page"), Action::Pass),
+        (true, "br", BOMB, Action::Log),
+        (true, "", b"a secret page", deny(502)),
+        (false, "gzip", &secret, Action::Pass),
+    ] {
+        let switch = if on { "On" } else { "Off" };
+        let waf = waf(&format!("SmesecDecompressBodies {switch}\n{RULES}"));
+        let mut transaction = waf.begin(&connection("192.0.2.1:1"), None);
+        let now = Timestamp::default();
+        let head =
+            RequestHead { method: b"GET", target: b"/", version: b"HTTP/1.1", headers: &[], now };
+        let _ = verdict(transaction.request_head(&head));
+        let headers =
+            [Header::new("Content-Type", "text/html"), Header::new("Content-Encoding", coding)];
+        let head = ResponseHead { status: 200, version: b"HTTP/1.1", headers: &headers, now };
+        let _ = verdict(transaction.response_head(&head));
+        let told = verdict(transaction.response_body(body, true)).action();
+        assert_eq!(told, action, "{on} {coding}");
+    }
 }

@@ -252,6 +252,8 @@ pub(crate) struct Settings {
     pub(crate) separator: u8,
     pub(crate) cookie_version: u8,
     pub(crate) upload_files: usize,
+    /// Whether bodies are decompressed before they are inspected.
+    pub(crate) decompress: bool,
     pub(crate) webapp: String,
     /// The key of Project Honey Pot's list, which goes before the address.
     pub(crate) block_list_key: Option<String>,
@@ -275,6 +277,7 @@ impl Default for Settings {
             separator: b'&',
             cookie_version: 0,
             upload_files: 100,
+            decompress: false,
             webapp: "default".into(),
             block_list_key: None,
         }

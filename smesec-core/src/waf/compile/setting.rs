@@ -97,6 +97,7 @@ pub(super) fn apply(settings: &mut Settings, name: &str, arguments: &[Spanned<St
             first.clone_into(&mut settings.webapp);
             Ok(())
         }
+        "smesecdecompressbodies" => switch(first).map(|on| settings.decompress = on),
         "sechttpblkey" => {
             settings.block_list_key = Some(first.to_ascii_lowercase());
             Ok(())
@@ -145,7 +146,9 @@ fn other(name: &str, lower: &str) -> Outcome {
         "secstatusengine" => "the library never calls home",
         "secxmlexternalentity" => "external entities are never loaded",
         "secinterceptonerror" => "the policy on limits and errors decides (`on_limit`)",
-        "secdisablebackendcompression" => "compressed responses are decompressed for inspection",
+        "secdisablebackendcompression" => {
+            "`SmesecDecompressBodies On` reads compressed responses instead"
+        }
         "secrulesinherit" | "secruleinheritance" => {
             "rule sets are merged by loading their files together"
         }

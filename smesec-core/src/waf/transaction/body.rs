@@ -23,6 +23,7 @@ impl State {
             return;
         }
         let body = std::mem::take(&mut self.request_body);
+        let body = self.decompressed_request(program, body);
         self.store.set_number(S::RequestBodyLength, body.len() as u64);
         if self.processor != Processor::Multipart {
             let limit = program.settings.request_body_no_files_limit;
@@ -181,6 +182,7 @@ impl State {
             return;
         }
         let body = std::mem::take(&mut self.response_body);
+        let body = self.decompressed_response(program, body);
         self.store.set(S::ResponseBody, &body);
         if self.store.scalar(S::ResponseContentLength).is_empty() {
             self.store.set_number(S::ResponseContentLength, body.len() as u64);

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `store` | the arena, the members of each storage, the transformed contents |
 //! | `head` | request and response heads taken apart |
+//! | `compressed` | bodies decompressed |
 //! | `body` | bodies taken apart |
 //! | `evaluate` | the walk over the rules of a phase |
 //! | `backtrack` | patterns beyond linear time |
@@ -14,6 +15,7 @@
 
 mod backtrack;
 mod body;
+mod compressed;
 mod effect;
 mod evaluate;
 mod expand;

@@ -464,3 +464,82 @@ fn compressed_responses_are_inspected_decompressed() {
         assert_eq!(told, action, "{on} {coding}");
     }
 }
+
+#[test]
+fn what_hides_inside_values_is_seen_by_rules_on_arguments() {
+    let rules = r#"
+        SecRule ARGS "@contains <script" "id:1,phase:2,deny,status:403,msg:'%{MATCHED_VAR_NAME}'"
+        SecRule &ARGS "@gt 3" "id:2,phase:2,deny,status:413"
+    "#;
+    let on = waf(&format!("SmesecDecodedViews On\n{rules}"));
+    let off = waf(rules);
+    let some = waf(&format!("SmesecDecodedViews On url2,path\n{rules}"));
+    let json = Header::new("X-Note", "{\"a\":\"<script>\"}");
+    let own = Header::new("X-Own", "<script>");
+    let usual = Header::new("User-Agent", "<script>");
+    let graphql = Header::new("Content-Type", "application/graphql");
+    let client = "192.0.2.1:1";
+    type Case<'a> = (&'a str, &'a [Header<'a>], &'a [u8], &'a str, bool);
+    let cases: [Case<'_>; 10] = [
+        ("/?q=PHNjcmlwdD4xPC9zY3JpcHQ%2B", &[], b"", "ARGS:q|base64", false),
+        ("/?q=%253Cscript%253E", &[], b"", "ARGS:q|url2", true),
+        ("/?q=eyJhIjoiPHNjcmlwdD4ifQ==", &[], b"", "ARGS:q|base64|json.a", false),
+        ("/?q=%7B%22a%22%3A%22%253Cscript%22%7D", &[], b"", "ARGS:q|json.a|url2", true),
+        ("/?q=query%7Bf(n:%22%5Cu003cscript%22)%7D", &[], b"", "ARGS:q|graphql.n", false),
+        ("/a/%3Cscript%3E", &[], b"", "ARGS:path.2", true),
+        ("/", &[own], b"", "ARGS:header.x-own", false),
+        ("/", &[json], b"", "ARGS:header.x-note|json.a", false),
+        ("/", &[graphql], b"{ f(n: \"\\u003cscript\") }", "ARGS:graphql.n", false),
+        ("/", &[usual], b"", "", false),
+    ];
+    for (target, headers, body, part, by_some) in cases {
+        let mut transaction = on.begin(&connection(client), None);
+        let now = Timestamp::default();
+        let head = RequestHead {
+            method: b"POST",
+            target: target.as_bytes(),
+            version: b"HTTP/1.1",
+            headers,
+            now,
+        };
+        let _ = verdict(transaction.request_head(&head));
+        let told = verdict(transaction.request_body(body, true)).action();
+        assert_eq!(told, if part.is_empty() { Action::Pass } else { deny(403) }, "{target}");
+        if !part.is_empty() {
+            assert_eq!(transaction.findings()[0].part, part);
+        }
+        assert_eq!(from(&off, client, target, headers, body).0, Action::Pass, "{target}");
+        assert_eq!(
+            from(&some, client, target, headers, body).0 != Action::Pass,
+            by_some,
+            "{target}"
+        );
+    }
+    let three = "/?a=eyJhIjoiYiIsImMiOiJkIn0=&b=eyJhIjoiYiIsImMiOiJkIn0=&c=1";
+    assert_eq!(from(&on, client, three, &[], b"").0, Action::Pass);
+    let bad = builder(Memory::default(), "SmesecDecodedViews On rot13").build().unwrap();
+    assert!(bad.report().refused[0].why.contains("rot13"));
+}
+
+#[test]
+fn exclusions_of_an_argument_cover_its_views_and_nothing_else() {
+    let waf = waf(r#"
+        SmesecDecodedViews On
+        SecRule ARGS|!ARGS:note "@contains <script" "id:1,phase:1,deny,status:403"
+    "#);
+    let encoded = "PHNjcmlwdD4xPC9zY3JpcHQ%2B";
+    let act = |name: &str| from(&waf, "192.0.2.1:1", &format!("/?{name}={encoded}"), &[], b"").0;
+    assert_eq!(act("note"), Action::Pass);
+    assert_eq!(act("text"), deny(403));
+    assert_eq!(act("note%7Cbase64"), deny(403));
+}
+
+#[test]
+fn views_are_bounded() {
+    let waf =
+        waf("SmesecDecodedViews On\nSecRule ARGS \"@contains <script\" \"id:1,phase:2,deny\"");
+    let form = Header::new("Content-Type", "application/x-www-form-urlencoded");
+    let body = format!("a=[{}]", vec!["\"x\""; 5_000].join(","));
+    let (action, ids) = from(&waf, "192.0.2.1:1", "/", &[form], body.as_bytes());
+    assert_eq!((action, ids), (deny(403), vec!["smesec-limit".to_owned()]));
+}

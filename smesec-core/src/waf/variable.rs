@@ -25,6 +25,7 @@ macro_rules! storages {
 
 storages! {
     ArgsGet = "ARGS_GET", ArgsPost = "ARGS_POST", ArgsPath = "ARGS_PATH",
+    ArgsDecoded = "ARGS_DECODED",
     ArgsGetNames = "ARGS_GET_NAMES", ArgsPostNames = "ARGS_POST_NAMES",
     RequestHeaders = "REQUEST_HEADERS", RequestHeadersNames = "REQUEST_HEADERS_NAMES",
     RequestCookies = "REQUEST_COOKIES", RequestCookiesNames = "REQUEST_COOKIES_NAMES",
@@ -122,7 +123,7 @@ pub(crate) fn is_scalar(id: StorageId) -> bool {
 pub(crate) fn resolve(name: &str) -> Option<&'static [Storage]> {
     use Storage as S;
     Some(match name {
-        "ARGS" => &[S::ArgsGet, S::ArgsPost, S::ArgsPath],
+        "ARGS" => &[S::ArgsGet, S::ArgsPost, S::ArgsPath, S::ArgsDecoded],
         "ARGS_NAMES" => &[S::ArgsGetNames, S::ArgsPostNames],
         "REQBODY_PROCESSOR_ERROR_MSG" => &[S::ReqbodyProcessorErrorMsg],
         "USERAGENT_IP" | "REMOTE_ADDR" => &[S::RemoteAddr],

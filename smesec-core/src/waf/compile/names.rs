@@ -57,7 +57,11 @@ impl Names {
         if matches!(name, "XML" | "REQUEST_XML" | "RESPONSE_XML") {
             return self.xml_target(syntax, label);
         }
-        let storages = storages(name)?;
+        let mut storages = storages(name)?;
+        if syntax.count && name == "ARGS" {
+            // Decoded views are no arguments that a client sent.
+            storages = storages.into_iter().filter(|s| *s != Storage::ArgsDecoded.id()).collect();
+        }
         let is_tx = storages.first() == Some(&Storage::Tx.id());
         let select = match &syntax.selector {
             None => Select::All,

@@ -235,6 +235,17 @@ pub(crate) enum Engine {
     On,
 }
 
+/// Which decoded views of values rules on `ARGS` see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Views {
+    pub(crate) base64: bool,
+    pub(crate) url2: bool,
+    pub(crate) json: bool,
+    pub(crate) graphql: bool,
+    pub(crate) headers: bool,
+    pub(crate) path: bool,
+}
+
 /// The directives' settings.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -254,6 +265,7 @@ pub(crate) struct Settings {
     pub(crate) upload_files: usize,
     /// Whether bodies are decompressed before they are inspected.
     pub(crate) decompress: bool,
+    pub(crate) views: Views,
     pub(crate) webapp: String,
     /// The key of Project Honey Pot's list, which goes before the address.
     pub(crate) block_list_key: Option<String>,
@@ -278,6 +290,7 @@ impl Default for Settings {
             cookie_version: 0,
             upload_files: 100,
             decompress: false,
+            views: Views::default(),
             webapp: "default".into(),
             block_list_key: None,
         }

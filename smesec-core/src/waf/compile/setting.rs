@@ -1,6 +1,6 @@
 //! Directives that set something.
 
-use super::program::{Engine, Settings};
+use super::program::{Engine, Settings, Views};
 use crate::waf::seclang::Spanned;
 
 /// What came of a directive.
@@ -98,6 +98,7 @@ pub(super) fn apply(settings: &mut Settings, name: &str, arguments: &[Spanned<St
             Ok(())
         }
         "smesecdecompressbodies" => switch(first).map(|on| settings.decompress = on),
+        "smesecdecodedviews" => views(arguments).map(|views| settings.views = views),
         "sechttpblkey" => {
             settings.block_list_key = Some(first.to_ascii_lowercase());
             Ok(())
@@ -184,12 +185,6 @@ fn other(name: &str, lower: &str) -> Outcome {
         "sechashengine" | "sechashkey" | "sechashparam" | "sechashmethodrx" | "sechashmethodpm" => {
             return refused(name, "belongs to link hashing, which is not offered");
         }
-        "smesecdecodedviews" => {
-            return refused(
-                name,
-                "is not offered yet; values are inspected as the rules' own transformations decode them",
-            );
-        }
         "secdataset" => {
             return refused(
                 name,
@@ -203,6 +198,36 @@ fn other(name: &str, lower: &str) -> Outcome {
 
 fn refused(name: &str, why: &str) -> Outcome {
     Outcome::Refused(format!("`{name}` {why}"))
+}
+
+/// `On` alone means all of them.
+fn views(arguments: &[Spanned<String>]) -> Result<Views, String> {
+    let words = arguments.iter().flat_map(|a| a.value.split([' ', ',']));
+    let mut words = words.filter(|word| !word.is_empty());
+    let mut views = Views::default();
+    let on = switch(words.next().unwrap_or_default())?;
+    let mut named = false;
+    for word in words {
+        named = true;
+        *match word.to_ascii_lowercase().as_str() {
+            "base64" => &mut views.base64,
+            "url2" => &mut views.url2,
+            "json" => &mut views.json,
+            "graphql" => &mut views.graphql,
+            "headers" => &mut views.headers,
+            "path" => &mut views.path,
+            _ => {
+                return Err(format!(
+                    "`{word}` is no decoded view; write base64, url2, json, graphql, headers or path"
+                ));
+            }
+        } = on;
+    }
+    if on && !named {
+        let (json, graphql) = (true, true);
+        views = Views { base64: true, url2: true, json, graphql, headers: true, path: true };
+    }
+    Ok(views)
 }
 
 fn switch(word: &str) -> Result<bool, String> {

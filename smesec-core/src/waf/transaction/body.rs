@@ -58,6 +58,7 @@ impl State {
         if raw && self.store.scalar(S::RequestBody).is_empty() {
             self.store.set(S::RequestBody, &body);
         }
+        self.body_views(program, &body);
         self.request_body = body;
         self.combined_size();
     }

@@ -246,7 +246,7 @@ impl State {
         }) {
             return false;
         }
-        let name = self.store.bytes(candidate.name);
+        let name = self.excluded_name(candidate.place, candidate.name);
         match &excluded.select {
             Select::All => true,
             Select::Name(wanted) => name.eq_ignore_ascii_case(wanted),

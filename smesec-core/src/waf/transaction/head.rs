@@ -76,6 +76,7 @@ impl State {
         }
         let query = self.store.scalar(S::QueryString).to_vec();
         self.arguments(program, &query, S::ArgsGet, S::ArgsGetNames);
+        self.head_views(program);
         self.combined_size();
     }
 

@@ -6,6 +6,7 @@
 //! | `head` | request and response heads taken apart |
 //! | `compressed` | bodies decompressed |
 //! | `body` | bodies taken apart |
+//! | `views` | what hides inside values |
 //! | `evaluate` | the walk over the rules of a phase |
 //! | `backtrack` | patterns beyond linear time |
 //! | `lookup` | what is looked up elsewhere: places and names |
@@ -23,6 +24,7 @@ mod head;
 mod lookup;
 mod record;
 mod store;
+mod views;
 
 use self::store::Store;
 use super::bits::Bits;
@@ -70,6 +72,7 @@ pub(super) struct State {
     pub(super) resolver: Option<Arc<dyn super::resolver::Resolver>>,
     /// Names looked up and what was found.
     lookups: Vec<(String, Option<Vec<std::net::IpAddr>>)>,
+    views: views::Made,
     /// A limit was hit and the policy ends the inspection.
     halted: bool,
     /// The operator gave up, so that its negation does not hold either.
@@ -116,6 +119,7 @@ impl State {
         self.steps = inner.steps;
         self.exhausted = false;
         self.lookups.clear();
+        self.views.reset();
         self.halted = false;
         self.gave_up = false;
         self.now = connection.now;

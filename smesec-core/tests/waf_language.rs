@@ -543,3 +543,78 @@ fn views_are_bounded() {
     let (action, ids) = from(&waf, "192.0.2.1:1", "/", &[form], body.as_bytes());
     assert_eq!((action, ids), (deny(403), vec!["smesec-limit".to_owned()]));
 }
+
+#[test]
+fn the_whole_request_is_one_text_that_no_event_shows() {
+    let waf = waf(r#"
+        SecRule FULL_REQUEST "@rx (?s)^POST /a HTTP/1.1\r\nAuthorization: Basic.*\r\n\r\nx=1$" "id:1,phase:2,deny,status:403,logdata:'%{FULL_REQUEST} %{MATCHED_VAR}'"
+        SecRule FULL_REQUEST_LENGTH "@gt 200" "id:2,phase:2,deny,status:413"
+        SecRule FULL_REQUEST "@contains early" "id:3,phase:1,deny,status:401"
+    "#);
+    let secret = Header::new("Authorization", "Basic aHVudGVyMg==");
+    let client = "192.0.2.1:1";
+    assert_eq!(from(&waf, client, "/a", &[secret], b"x=1").0, deny(403));
+    assert_eq!(from(&waf, client, "/a", &[secret], b"x=2").0, Action::Pass);
+    assert_eq!(from(&waf, client, "/a", &[secret], &[b'x'; 200]).0, deny(413));
+    assert_eq!(from(&waf, client, "/early", &[], b"").0, deny(401));
+    let mut transaction = waf.begin(&connection(client), None);
+    let headers = [secret];
+    let now = Timestamp::default();
+    let head = RequestHead {
+        method: b"POST",
+        target: b"/a",
+        version: b"HTTP/1.1",
+        headers: &headers,
+        now,
+    };
+    let _ = verdict(transaction.request_head(&head));
+    let _ = verdict(transaction.request_body(b"x=1", true));
+    let evidence = &transaction.findings()[0].evidence;
+    assert!(evidence.contains("masked") && !evidence.contains("aHVudGVyMg"), "{evidence}");
+}
+
+#[test]
+fn prefixes_stand_for_the_namespaces_that_a_rule_binds() {
+    let waf = waf(r#"
+        SecAction "id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=XML"
+        SecRule XML:/s:order/s:note/text() "@contains bad" "id:2,phase:2,deny,status:403,xmlns:s=urn:shop"
+        SecRule XML:/s:order/s:note/text() "@contains bad" "id:3,phase:2,deny,status:401,xmlns:s=urn:other"
+    "#);
+    let act = |body: &str| from(&waf, "192.0.2.1:1", "/", &[], body.as_bytes()).0;
+    assert_eq!(act("<a:order xmlns:a='urn:shop'><a:note>bad</a:note></a:order>"), deny(403));
+    assert_eq!(act("<order xmlns='urn:other'><note>bad</note></order>"), deny(401));
+    assert_eq!(act("<s:order xmlns:s='urn:third'><s:note>bad</s:note></s:order>"), Action::Pass);
+    let text = r#"SecRule XML:/* "@rx a" "id:1,phase:2,deny,xmlns:nothing""#;
+    let set = builder(Memory::default(), text).build().unwrap();
+    assert!(set.report().refused[0].why.contains("binds no prefix"));
+}
+
+#[test]
+fn lists_stand_between_the_rules_that_read_them() {
+    let waf = waf("SecDataset words `\nunion\n# a comment\n  select \n`\n\
+        SecDataset nets `\n192.0.2.0/24\n2001:db8::/32\n`\n\
+        SecRule ARGS \"@pmFromDataset words\" \"id:1,phase:1,deny,status:403\"\n\
+        SecRule REMOTE_ADDR \"@ipMatchFromDataset nets\" \"id:2,phase:1,deny,status:401\"\n");
+    assert_eq!(from(&waf, "198.51.100.1:1", "/?q=SELECT", &[], b"").0, deny(403));
+    assert_eq!(from(&waf, "198.51.100.1:1", "/?q=comment", &[], b"").0, Action::Pass);
+    assert_eq!(from(&waf, "192.0.2.9:1", "/", &[], b"").0, deny(401));
+    assert_eq!(from(&waf, "[2001:db8::9]:1", "/", &[], b"").0, deny(401));
+    let text = "SecRule ARGS \"@pmFromDataset none\" \"id:1,phase:1,deny\"\nSecDataset open `\na\n";
+    let set = builder(Memory::default(), text).build().unwrap();
+    let told = set.report().to_string();
+    assert!(told.contains("test.conf:4:15") && told.contains("`none`"), "{told}");
+    assert!(told.contains("test.conf:5:17") && told.contains("quote"), "{told}");
+}
+
+#[test]
+fn national_numbers_are_checked() {
+    let waf = waf(r#"
+        SecRule ARGS "@validateNid cl \d{1,2}\.?\d{3}\.?\d{3}-[\dkK]" "id:1,phase:1,deny,status:403"
+        SecRule ARGS "@validateNid us \d{3}-\d{2}-\d{4}" "id:2,phase:1,deny,status:401"
+    "#);
+    let act = |value: &str| from(&waf, "192.0.2.1:1", &format!("/?n={value}"), &[], b"").0;
+    assert_eq!(act("12.345.678-5"), deny(403));
+    assert_eq!(act("12.345.678-4"), Action::Pass);
+    assert_eq!(act("078-05-1120"), deny(401));
+    assert_eq!(act("000-05-1120"), Action::Pass);
+}

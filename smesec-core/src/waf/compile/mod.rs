@@ -95,6 +95,8 @@ struct Compiler<'s> {
     open_chain: Option<OpenChain>,
     unicode: Option<(String, u32)>,
     geo: Option<geo::Database>,
+    /// What `SecDataset` names.
+    datasets: HashMap<String, Vec<u8>>,
     removals: Vec<(Span, program::Rules)>,
     runtime: Vec<PendingRemoval>,
     options: Options,
@@ -139,6 +141,7 @@ impl<'s> Compiler<'s> {
             open_chain: None,
             unicode: None,
             geo: None,
+            datasets: HashMap::new(),
             removals: Vec::new(),
             runtime: Vec::new(),
             options: Options::default(),
@@ -197,6 +200,9 @@ impl<'s> Compiler<'s> {
                 match setting::apply(&mut self.settings, name, arguments) {
                     setting::Outcome::Set => {}
                     setting::Outcome::UnicodeMap(file, page) => self.unicode = Some((file, page)),
+                    setting::Outcome::Dataset(name, text) => {
+                        self.datasets.insert(name, text);
+                    }
                     setting::Outcome::GeoDatabase(file) => self.geo_database(span, &file),
                     setting::Outcome::Inert(why) => self.degrade(span, None, why),
                     setting::Outcome::Refused(why) => self.refuse(span, None, why),
@@ -291,6 +297,7 @@ impl<'s> Compiler<'s> {
                     )
                 })?,
         };
+        let namespaces = namespaces(actions)?;
         let parsed = {
             let defaults = self.defaults.get(usize::from(phase)).and_then(Option::as_deref);
             let defaults = if chain.is_some() { None } else { defaults };
@@ -312,21 +319,28 @@ impl<'s> Compiler<'s> {
         let (operator, negated);
         if let Some(syntax) = syntax {
             for target in &syntax.targets {
-                let resolved =
-                    self.names.target(target).map_err(|why| (target.span, Some(id), why))?;
+                let resolved = self.names.target_in(target, &namespaces);
+                let resolved = resolved.map_err(|why| (target.span, Some(id), why))?;
                 if target.exclude { excluded.push(resolved) } else { targets.push(resolved) }
             }
             negated = syntax.operator.negated;
             let file = self.syntax.file_name(syntax.operator.span).to_owned();
             let loader = self.loader;
             let read = |name: &str| read_beside(loader, &file, name);
+            let datasets = &self.datasets;
+            let dataset = |name: &str| {
+                datasets.get(name.trim()).cloned().ok_or_else(|| {
+                    format!("no `SecDataset` before this rule is called `{name}`; check its name")
+                })
+            };
+            let sources =
+                operator::Sources { read: &read, dataset: &dataset, options: self.options };
             let names = &mut self.names;
             operator = operator::compile(
                 &syntax.operator.name,
                 &syntax.operator.argument,
                 &mut |text| names.text(text),
-                &read,
-                &self.options,
+                &sources,
             )
             .map_err(|why| (syntax.operator.span, Some(id), why))?;
         } else {
@@ -523,6 +537,7 @@ impl<'s> Compiler<'s> {
             literals: self.prefilter.build()?,
             xpaths: self.names.xpaths,
             storages,
+            full_request: self.names.full_request,
             unicode_map,
             geo: self.geo,
             rules: self.rules,
@@ -739,6 +754,20 @@ fn level_gate(rule: &Rule) -> Option<Level> {
     }
     let at_least = std::str::from_utf8(number.literal()?).ok()?.trim().parse().ok()?;
     Some(Level { slot: *slot, at_least })
+}
+
+/// The prefixes that `xmlns` actions bind.
+fn namespaces(actions: &[ActionSyntax]) -> Result<Vec<(&str, &str)>, action::Problem> {
+    let bindings = actions.iter().filter(|action| action.name == "xmlns");
+    let pairs = bindings.map(|action| {
+        let value = action.value.as_deref().unwrap_or_default();
+        let pair = value.split_once('=').map(|(prefix, name)| (prefix.trim(), name.trim()));
+        pair.filter(|(prefix, name)| !prefix.is_empty() && !name.is_empty()).ok_or_else(|| {
+            let why = format!("`xmlns:{value}` binds no prefix; write `xmlns:soap=http://…`");
+            (action.span, None, why)
+        })
+    });
+    pairs.collect()
 }
 
 fn ranges(ids: &[IdRange]) -> Vec<(u64, u64)> {

@@ -325,6 +325,8 @@ pub(crate) struct Program {
     /// XPath expressions, each with its storage and whether it reads the response.
     pub(crate) xpaths: Vec<(StorageId, bool, crate::decode::body::xpath::XPath)>,
     pub(crate) storages: usize,
+    /// Whether a rule reads `FULL_REQUEST`.
+    pub(crate) full_request: bool,
     pub(crate) geo: Option<super::geo::Database>,
     pub(crate) unicode_map: Option<crate::decode::transform::UnicodeMap>,
 }

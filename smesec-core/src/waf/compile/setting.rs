@@ -10,6 +10,8 @@ pub(super) enum Outcome {
     UnicodeMap(String, u32),
     /// The file.
     GeoDatabase(String),
+    /// The name and the text.
+    Dataset(String, Vec<u8>),
     /// Accepted, but does nothing here: why.
     Inert(String),
     Refused(String),
@@ -87,6 +89,10 @@ pub(super) fn apply(settings: &mut Settings, name: &str, arguments: &[Spanned<St
             }
         }
         "secgeolookupdb" => return Outcome::GeoDatabase(first.to_owned()),
+        "secdataset" => match words.next() {
+            Some(text) => return Outcome::Dataset(first.to_owned(), text.as_bytes().to_vec()),
+            None => Err("`SecDataset` needs a name and a list between backticks".to_owned()),
+        },
         "secunicodecodepage" => {
             return Outcome::Inert(
                 "`SecUnicodeCodePage` does nothing by itself; name the page in `SecUnicodeMapFile`"
@@ -184,12 +190,6 @@ fn other(name: &str, lower: &str) -> Outcome {
         }
         "sechashengine" | "sechashkey" | "sechashparam" | "sechashmethodrx" | "sechashmethodpm" => {
             return refused(name, "belongs to link hashing, which is not offered");
-        }
-        "secdataset" => {
-            return refused(
-                name,
-                "is Coraza's and not offered yet; put the list into a file and use `@pmFromFile`",
-            );
         }
         _ => return Outcome::Refused(format!("unknown directive `{name}`; check its spelling")),
     };

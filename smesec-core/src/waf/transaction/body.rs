@@ -59,6 +59,11 @@ impl State {
             self.store.set(S::RequestBody, &body);
         }
         self.body_views(program, &body);
+        if program.full_request {
+            let whole = [self.store.scalar(S::FullRequest), &body].concat();
+            self.store.set(S::FullRequest, &whole);
+            self.store.set_number(S::FullRequestLength, whole.len() as u64);
+        }
         self.request_body = body;
         self.combined_size();
     }

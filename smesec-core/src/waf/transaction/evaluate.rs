@@ -388,6 +388,7 @@ impl State {
             Operator::Cpf(pattern) => checks::verified(pattern, bytes, checks::cpf),
             Operator::Ssn(pattern) => checks::verified(pattern, bytes, checks::ssn),
             Operator::Svnr(pattern) => checks::verified(pattern, bytes, checks::svnr),
+            Operator::Rut(pattern) => checks::verified(pattern, bytes, checks::rut),
             Operator::RestPath(path) => {
                 let named: Vec<(Vec<u8>, Vec<u8>)> = path
                     .fit(bytes)?

@@ -2,11 +2,13 @@
 #![cfg(feature = "waf")]
 #![expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 
-use smesec_core::filter::Filter;
+use smesec_core::filter::{Filter, Outcome};
 use smesec_core::http::{Connection, Header, RequestHead, ResponseHead};
 use smesec_core::limits::OnLimit;
+use smesec_core::sink::Queue;
 use smesec_core::time::Timestamp;
 use smesec_core::verdict::{Action, Step, Verdict};
+use smesec_core::waf::audit::ModSecurityJson;
 use smesec_core::waf::seclang::Memory;
 use smesec_core::waf::{Resolver, RuleSet, RuleSetBuilder, Waf};
 use std::collections::BTreeMap;
@@ -617,4 +619,66 @@ fn national_numbers_are_checked() {
     assert_eq!(act("12.345.678-4"), Action::Pass);
     assert_eq!(act("078-05-1120"), deny(401));
     assert_eq!(act("000-05-1120"), Action::Pass);
+}
+
+#[test]
+fn events_have_the_form_of_modsecuritys_audit_log_too() {
+    let text = r#"SecComponentSignature "shop/1.0"
+        SecRule ARGS "@rx b(a+)d" "id:7,phase:1,deny,status:418,capture,msg:'found %{TX.1}',severity:ERROR,ver:'shop/1',tag:'t'"
+        SecRule ARGS:password "@rx ." "id:8,phase:1,pass,msg:'weak'"
+    "#;
+    let rules = Arc::new(builder(Memory::default(), text).build().unwrap());
+    let waf = Waf::builder(Arc::clone(&rules)).record_headers(true).build();
+    let record = |target: &str, headers: &[Header<'_>]| -> (String, serde_json::Value) {
+        let mut transaction = waf.begin(&connection("[::ffff:192.0.2.1]:4711"), None);
+        let now = Timestamp::from_unix_seconds(951_782_400);
+        let head = RequestHead {
+            method: b"GET",
+            target: target.as_bytes(),
+            version: b"HTTP/2.0",
+            headers,
+            now,
+        };
+        if !verdict(transaction.request_head(&head)).is_decisive() {
+            let headers = [Header::new("Set-Cookie", "sid=hunter2"), Header::new("X-A", "b")];
+            let head = ResponseHead { status: 200, version: b"HTTP/1.1", headers: &headers, now };
+            let _ = verdict(transaction.response_head(&head));
+        }
+        let queue = Queue::new(1);
+        transaction.finish(Outcome { status: 200, bytes: 0, aborted: false, now }, &queue);
+        let line = ModSecurityJson::new(&queue.drain()[0], &rules).to_json();
+        let value = serde_json::from_str(&line).unwrap();
+        (line, value)
+    };
+    let headers = [
+        Header::new("Host", "shop.example"),
+        Header::new("Authorization", "Basic hunter2"),
+        Header::new("Accept", "a"),
+        Header::new("Accept", "b"),
+    ];
+    let (line, record_1) = record("/?q=baaad&token=hunter2", &headers);
+    assert!(!line.contains("hunter2") && !line.contains('\n'), "{line}");
+    let transaction = &record_1["transaction"];
+    assert_eq!(transaction["client_ip"], "192.0.2.1");
+    assert_eq!(transaction["client_port"], 4711);
+    assert_eq!(transaction["host_port"], 80);
+    assert_eq!(transaction["time_stamp"], "Thu Jan  1 00:16:40 1970");
+    assert_eq!(transaction["request"]["http_version"], 2.0);
+    assert_eq!(transaction["request"]["headers"]["Accept"], "a, b");
+    assert_eq!(transaction["response"]["http_code"], 418);
+    assert_eq!(transaction["producer"]["components"][0], "shop/1.0");
+    assert_eq!(transaction["producer"]["secrules_engine"], "Enabled");
+    let message = &transaction["messages"][0];
+    assert_eq!(message["message"], "found aaa");
+    let details = &message["details"];
+    assert_eq!(details["match"], "Matched against variable `ARGS:q' (Value: `baaad' )");
+    assert_eq!(details["reference"], "o0,5");
+    assert_eq!(details["ruleId"], "7");
+    assert_eq!((&details["file"], &details["lineNumber"]), (&"test.conf".into(), &"5".into()));
+    assert_eq!((&details["severity"], &details["ver"]), (&"3".into(), &"shop/1".into()));
+    assert_eq!(details["tags"][0], "t");
+    let (line, record_2) = record("/?password=hunter2", &[]);
+    assert!(!line.contains("hunter2"), "{line}");
+    assert_eq!(record_2["transaction"]["response"]["headers"]["X-A"], "b");
+    assert_eq!(record_2["transaction"]["messages"][0]["details"]["ruleId"], "8");
 }

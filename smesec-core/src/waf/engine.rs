@@ -85,6 +85,7 @@ pub(super) struct Inner {
     pub(super) steps: u64,
     pub(super) store: Arc<dyn CollectionStore>,
     resolver: Option<Arc<dyn Resolver>>,
+    pub(super) record_headers: bool,
     seed: u64,
     counter: Arc<AtomicU64>,
     exceptions: Vec<Exception>,
@@ -160,6 +161,14 @@ impl WafBuilder {
         self
     }
 
+    /// Whether events carry the headers of request and response, with secrets masked, as `extra`'s
+    /// `request_headers`, `response_headers` and `http_version`; false by default, since they make an
+    /// event several times as large.
+    pub fn record_headers(mut self, on: bool) -> Self {
+        self.inner.record_headers = on;
+        self
+    }
+
     /// The upper half of all event ids; 0 by default. Give each host its own.
     pub fn id_seed(mut self, seed: u64) -> Self {
         self.inner.seed = seed;
@@ -190,6 +199,7 @@ impl Waf {
                 steps: 50_000_000,
                 store: Arc::new(MemoryStore::default()),
                 resolver: None,
+                record_headers: false,
                 seed: 0,
                 counter: Arc::new(AtomicU64::new(0)),
                 exceptions: Vec::new(),
@@ -231,6 +241,7 @@ impl Waf {
             steps: inner.steps,
             store: Arc::clone(&inner.store),
             resolver: inner.resolver.clone(),
+            record_headers: inner.record_headers,
             seed: inner.seed,
             counter: Arc::clone(&inner.counter),
             exceptions: inner.exceptions.clone(),

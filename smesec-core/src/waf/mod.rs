@@ -8,8 +8,10 @@
 //! | `compile` | syntax tree to flat tables, with a [`crate::ruleset::LoadReport`] |
 //! | [`RuleSet`] | the tables, shared by all |
 //! | `transaction` | the run-time, along the path of the data |
+//! | [`audit`] | a transaction's record in ModSecurity's form |
 //! | [`injection`] | SQL injection and cross-site scripting by tokenising |
 
+pub mod audit;
 mod bits;
 mod builtin;
 mod checks;

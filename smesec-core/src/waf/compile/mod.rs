@@ -541,6 +541,7 @@ impl<'s> Compiler<'s> {
             unicode_map,
             geo: self.geo,
             rules: self.rules,
+            files: self.syntax.files.clone(),
         };
         Ok((program, self.report))
     }

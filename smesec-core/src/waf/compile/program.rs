@@ -266,6 +266,8 @@ pub(crate) struct Settings {
     /// Whether bodies are decompressed before they are inspected.
     pub(crate) decompress: bool,
     pub(crate) views: Views,
+    /// The rule sets that name themselves.
+    pub(crate) components: Vec<String>,
     pub(crate) webapp: String,
     /// The key of Project Honey Pot's list, which goes before the address.
     pub(crate) block_list_key: Option<String>,
@@ -291,6 +293,7 @@ impl Default for Settings {
             upload_files: 100,
             decompress: false,
             views: Views::default(),
+            components: Vec::new(),
             webapp: "default".into(),
             block_list_key: None,
         }
@@ -309,6 +312,8 @@ pub(crate) struct Level {
 pub(crate) struct Program {
     pub(crate) settings: Settings,
     pub(crate) rules: Vec<Rule>,
+    /// The names of the files that spans point into.
+    pub(crate) files: Vec<String>,
     /// The heads of each phase, in order.
     pub(crate) phases: [Vec<RuleIndex>; 5],
     pub(crate) nodes: Vec<Node>,

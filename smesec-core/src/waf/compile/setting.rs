@@ -109,7 +109,11 @@ pub(super) fn apply(settings: &mut Settings, name: &str, arguments: &[Spanned<St
             settings.block_list_key = Some(first.to_ascii_lowercase());
             Ok(())
         }
-        "seccomponentsignature" | "secserversignature" => Ok(()),
+        "seccomponentsignature" => {
+            settings.components.push(first.to_owned());
+            Ok(())
+        }
+        "secserversignature" => Ok(()),
         _ => return other(name, &lower),
     };
     match result {

@@ -272,7 +272,7 @@ impl Transaction for WafTransaction {
         if self.next == 0 && !self.state.verdict.is_decisive() {
             let rules = Arc::clone(&self.rules);
             self.state.now = head.now;
-            self.head = Some(record::HeadFacts::new(head));
+            self.head = Some(record::HeadFacts::new(head, self.inner.record_headers));
             if self.state.engine != Engine::Off {
                 self.state.request_head(&rules.program, head);
                 self.inner.apply_exceptions(&rules, &mut self.state, head.now);
@@ -319,6 +319,9 @@ impl Transaction for WafTransaction {
             self.finish_request_body();
         }
         if self.next == 2 && !self.state.verdict.is_decisive() {
+            if let Some(facts) = self.head.as_mut().filter(|_| self.inner.record_headers) {
+                facts.response_headers = Some(record::recorded(head.headers));
+            }
             let rules = Arc::clone(&self.rules);
             self.state.now = head.now;
             if self.state.engine != Engine::Off {

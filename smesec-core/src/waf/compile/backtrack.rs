@@ -10,6 +10,7 @@ pub(crate) const LIMIT: usize = 100_000;
 pub(crate) type Spans = Vec<Option<(usize, usize)>>;
 
 /// How many captures rules can read.
+#[cfg(feature = "backtrack")]
 const MAX_CAPTURES: usize = 10;
 
 /// The search took more steps than the limit allows; whether it matches is not known.
@@ -17,9 +18,9 @@ const MAX_CAPTURES: usize = 10;
 pub(crate) struct OverLimit;
 
 /// A pattern beyond linear time.
+#[cfg(feature = "backtrack")]
 #[derive(Debug)]
 pub(crate) struct Backtrack {
-    #[cfg(feature = "backtrack")]
     regex: fancy_regex::Regex,
     /// The pattern without what needs backtracking: it matches wherever the pattern does, in linear
     /// time, so that the other engine runs on few values.
@@ -28,12 +29,44 @@ pub(crate) struct Backtrack {
     limit: usize,
 }
 
+/// Without the feature there is none.
+#[cfg(not(feature = "backtrack"))]
+#[derive(Debug)]
+pub(crate) enum Backtrack {}
+
+#[cfg(not(feature = "backtrack"))]
+impl Backtrack {
+    /// # Errors
+    /// Always: what needs the feature, and its name.
+    pub(crate) fn new(text: &str, _global: bool, _limit: usize) -> Result<Self, String> {
+        let why = Pattern::new(text, false).err();
+        let why = why.unwrap_or_else(|| "the pattern needs backtracking".to_owned());
+        Err(format!("{why}, or build with the feature `backtrack`"))
+    }
+
+    pub(crate) const fn requirement(&self) -> Requirement {
+        match *self {}
+    }
+
+    pub(crate) const fn limit(&self) -> usize {
+        match *self {}
+    }
+
+    pub(crate) const fn search(
+        &self,
+        _value: &[u8],
+        _capture: bool,
+    ) -> Result<Option<Spans>, OverLimit> {
+        match *self {}
+    }
+}
+
+#[cfg(feature = "backtrack")]
 impl Backtrack {
     /// Compiles.
     ///
     /// # Errors
-    /// What is wrong with the pattern; that the feature is off.
-    #[cfg(feature = "backtrack")]
+    /// What is wrong with the pattern.
     pub(crate) fn new(text: &str, global: bool, limit: usize) -> Result<Self, String> {
         let regex = fancy_regex::RegexBuilder::new(&super::pattern::rewrite(text, false)?)
             .bytes_mode(fancy_regex::BytesMode::Ascii)
@@ -47,17 +80,6 @@ impl Backtrack {
             .map_err(|e| format!("{e}; correct the pattern"))?;
         let relaxed = relax(text).and_then(|text| Pattern::new(&text, false).ok());
         Ok(Self { regex, relaxed, global, limit })
-    }
-
-    /// Without the feature nothing is compiled.
-    ///
-    /// # Errors
-    /// Always: the feature's name.
-    #[cfg(not(feature = "backtrack"))]
-    pub(crate) fn new(text: &str, _global: bool, _limit: usize) -> Result<Self, String> {
-        let why = Pattern::new(text, false).err();
-        let why = why.unwrap_or_else(|| "the pattern needs backtracking".to_owned());
-        Err(format!("{why}, or build with the feature `backtrack`"))
     }
 
     /// What a value must contain.
@@ -74,7 +96,6 @@ impl Backtrack {
     ///
     /// # Errors
     /// When the limit ends the search.
-    #[cfg(feature = "backtrack")]
     pub(crate) fn search(&self, value: &[u8], capture: bool) -> Result<Option<Spans>, OverLimit> {
         if self.relaxed.as_ref().is_some_and(|pattern| !pattern.is_match(value)) {
             return Ok(None);
@@ -100,12 +121,6 @@ impl Backtrack {
                 .collect()
         }))
     }
-
-    /// Nothing is compiled without the feature, so nothing is searched.
-    #[cfg(not(feature = "backtrack"))]
-    pub(crate) fn search(&self, _value: &[u8], _capture: bool) -> Result<Option<Spans>, OverLimit> {
-        Ok(None)
-    }
 }
 
 /// A piece of a pattern as far as this file tells them apart.
@@ -129,6 +144,7 @@ pub(crate) fn is_needed(text: &str) -> bool {
 
 /// The pattern with look-around left out and anything in place of back-references; `None` where
 /// that is not known to match more.
+#[cfg(feature = "backtrack")]
 fn relax(text: &str) -> Option<String> {
     let mut out = String::with_capacity(text.len());
     let mut can = true;
@@ -255,6 +271,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "backtrack")]
     #[test]
     fn relaxed_patterns_leave_out_what_is_around() {
         for (text, relaxed) in [

@@ -3,41 +3,50 @@
 use std::net::IpAddr;
 
 /// A database of places, held in memory.
+#[cfg(feature = "geo")]
 pub(crate) struct Database {
-    #[cfg(feature = "geo")]
     reader: maxminddb::Reader<Vec<u8>>,
 }
 
+/// Without the feature there is none.
+#[cfg(not(feature = "geo"))]
+#[derive(Debug)]
+pub(crate) enum Database {}
+
+#[cfg(not(feature = "geo"))]
+impl Database {
+    /// # Errors
+    /// Always: the feature's name.
+    pub(crate) fn new(_bytes: Vec<u8>) -> Result<Self, String> {
+        Err("needs the feature `geo`; build with it".to_owned())
+    }
+
+    pub(crate) fn look_up(&self, _address: IpAddr, _put: &mut dyn FnMut(&str, &str)) -> bool {
+        match *self {}
+    }
+}
+
+#[cfg(feature = "geo")]
 impl std::fmt::Debug for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Database").finish_non_exhaustive()
     }
 }
 
+#[cfg(feature = "geo")]
 impl Database {
     /// Reads a database.
     ///
     /// # Errors
     /// When the bytes are not of the format.
-    #[cfg(feature = "geo")]
     pub(crate) fn new(bytes: Vec<u8>) -> Result<Self, String> {
         let reader = maxminddb::Reader::from_source(bytes)
             .map_err(|e| format!("{e}; name a file in the MaxMind DB format (.mmdb)"))?;
         Ok(Self { reader })
     }
 
-    /// Without the feature nothing is read.
-    ///
-    /// # Errors
-    /// Always: the feature's name.
-    #[cfg(not(feature = "geo"))]
-    pub(crate) fn new(_bytes: Vec<u8>) -> Result<Self, String> {
-        Err("needs the feature `geo`; build with it".to_owned())
-    }
-
     /// Tells the members of GEO for an address, under the names of ModSecurity's manual; false when
     /// the address is not in the database. `AREA_CODE` is in no database of this format.
-    #[cfg(feature = "geo")]
     pub(crate) fn look_up(&self, address: IpAddr, put: &mut dyn FnMut(&str, &str)) -> bool {
         use maxminddb::geoip2::City;
         let Ok(found) = self.reader.lookup(address) else { return false };
@@ -66,12 +75,6 @@ impl Database {
         let metro = record.location.metro_code.map(|code| code.to_string());
         put("DMA_CODE", metro.as_deref());
         true
-    }
-
-    /// Without the feature nothing is known.
-    #[cfg(not(feature = "geo"))]
-    pub(crate) fn look_up(&self, _address: IpAddr, _put: &mut dyn FnMut(&str, &str)) -> bool {
-        false
     }
 }
 

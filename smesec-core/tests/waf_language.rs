@@ -351,6 +351,21 @@ fn one_transaction_asks_a_bounded_number_of_names() {
     assert_eq!(table.asked.lock().unwrap().len(), 32);
 }
 
+/// Searches that end within the limit but are long still use the transaction's budget up.
+#[cfg(feature = "backtrack")]
+#[test]
+fn long_searches_are_charged() {
+    let text = r#"SecRule ARGS "@rx ^(?:(?=a)a|aa)+(?=(x))\1$" "id:1,phase:1,deny""#;
+    let set = Arc::new(builder(Memory::default(), text).build().unwrap());
+    let value = format!("a={}xx&", "a".repeat(14));
+    let ids = |count: usize| {
+        let waf = Waf::builder(Arc::clone(&set)).steps(1_000_000).on_limit(OnLimit::Open).build();
+        from(&waf, "192.0.2.1:1", &format!("/?{}", value.repeat(count)), &[], b"").1
+    };
+    assert_eq!(ids(5), Vec::<String>::new());
+    assert_eq!(ids(50), ["smesec-limit"]);
+}
+
 /// Debian's package of the Core Rule Set 3.3 needs look-ahead, places and block lists.
 #[cfg(all(feature = "backtrack", feature = "geo"))]
 #[test]

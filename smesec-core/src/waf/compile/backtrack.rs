@@ -21,7 +21,10 @@ pub(crate) struct OverLimit;
 #[cfg(feature = "backtrack")]
 #[derive(Debug)]
 pub(crate) struct Backtrack {
-    regex: fancy_regex::Regex,
+    /// Ends after a hundredth of the limit, which is enough for most values: a search that takes more
+    /// is charged to the transaction, since the engine does not tell its steps.
+    quick: fancy_regex::Regex,
+    whole: fancy_regex::Regex,
     /// The pattern without what needs backtracking: it matches wherever the pattern does, in linear
     /// time, so that the other engine runs on few values.
     relaxed: Option<Pattern>,
@@ -59,6 +62,14 @@ impl Backtrack {
     ) -> Result<Option<Spans>, OverLimit> {
         match *self {}
     }
+
+    pub(crate) const fn search_on(
+        &self,
+        _value: &[u8],
+        _capture: bool,
+    ) -> Result<Option<Spans>, OverLimit> {
+        match *self {}
+    }
 }
 
 #[cfg(feature = "backtrack")]
@@ -68,18 +79,22 @@ impl Backtrack {
     /// # Errors
     /// What is wrong with the pattern.
     pub(crate) fn new(text: &str, global: bool, limit: usize) -> Result<Self, String> {
-        let regex = fancy_regex::RegexBuilder::new(&super::pattern::rewrite(text, false)?)
-            .bytes_mode(fancy_regex::BytesMode::Ascii)
-            .dot_matches_new_line(true)
-            .backtrack_limit(limit)
-            // A pattern is some kilobytes; what grows beyond is refused as the linear engine does.
-            .max_prog_size(100_000)
-            .delegate_size_limit(16 << 20)
-            .delegate_dfa_size_limit(1 << 20)
-            .build()
-            .map_err(|e| format!("{e}; correct the pattern"))?;
+        let rewritten = super::pattern::rewrite(text, false)?;
+        let build = |limit: usize| {
+            fancy_regex::RegexBuilder::new(&rewritten)
+                .bytes_mode(fancy_regex::BytesMode::Ascii)
+                .dot_matches_new_line(true)
+                .backtrack_limit(limit)
+                // A pattern is some kilobytes; what grows beyond is refused as the linear engine does.
+                .max_prog_size(100_000)
+                .delegate_size_limit(16 << 20)
+                .delegate_dfa_size_limit(1 << 20)
+                .build()
+                .map_err(|e| format!("{e}; correct the pattern"))
+        };
+        let (quick, whole) = (build(limit.div_ceil(100))?, build(limit)?);
         let relaxed = relax(text).and_then(|text| Pattern::new(&text, false).ok());
-        Ok(Self { regex, relaxed, global, limit })
+        Ok(Self { quick, whole, relaxed, global, limit })
     }
 
     /// What a value must contain.
@@ -87,32 +102,53 @@ impl Backtrack {
         self.relaxed.as_ref().map_or(Requirement::Nothing, |p| p.requirement().clone())
     }
 
-    /// What giving up costs of the transaction's budget.
+    /// What a long search costs of the transaction's budget.
     pub(crate) const fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Searches a value.
+    /// Searches a value for as long as costs nothing.
     ///
     /// # Errors
-    /// When the limit ends the search.
+    /// When that was not long enough.
     pub(crate) fn search(&self, value: &[u8], capture: bool) -> Result<Option<Spans>, OverLimit> {
         if self.relaxed.as_ref().is_some_and(|pattern| !pattern.is_match(value)) {
             return Ok(None);
         }
+        self.run(&self.quick, value, capture)
+    }
+
+    /// Searches a value up to the limit.
+    ///
+    /// # Errors
+    /// When the limit ends the search.
+    pub(crate) fn search_on(
+        &self,
+        value: &[u8],
+        capture: bool,
+    ) -> Result<Option<Spans>, OverLimit> {
+        self.run(&self.whole, value, capture)
+    }
+
+    fn run(
+        &self,
+        regex: &fancy_regex::Regex,
+        value: &[u8],
+        capture: bool,
+    ) -> Result<Option<Spans>, OverLimit> {
         if self.global {
             let mut spans = Vec::new();
-            for found in self.regex.find_iter(value).take(MAX_CAPTURES) {
+            for found in regex.find_iter(value).take(MAX_CAPTURES) {
                 let found = found.map_err(|_| OverLimit)?;
                 spans.push(Some((found.start(), found.end())));
             }
             return Ok((!spans.is_empty()).then_some(spans));
         }
         if !capture {
-            let found = self.regex.find(value).map_err(|_| OverLimit)?;
+            let found = regex.find(value).map_err(|_| OverLimit)?;
             return Ok(found.map(|found| vec![Some((found.start(), found.end()))]));
         }
-        let found = self.regex.captures(value).map_err(|_| OverLimit)?;
+        let found = regex.captures(value).map_err(|_| OverLimit)?;
         Ok(found.map(|groups| {
             groups
                 .iter()
@@ -326,6 +362,7 @@ mod tests {
         for limit in [1_000, LIMIT] {
             let pattern = Backtrack::new(doubling, false, limit).unwrap();
             assert_eq!(pattern.search(&value, false), Err(OverLimit));
+            assert_eq!(pattern.search_on(&value, false), Err(OverLimit));
             assert_eq!(pattern.search(b"aaax", false).map(|spans| spans.is_some()), Ok(true));
         }
     }

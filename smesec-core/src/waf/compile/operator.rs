@@ -266,7 +266,9 @@ fn refusal(name: &str) -> String {
         "fuzzyhash" => "needs ssdeep; use the antivirus scanner instead",
         "gsblookup" => "needs the retired Google Safe Browsing files; remove the rule",
         "rsub" => "would rewrite bodies; bodies are never changed",
-        "validatedtd" | "validateschema" => "needs a schema validator; not offered yet",
+        "validatedtd" | "validateschema" => {
+            "needs a validator of schemas, and loading one would follow what the body names; check the form with `XML:` paths"
+        }
         "validatehash" => "belongs to ModSecurity's link hashing, which is not offered",
         _ => return format!("unknown operator `@{name}`; check its spelling"),
     };

@@ -18,8 +18,11 @@ impl State {
         if let Ok(found) = pattern.search(self.store.bytes(value), rule.capture) {
             return found;
         }
-        // A search that was given up took its whole limit; many of them take the whole budget.
+        // Many long searches take the whole budget.
         self.spend(u64::try_from(pattern.limit()).unwrap_or(u64::MAX));
+        if let Ok(found) = pattern.search_on(self.store.bytes(value), rule.capture) {
+            return found;
+        }
         self.gave_up = true;
         if self.store.scalar(Storage::MscPcreLimitsExceeded) != b"1" {
             self.store.set(Storage::MscPcreLimitsExceeded, b"1");

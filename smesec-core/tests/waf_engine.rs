@@ -303,7 +303,7 @@ fn what_cannot_run_is_named_with_its_place() {
     let mut builder = RuleSet::builder();
     builder.text(
         "bad.conf",
-        b"SecRule ARGS \"@rx (?=a)b\" \"id:1,phase:1,deny\"\n\
+        b"SecRule ARGS \"@rx (a\" \"id:1,phase:1,deny\"\n\
           SecRule NO_SUCH \"@rx a\" \"id:2,phase:1,deny\"\n\
           SecRule ARGS \"@fuzzyHash x\" \"id:3,phase:1,deny\"\n\
           SecRuleScript x.lua \"id:4\"\n\
@@ -316,4 +316,53 @@ fn what_cannot_run_is_named_with_its_place() {
     assert_eq!(set.len(), 1);
     let text = set.report().to_string();
     assert!(text.contains("bad.conf:2:9: rule `2`: unknown variable `NO_SUCH`"), "{text}");
+}
+
+#[cfg(feature = "backtrack")]
+#[test]
+fn patterns_beyond_linear_time_run_under_a_limit() {
+    let waf = waf(r#"
+        SecRule ARGS:a "@rx ^(\w+)=\1$" "id:1,phase:1,deny,status:401,capture,logdata:'%{TX.1}'"
+        SecRule ARGS:b "!@rx ^(?!admin)" "id:2,phase:1,deny,status:402"
+        SecRule ARGS:c "@rx (?<!re)play" "id:3,phase:1,deny,status:405,t:lowercase"
+    "#);
+    for (target, action) in [
+        ("/?a=x1%3Dx1", deny(401)),
+        ("/?a=x1%3Dx2", Action::Pass),
+        ("/?b=administrator", deny(402)),
+        ("/?b=user", Action::Pass),
+        ("/?c=PLAY", deny(405)),
+        ("/?c=replay", Action::Pass),
+    ] {
+        assert_eq!(request(&waf, target, &[], b"").0.action(), action, "{target}");
+    }
+    let set = |limit: usize| {
+        let mut builder = RuleSet::builder();
+        let text = r#"SecRuleEngine On
+            SecRule ARGS "!@rx ^(?:(?=a)a|aa)+(?=(x))\1$" "id:1,phase:1,deny,status:404"
+            SecRule TX:/^MSC_/ "!@streq 0" "id:2,phase:1,pass,t:none,msg:'cut short'""#;
+        builder.strict(true).backtrack_limit(limit).text("slow.conf", text.as_bytes());
+        Arc::new(builder.build().unwrap())
+    };
+    let slow = format!("/?q={}xx", "a".repeat(40));
+    let closed = Waf::builder(set(1_000)).build();
+    let limit = vec!["smesec-limit".to_owned()];
+    assert_eq!(request(&closed, &slow, &[], b""), (Verdict::new(deny(403), 0), limit.clone()));
+    let open = Waf::builder(set(1_000)).on_limit(OnLimit::Open).build();
+    let (verdict, ids) = request(&open, &slow, &[], b"");
+    assert_eq!((verdict.action(), ids), (Action::Log, [limit, vec!["2".to_owned()]].concat()));
+    assert_eq!(request(&closed, "/?q=aax", &[], b"").0.action(), Action::Pass);
+    assert_eq!(request(&closed, "/?q=b", &[], b"").0.action(), deny(404));
+}
+
+#[cfg(not(feature = "backtrack"))]
+#[test]
+fn patterns_beyond_linear_time_are_refused_by_name() {
+    let mut builder = RuleSet::builder();
+    builder.text("far.conf", br#"SecRule ARGS "@rx (?=a)b" "id:1,phase:1,deny""#);
+    let refused = builder.build().unwrap().report().to_string();
+    assert!(
+        refused.contains("look-around") && refused.contains("feature `backtrack`"),
+        "{refused}"
+    );
 }

@@ -87,6 +87,24 @@ pub(super) fn ssn(text: &[u8]) -> bool {
         && part(5, 9) != 0
 }
 
+/// Check digit of Chile's RUT: modulo 11, with K for ten.
+pub(super) fn rut(text: &[u8]) -> bool {
+    let wanted = |b: &&u8| b.is_ascii_digit() || matches!(b, b'k' | b'K');
+    let mut from_the_end = text.iter().rev().filter(wanted);
+    let Some(check) = from_the_end.next() else { return false };
+    let body: Vec<u8> = from_the_end.copied().collect();
+    if !(6..=9).contains(&body.len()) || !body.iter().all(u8::is_ascii_digit) {
+        return false;
+    }
+    let weights = (2..=7).cycle();
+    let sum: u32 = body.iter().zip(weights).map(|(b, weight)| u32::from(b - b'0') * weight).sum();
+    match 11 - sum % 11 {
+        11 => *check == b'0',
+        10 => check.eq_ignore_ascii_case(&b'K'),
+        digit => u32::from(check.wrapping_sub(b'0')) == digit,
+    }
+}
+
 /// Check digit of Austria's insurance number: the fourth of ten digits, weighted modulo 11.
 pub(super) fn svnr(text: &[u8]) -> bool {
     let digits = digits(text);
@@ -113,6 +131,7 @@ mod tests {
         assert!(luhn(b"4111 1111 1111 1111") && !luhn(b"4111 1111 1111 1112"));
         assert!(cpf(b"529.982.247-25") && !cpf(b"529.982.247-24") && !cpf(b"111.111.111-11"));
         assert!(ssn(b"078-05-1120") && !ssn(b"000-12-3456"));
+        assert!(rut(b"12.345.678-5") && rut(b"10000013-K") && !rut(b"12.345.678-4") && !rut(b"5"));
         assert!(svnr(b"1237010180") && !svnr(b"1238010180"));
         assert!(contains_word(b"a drop b", b"drop") && !contains_word(b"dropped", b"drop"));
     }

@@ -3,6 +3,7 @@
 use super::bits::Bits;
 use super::compile::program::{Engine, Rules, Select, Target};
 use super::compile::{inspects, means};
+use super::resolver::Resolver;
 use super::ruleset::RuleSet;
 use super::seclang::{Selector, Span, parse_targets};
 use super::transaction::{State, WafTransaction};
@@ -83,6 +84,8 @@ pub(super) struct Inner {
     pub(super) on_limit: OnLimit,
     pub(super) steps: u64,
     pub(super) store: Arc<dyn CollectionStore>,
+    resolver: Option<Arc<dyn Resolver>>,
+    pub(super) record_headers: bool,
     seed: u64,
     counter: Arc<AtomicU64>,
     exceptions: Vec<Exception>,
@@ -152,6 +155,20 @@ impl WafBuilder {
         self
     }
 
+    /// Who looks up names for `@rbl`; nobody by default, and then the operator never matches.
+    pub fn resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
+        self.inner.resolver = Some(resolver);
+        self
+    }
+
+    /// Whether events carry the headers of request and response, with secrets masked, as `extra`'s
+    /// `request_headers`, `response_headers` and `http_version`; false by default, since they make an
+    /// event several times as large.
+    pub fn record_headers(mut self, on: bool) -> Self {
+        self.inner.record_headers = on;
+        self
+    }
+
     /// The upper half of all event ids; 0 by default. Give each host its own.
     pub fn id_seed(mut self, seed: u64) -> Self {
         self.inner.seed = seed;
@@ -181,6 +198,8 @@ impl Waf {
                 on_limit: OnLimit::Closed,
                 steps: 50_000_000,
                 store: Arc::new(MemoryStore::default()),
+                resolver: None,
+                record_headers: false,
                 seed: 0,
                 counter: Arc::new(AtomicU64::new(0)),
                 exceptions: Vec::new(),
@@ -221,6 +240,8 @@ impl Waf {
             on_limit: inner.on_limit,
             steps: inner.steps,
             store: Arc::clone(&inner.store),
+            resolver: inner.resolver.clone(),
+            record_headers: inner.record_headers,
             seed: inner.seed,
             counter: Arc::clone(&inner.counter),
             exceptions: inner.exceptions.clone(),
@@ -260,6 +281,8 @@ impl Inner {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut state = spare.unwrap_or_default();
         state.on_block = self.on_block;
+        state.on_limit = self.on_limit;
+        state.resolver.clone_from(&self.resolver);
         state
     }
 

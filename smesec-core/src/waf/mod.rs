@@ -8,8 +8,10 @@
 //! | `compile` | syntax tree to flat tables, with a [`crate::ruleset::LoadReport`] |
 //! | [`RuleSet`] | the tables, shared by all |
 //! | `transaction` | the run-time, along the path of the data |
+//! | [`audit`] | a transaction's record in ModSecurity's form |
 //! | [`injection`] | SQL injection and cross-site scripting by tokenising |
 
+pub mod audit;
 mod bits;
 mod builtin;
 mod checks;
@@ -17,10 +19,12 @@ mod compile;
 mod engine;
 pub mod injection;
 pub(crate) mod mask;
+mod resolver;
 mod ruleset;
 pub mod seclang;
 mod transaction;
 mod variable;
 
 pub use engine::{Mode, Waf, WafBuilder};
+pub use resolver::Resolver;
 pub use ruleset::{RuleSet, RuleSetBuilder};

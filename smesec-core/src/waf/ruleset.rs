@@ -28,7 +28,7 @@ impl RuleSet {
             syntax: Syntax::default(),
             paranoia: None,
             strict: false,
-            prefilter: true,
+            options: compile::Options::default(),
             loader: Box::new(Files),
         }
     }
@@ -59,7 +59,7 @@ pub struct RuleSetBuilder {
     syntax: Syntax,
     paranoia: Option<u8>,
     strict: bool,
-    prefilter: bool,
+    options: compile::Options,
     loader: Box<dyn Loader>,
 }
 
@@ -109,7 +109,16 @@ impl RuleSetBuilder {
     /// With `false` every rule runs over every value, without the literals that rule most of them
     /// out. The verdicts are the same and the time is not: it is the oracle of the tests.
     pub fn prefilter(&mut self, on: bool) -> &mut Self {
-        self.prefilter = on;
+        self.options.gates = on;
+        self
+    }
+
+    /// Backtracks that one search of a pattern with look-around or back-references may take
+    /// (feature `backtrack`). The default of 100,000 is some milliseconds of CPU, a hundred times
+    /// what sound patterns need on a value of some kilobytes. A search that takes more has an
+    /// unknown result: that is a finding, and the policy on limits decides.
+    pub fn backtrack_limit(&mut self, limit: usize) -> &mut Self {
+        self.options.backtrack_limit = limit;
         self
     }
 
@@ -140,9 +149,8 @@ impl RuleSetBuilder {
             first.append(std::mem::take(&mut self.syntax));
             self.syntax = first;
         }
-        let (program, report) =
-            compile::compile(&self.syntax, self.loader.as_ref(), self.prefilter)
-                .map_err(|why| Error::from(ConfigError::new(why)))?;
+        let (program, report) = compile::compile(&self.syntax, self.loader.as_ref(), self.options)
+            .map_err(|why| Error::from(ConfigError::new(why)))?;
         if self.strict
             && let Some(first) = report.refused.first()
         {

@@ -25,6 +25,7 @@ macro_rules! storages {
 
 storages! {
     ArgsGet = "ARGS_GET", ArgsPost = "ARGS_POST", ArgsPath = "ARGS_PATH",
+    ArgsDecoded = "ARGS_DECODED",
     ArgsGetNames = "ARGS_GET_NAMES", ArgsPostNames = "ARGS_POST_NAMES",
     RequestHeaders = "REQUEST_HEADERS", RequestHeadersNames = "REQUEST_HEADERS_NAMES",
     RequestCookies = "REQUEST_COOKIES", RequestCookiesNames = "REQUEST_COOKIES_NAMES",
@@ -39,6 +40,7 @@ storages! {
     MatchedVar = "MATCHED_VAR", MatchedVarName = "MATCHED_VAR_NAME",
     MatchedVars = "MATCHED_VARS", MatchedVarsNames = "MATCHED_VARS_NAMES",
     ArgsCombinedSize = "ARGS_COMBINED_SIZE", AuthType = "AUTH_TYPE", Duration = "DURATION",
+    FullRequest = "FULL_REQUEST", FullRequestLength = "FULL_REQUEST_LENGTH",
     FilesCombinedSize = "FILES_COMBINED_SIZE", HighestSeverity = "HIGHEST_SEVERITY",
     InboundDataError = "INBOUND_DATA_ERROR", OutboundDataError = "OUTBOUND_DATA_ERROR",
     MscPcreError = "MSC_PCRE_ERROR", MscPcreLimitsExceeded = "MSC_PCRE_LIMITS_EXCEEDED",
@@ -122,7 +124,7 @@ pub(crate) fn is_scalar(id: StorageId) -> bool {
 pub(crate) fn resolve(name: &str) -> Option<&'static [Storage]> {
     use Storage as S;
     Some(match name {
-        "ARGS" => &[S::ArgsGet, S::ArgsPost, S::ArgsPath],
+        "ARGS" => &[S::ArgsGet, S::ArgsPost, S::ArgsPath, S::ArgsDecoded],
         "ARGS_NAMES" => &[S::ArgsGetNames, S::ArgsPostNames],
         "REQBODY_PROCESSOR_ERROR_MSG" => &[S::ReqbodyProcessorErrorMsg],
         "USERAGENT_IP" | "REMOTE_ADDR" => &[S::RemoteAddr],
@@ -150,9 +152,6 @@ pub(crate) fn refusal(name: &str) -> Option<&'static str> {
         }
         "STREAM_INPUT_BODY" | "STREAM_OUTPUT_BODY" => {
             "bodies are not rewritten; use REQUEST_BODY or RESPONSE_BODY"
-        }
-        "FULL_REQUEST" | "FULL_REQUEST_LENGTH" => {
-            "the raw request is not kept; name the parts, such as REQUEST_LINE, REQUEST_HEADERS and REQUEST_BODY"
         }
         "MODSEC_BUILD" => "this is not ModSecurity; remove the rule",
         "SCRIPT_BASENAME" | "SCRIPT_FILENAME" | "SCRIPT_GID" | "SCRIPT_GROUPNAME"

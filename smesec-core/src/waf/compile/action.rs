@@ -34,7 +34,8 @@ pub(super) struct Actions {
     pub(super) degraded: Vec<String>,
 }
 
-type Problem = (Span, Option<u64>, String);
+/// Where, in which rule, and why.
+pub(super) type Problem = (Span, Option<u64>, String);
 
 impl Actions {
     /// Reads the actions of a rule over the defaults of its phase.
@@ -221,7 +222,9 @@ impl Actions {
                     "`{name}` is not needed: secrets are masked in every event by default"
                 ));
             }
-            "xmlns" | "pause" => self.degraded.push(format!("`{name}` does nothing here")),
+            // Bound where the targets are resolved.
+            "xmlns" => {}
+            "pause" => self.degraded.push(format!("`{name}` does nothing here")),
             "exec" => {
                 return Err(
                     "`exec` runs a program; write the check as a filter of your own".to_owned()

@@ -6,6 +6,7 @@
 //! | `pattern` | regular expressions |
 //! | `requirement` | what every match must contain |
 //! | `operator` | operators |
+//! | `geo` | the database of `@geoLookup` |
 //! | `action` | actions, `ctl`, `setvar` |
 //! | `setting` | directives that set something |
 //! | `prefilter` | one automaton over the strings of all rules |
@@ -13,6 +14,8 @@
 //! | `names` | variables, selectors and macros resolved to storages and slots |
 
 mod action;
+pub(crate) mod backtrack;
+pub(crate) mod geo;
 mod names;
 pub(crate) mod operator;
 pub(crate) mod pattern;
@@ -72,10 +75,10 @@ static SERIAL: AtomicU64 = AtomicU64::new(1);
 pub(crate) fn compile(
     syntax: &Syntax,
     loader: &dyn Loader,
-    gates: bool,
+    options: Options,
 ) -> Result<(Program, LoadReport), String> {
     let mut compiler = Compiler::new(syntax, loader);
-    compiler.gates = gates;
+    compiler.options = options;
     for error in &syntax.errors {
         compiler.refuse(error.span, error.rule, error.why.clone());
     }
@@ -83,6 +86,21 @@ pub(crate) fn compile(
         compiler.directive(directive.span, &directive.kind);
     }
     compiler.finish()
+}
+
+/// What the host says of the compilation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    /// Whether rules are ruled out by literals and bytes before they run.
+    pub(crate) gates: bool,
+    /// Backtracks that one search of a pattern beyond linear time may take.
+    pub(crate) backtrack_limit: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { gates: true, backtrack_limit: backtrack::LIMIT }
+    }
 }
 
 struct Compiler<'s> {
@@ -102,10 +120,12 @@ struct Compiler<'s> {
     /// The link that awaits its follower, and whether the chain was refused.
     open_chain: Option<OpenChain>,
     unicode: Option<(String, u32)>,
+    geo: Option<geo::Database>,
+    /// What `SecDataset` names.
+    datasets: HashMap<String, Vec<u8>>,
     removals: Vec<(Span, program::Rules)>,
     runtime: Vec<PendingRemoval>,
-    /// Whether rules are ruled out by literals and bytes before they run.
-    gates: bool,
+    options: Options,
 }
 
 enum Entry {
@@ -146,9 +166,11 @@ impl<'s> Compiler<'s> {
             prefilter: PrefilterBuilder::default(),
             open_chain: None,
             unicode: None,
+            geo: None,
+            datasets: HashMap::new(),
             removals: Vec::new(),
             runtime: Vec::new(),
-            gates: true,
+            options: Options::default(),
         }
     }
 
@@ -204,6 +226,10 @@ impl<'s> Compiler<'s> {
                 match setting::apply(&mut self.settings, name, arguments) {
                     setting::Outcome::Set => {}
                     setting::Outcome::UnicodeMap(file, page) => self.unicode = Some((file, page)),
+                    setting::Outcome::Dataset(name, text) => {
+                        self.datasets.insert(name, text);
+                    }
+                    setting::Outcome::GeoDatabase(file) => self.geo_database(span, &file),
                     setting::Outcome::Inert(why) => self.degrade(span, None, why),
                     setting::Outcome::Refused(why) => self.refuse(span, None, why),
                 }
@@ -297,6 +323,7 @@ impl<'s> Compiler<'s> {
                     )
                 })?,
         };
+        let namespaces = namespaces(actions)?;
         let parsed = {
             let defaults = self.defaults.get(usize::from(phase)).and_then(Option::as_deref);
             let defaults = if chain.is_some() { None } else { defaults };
@@ -318,20 +345,28 @@ impl<'s> Compiler<'s> {
         let (operator, negated);
         if let Some(syntax) = syntax {
             for target in &syntax.targets {
-                let resolved =
-                    self.names.target(target).map_err(|why| (target.span, Some(id), why))?;
+                let resolved = self.names.target_in(target, &namespaces);
+                let resolved = resolved.map_err(|why| (target.span, Some(id), why))?;
                 if target.exclude { excluded.push(resolved) } else { targets.push(resolved) }
             }
             negated = syntax.operator.negated;
             let file = self.syntax.file_name(syntax.operator.span).to_owned();
             let loader = self.loader;
             let read = |name: &str| read_beside(loader, &file, name);
+            let datasets = &self.datasets;
+            let dataset = |name: &str| {
+                datasets.get(name.trim()).cloned().ok_or_else(|| {
+                    format!("no `SecDataset` before this rule is called `{name}`; check its name")
+                })
+            };
+            let sources =
+                operator::Sources { read: &read, dataset: &dataset, options: self.options };
             let names = &mut self.names;
             operator = operator::compile(
                 &syntax.operator.name,
                 &syntax.operator.argument,
                 &mut |text| names.text(text),
-                &read,
+                &sources,
             )
             .map_err(|why| (syntax.operator.span, Some(id), why))?;
         } else {
@@ -415,7 +450,7 @@ impl<'s> Compiler<'s> {
     }
 
     fn gate(&mut self, operator: &operator::Operator, steady: bool) -> Gate {
-        if !steady || !self.gates {
+        if !steady || !self.options.gates {
             return Gate::Run;
         }
         self.prefilter.add(operator.requirement()).map_or(Gate::Run, Gate::Bit)
@@ -504,6 +539,7 @@ impl<'s> Compiler<'s> {
                 .retain(|entry| !matches!(entry, Entry::Head(rule, ..) if gone.contains(rule)));
         }
         self.resolve_removals();
+        self.degrade_lookups();
         let phases = self.resolve_order();
         let levels = self.find_levels(&phases);
         for rule in &mut self.rules {
@@ -540,10 +576,40 @@ impl<'s> Compiler<'s> {
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             xpaths: self.names.xpaths,
             storages,
+            full_request: self.names.full_request,
             unicode_map,
+            geo: self.geo,
             rules: self.rules,
+            files: self.syntax.files.clone(),
         };
         Ok((program, self.report))
+    }
+
+    fn geo_database(&mut self, span: Span, file: &str) {
+        let origin = self.syntax.file_name(span).to_owned();
+        let read = read_beside(self.loader, &origin, file).and_then(geo::Database::new);
+        match read {
+            Ok(database) => self.geo = Some(database),
+            Err(why) => self.refuse(span, None, format!("`SecGeoLookupDB`: {why}")),
+        }
+    }
+
+    /// Names the rules that look up what this rule set cannot tell.
+    fn degrade_lookups(&mut self) {
+        let mut found = Vec::new();
+        for rule in &self.rules {
+            if matches!(rule.operator, operator::Operator::GeoLookup) && self.geo.is_none() {
+                let why = "`@geoLookup` never matches: there is no database; name one with `SecGeoLookupDB`";
+                found.push((rule.span, rule.id, why));
+            }
+            if matches!(rule.operator, operator::Operator::Rbl(_)) {
+                let why = "`@rbl` matches only where the host hands in a resolver (`WafBuilder::resolver`)";
+                found.push((rule.span, rule.id, why));
+            }
+        }
+        for (span, id, why) in found {
+            self.degrade(span, Some(id), why.to_owned());
+        }
     }
 
     fn unicode_map(&mut self) -> Option<UnicodeMap> {
@@ -708,6 +774,20 @@ fn level_gate(rule: &Rule) -> Option<Level> {
     }
     let at_least = std::str::from_utf8(number.literal()?).ok()?.trim().parse().ok()?;
     Some(Level { slot: *slot, at_least })
+}
+
+/// The prefixes that `xmlns` actions bind.
+fn namespaces(actions: &[ActionSyntax]) -> Result<Vec<(&str, &str)>, action::Problem> {
+    let bindings = actions.iter().filter(|action| action.name == "xmlns");
+    let pairs = bindings.map(|action| {
+        let value = action.value.as_deref().unwrap_or_default();
+        let pair = value.split_once('=').map(|(prefix, name)| (prefix.trim(), name.trim()));
+        pair.filter(|(prefix, name)| !prefix.is_empty() && !name.is_empty()).ok_or_else(|| {
+            let why = format!("`xmlns:{value}` binds no prefix; write `xmlns:soap=http://…`");
+            (action.span, None, why)
+        })
+    });
+    pairs.collect()
 }
 
 fn ranges(ids: &[IdRange]) -> Vec<(u64, u64)> {

@@ -15,6 +15,8 @@ pub(super) struct Names {
     pub(super) xpaths: Vec<(StorageId, bool, XPath)>,
     xpath_index: HashMap<String, StorageId>,
     patterns: HashMap<String, Arc<Pattern>>,
+    /// Whether a rule reads the request as one text, which is put together for it only.
+    pub(super) full_request: bool,
 }
 
 impl Default for Names {
@@ -25,6 +27,7 @@ impl Default for Names {
             xpaths: Vec::new(),
             xpath_index: HashMap::new(),
             patterns: HashMap::new(),
+            full_request: false,
         };
         for digit in 0..10 {
             names.tx_slot(&digit.to_string());
@@ -52,12 +55,25 @@ impl Names {
     }
 
     pub(super) fn target(&mut self, syntax: &TargetSyntax) -> Result<Target, String> {
+        self.target_in(syntax, &[])
+    }
+
+    /// A target in whose XPath the given prefixes stand for namespaces.
+    pub(super) fn target_in(
+        &mut self,
+        syntax: &TargetSyntax,
+        namespaces: &[(&str, &str)],
+    ) -> Result<Target, String> {
         let name = syntax.collection.as_str();
         let label: Box<str> = name.into();
         if matches!(name, "XML" | "REQUEST_XML" | "RESPONSE_XML") {
-            return self.xml_target(syntax, label);
+            return self.xml_target(syntax, label, namespaces);
         }
-        let storages = storages(name)?;
+        let mut storages = self.resolve(name)?;
+        if syntax.count && name == "ARGS" {
+            // Decoded views are no arguments that a client sent.
+            storages = storages.into_iter().filter(|s| *s != Storage::ArgsDecoded.id()).collect();
+        }
         let is_tx = storages.first() == Some(&Storage::Tx.id());
         let select = match &syntax.selector {
             None => Select::All,
@@ -72,6 +88,17 @@ impl Names {
         Ok(Target { storages, select, count: syntax.count, label })
     }
 
+    fn resolve(&mut self, name: &str) -> Result<Box<[StorageId]>, String> {
+        if let Some(storages) = variable::resolve(name) {
+            self.full_request |= name.starts_with("FULL_REQUEST");
+            return Ok(storages.iter().map(|s| s.id()).collect());
+        }
+        Err(match variable::refusal(name) {
+            Some(why) => format!("variable `{name}` is not offered: {why}"),
+            None => format!("unknown variable `{name}`; check its spelling"),
+        })
+    }
+
     fn pattern(&mut self, text: &str) -> Result<Arc<Pattern>, String> {
         if let Some(known) = self.patterns.get(text) {
             return Ok(Arc::clone(known));
@@ -83,17 +110,23 @@ impl Names {
     }
 
     /// Each XPath expression is a storage of its own, filled when the body has been parsed.
-    fn xml_target(&mut self, syntax: &TargetSyntax, label: Box<str>) -> Result<Target, String> {
+    fn xml_target(
+        &mut self,
+        syntax: &TargetSyntax,
+        label: Box<str>,
+        namespaces: &[(&str, &str)],
+    ) -> Result<Target, String> {
         let path = match &syntax.selector {
             None => "/*",
             Some(Selector::XPath(text) | Selector::Name(text) | Selector::Regex(text)) => text,
         };
         let response = syntax.collection == "RESPONSE_XML";
-        let key = format!("{}{path}", if response { "response:" } else { "" });
+        let of = if response { "response:" } else { "" };
+        let key = format!("{of}{path}{namespaces:?}");
         let storage = if let Some(known) = self.xpath_index.get(&key) {
             *known
         } else {
-            let xpath = XPath::compile(path).map_err(|e| e.to_string())?;
+            let xpath = XPath::compile_with(path, namespaces).map_err(|e| e.to_string())?;
             let id = StorageId::try_from(self.storages())
                 .map_err(|_| "too many XPath expressions".to_owned())?;
             self.xpaths.push((id, response, xpath));
@@ -125,21 +158,11 @@ impl Names {
                     (name, selector) => {
                         let name_of =
                             selector.as_ref().map(|s| s.to_ascii_lowercase().into_bytes().into());
-                        Piece::Member { storages: storages(name)?, name: name_of }
+                        Piece::Member { storages: self.resolve(name)?, name: name_of }
                     }
                 },
             });
         }
         Ok(Text(pieces))
     }
-}
-
-fn storages(name: &str) -> Result<Box<[StorageId]>, String> {
-    if let Some(storages) = variable::resolve(name) {
-        return Ok(storages.iter().map(|s| s.id()).collect());
-    }
-    Err(match variable::refusal(name) {
-        Some(why) => format!("variable `{name}` is not offered: {why}"),
-        None => format!("unknown variable `{name}`; check its spelling"),
-    })
 }

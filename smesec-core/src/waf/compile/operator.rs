@@ -1,5 +1,7 @@
 //! Operators: parsed once, run on bytes.
 
+use super::Options;
+use super::backtrack::Backtrack;
 use super::pattern::Pattern;
 use super::program::Text;
 use super::requirement::Requirement;
@@ -13,6 +15,8 @@ pub(crate) enum Operator {
     Rx(Pattern),
     /// All matches are captured, not just the first.
     RxGlobal(Pattern),
+    /// A pattern beyond linear time.
+    Backtrack(Box<Backtrack>),
     Pm(Box<Phrases>),
     DetectSqli,
     DetectXss,
@@ -24,6 +28,10 @@ pub(crate) enum Operator {
     Within(Text),
     Compare(Comparison, Text),
     IpMatch(Vec<Network>),
+    /// The block list's domain.
+    Rbl(Box<str>),
+    /// Fills GEO from the database of the program.
+    GeoLookup,
     ByteRange(ByteSet),
     UrlEncoding,
     Utf8,
@@ -31,6 +39,7 @@ pub(crate) enum Operator {
     Cpf(Pattern),
     Ssn(Pattern),
     Svnr(Pattern),
+    Rut(Pattern),
     RestPath(Box<RestPath>),
     Always,
     Never,
@@ -169,6 +178,7 @@ impl Operator {
             | Self::Cpf(pattern)
             | Self::Ssn(pattern)
             | Self::Svnr(pattern) => pattern.requirement().clone(),
+            Self::Backtrack(pattern) => pattern.requirement(),
             Self::Pm(phrases) => Requirement::texts(phrases.list.iter().map(Vec::as_slice)),
             Self::Contains(text) | Self::BeginsWith(text) | Self::EndsWith(text) => {
                 Requirement::texts(text.literal().into_iter())
@@ -184,7 +194,16 @@ impl Operator {
     }
 }
 
-/// Compiles an operator by its lower-case name. `read` reads a file that the argument names.
+/// What the arguments of operators name.
+pub(crate) struct Sources<'a> {
+    /// Reads a file.
+    pub(crate) read: &'a dyn Fn(&str) -> Result<Vec<u8>, String>,
+    /// The text of a `SecDataset`.
+    pub(crate) dataset: &'a dyn Fn(&str) -> Result<Vec<u8>, String>,
+    pub(crate) options: Options,
+}
+
+/// Compiles an operator by its lower-case name.
 ///
 /// # Errors
 /// Why it cannot run, and what to do.
@@ -192,24 +211,33 @@ pub(crate) fn compile(
     name: &str,
     argument: &str,
     text: &mut dyn FnMut(&str) -> Result<Text, String>,
-    read: &dyn Fn(&str) -> Result<Vec<u8>, String>,
+    sources: &Sources<'_>,
 ) -> Result<Operator, String> {
+    let read = sources.read;
+    let beyond = |global| Backtrack::new(argument, global, sources.options.backtrack_limit);
     Ok(match name {
+        "rx" if super::backtrack::is_needed(argument) => {
+            Operator::Backtrack(Box::new(beyond(false)?))
+        }
+        "rxglobal" if super::backtrack::is_needed(argument) => {
+            Operator::Backtrack(Box::new(beyond(true)?))
+        }
         "rx" => Operator::Rx(Pattern::new(argument, false)?),
         "rxglobal" => Operator::RxGlobal(Pattern::new(argument, false)?),
         "pm" => Operator::Pm(Box::new(Phrases::new(phrases(argument)?))),
         "pmfromfile" | "pmf" => {
             let mut list = Vec::new();
             for file in argument.split_whitespace() {
-                for line in read(file)?.split(|b| *b == b'\n') {
-                    let line = line.trim_ascii();
-                    if !line.is_empty() && !line.starts_with(b"#") {
-                        list.push(line.to_vec());
-                    }
-                }
+                list.extend(lines(&read(file)?));
             }
             Operator::Pm(Box::new(Phrases::new(non_empty(list)?)))
         }
+        "pmfromdataset" => {
+            let list = lines(&(sources.dataset)(argument)?);
+            Operator::Pm(Box::new(Phrases::new(non_empty(list)?)))
+        }
+        "rbl" => Operator::Rbl(argument.trim().trim_matches('.').to_ascii_lowercase().into()),
+        "geolookup" if cfg!(feature = "geo") => Operator::GeoLookup,
         "detectsqli" => Operator::DetectSqli,
         "detectxss" => Operator::DetectXss,
         "contains" | "strmatch" => Operator::Contains(text(argument)?),
@@ -224,8 +252,9 @@ pub(crate) fn compile(
         "le" => Operator::Compare(Comparison::Le, text(argument)?),
         "lt" => Operator::Compare(Comparison::Lt, text(argument)?),
         "ipmatch" => Operator::IpMatch(networks(argument.split([',', ' ']))?),
-        "ipmatchfromfile" | "ipmatchf" => {
-            let content = read(argument)?;
+        "ipmatchfromfile" | "ipmatchf" | "ipmatchfromdataset" => {
+            let of_file = name != "ipmatchfromdataset";
+            let content = if of_file { read(argument) } else { (sources.dataset)(argument) }?;
             let content = String::from_utf8_lossy(&content);
             let lines = content.lines().map(|line| line.split('#').next().unwrap_or_default());
             Operator::IpMatch(networks(lines)?)
@@ -236,6 +265,19 @@ pub(crate) fn compile(
         "verifycc" => Operator::CardNumber(Pattern::new(argument, false)?),
         "verifycpf" => Operator::Cpf(Pattern::new(argument, false)?),
         "verifyssn" => Operator::Ssn(Pattern::new(argument, false)?),
+        "validatenid" => {
+            let (country, form) = argument.split_once(' ').unwrap_or((argument, ""));
+            let form = Pattern::new(form.trim(), false)?;
+            match country {
+                "cl" => Operator::Rut(form),
+                "us" => Operator::Ssn(form),
+                _ => {
+                    return Err(format!(
+                        "`{country}` has no national number that is known; write `cl` or `us` and a pattern"
+                    ));
+                }
+            }
+        }
         "verifysvnr" => Operator::Svnr(Pattern::new(argument, false)?),
         "restpath" => Operator::RestPath(Box::new(RestPath::new(argument))),
         "unconditionalmatch" => Operator::Always,
@@ -246,23 +288,24 @@ pub(crate) fn compile(
 
 fn refusal(name: &str) -> String {
     let why = match name {
-        "rbl" => {
-            "looks names up on the network, which needs a resolver of the host; not offered yet"
-        }
-        "geolookup" => "needs a GeoIP database; not offered yet",
+        "geolookup" => "needs the feature `geo`; build with it",
         "inspectfile" => "runs a program; hand uploads to a scanner through an intake instead",
         "fuzzyhash" => "needs ssdeep; use the antivirus scanner instead",
         "gsblookup" => "needs the retired Google Safe Browsing files; remove the rule",
         "rsub" => "would rewrite bodies; bodies are never changed",
-        "validatedtd" | "validateschema" => "needs a schema validator; not offered yet",
-        "validatehash" => "belongs to ModSecurity's link hashing, which is not offered",
-        "pmfromdataset" | "ipmatchfromdataset" => {
-            "reads Coraza's SecDataset, not offered yet; put the list into a file and use `@pmFromFile`"
+        "validatedtd" | "validateschema" => {
+            "needs a validator of schemas, and loading one would follow what the body names; check the form with `XML:` paths"
         }
-        "validatenid" => "is not offered yet; use `@rx` with the number's form",
+        "validatehash" => "belongs to ModSecurity's link hashing, which is not offered",
         _ => return format!("unknown operator `@{name}`; check its spelling"),
     };
     format!("operator `@{name}` {why}")
+}
+
+/// The lines of a list without blanks around them, empty ones and comments.
+fn lines(text: &[u8]) -> Vec<Vec<u8>> {
+    let lines = text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
+    lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).map(<[u8]>::to_vec).collect()
 }
 
 fn non_empty(list: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, String> {

@@ -31,7 +31,7 @@ impl Pattern {
     /// # Errors
     /// What in the pattern cannot run in linear time, or is not a pattern.
     pub(crate) fn new(text: &str, case_insensitive: bool) -> Result<Self, String> {
-        let text = rewrite(text)?.into_boxed_str();
+        let text = rewrite(text, true)?.into_boxed_str();
         let hir = parse(&text, case_insensitive)?;
         if states(&hir, 0) > MAX_STATES {
             return Err("the pattern's counted repetitions multiply to too large an automaton; \
@@ -111,7 +111,8 @@ fn states(hir: &Hir, depth: u32) -> u64 {
 
 /// Brings PCRE's spelling to the parser's: bytes for `\x{HH}` and for characters beyond ASCII, `\<` and
 /// `\>` as the characters they are in PCRE, octal escapes, a bare `[` inside a class, atomic groups.
-fn rewrite(text: &str) -> Result<String, String> {
+/// Unless `linear`, what only a backtracking engine can run stays.
+pub(super) fn rewrite(text: &str, linear: bool) -> Result<String, String> {
     let mut out = String::with_capacity(text.len() + 16);
     let mut chars = text.chars().peekable();
     let mut in_class = false;
@@ -119,7 +120,7 @@ fn rewrite(text: &str) -> Result<String, String> {
     while let Some(c) = chars.next() {
         let at_start = std::mem::take(&mut class_start);
         match c {
-            '\\' => escape(&mut chars, &mut out, in_class)?,
+            '\\' => escape(&mut chars, &mut out, in_class, linear)?,
             '[' if !in_class => {
                 in_class = true;
                 class_start = true;
@@ -154,7 +155,7 @@ fn rewrite(text: &str) -> Result<String, String> {
             }
             '(' if !in_class && chars.peek() == Some(&'?') => {
                 chars.next();
-                if chars.peek() == Some(&'>') {
+                if linear && chars.peek() == Some(&'>') {
                     chars.next();
                     // In a linear-time engine an atomic group is a group: it can only match more.
                     out.push_str("(?:");
@@ -164,7 +165,7 @@ fn rewrite(text: &str) -> Result<String, String> {
             }
             // PCRE takes a brace that begins no counted repetition for itself.
             '{' if !in_class && !is_count(chars.clone()) => out.push_str("\\{"),
-            '*' | '+' | '?' | '}' if !in_class && chars.peek() == Some(&'+') => {
+            '*' | '+' | '?' | '}' if linear && !in_class && chars.peek() == Some(&'+') => {
                 chars.next();
                 out.push(c);
             }
@@ -210,7 +211,12 @@ fn is_count(mut rest: Chars<'_>) -> bool {
 
 type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
 
-fn escape(chars: &mut Chars<'_>, out: &mut String, in_class: bool) -> Result<(), String> {
+fn escape(
+    chars: &mut Chars<'_>,
+    out: &mut String,
+    in_class: bool,
+    linear: bool,
+) -> Result<(), String> {
     match chars.next() {
         Some('x') if chars.peek() == Some(&'{') => {
             chars.next();
@@ -248,6 +254,10 @@ fn escape(chars: &mut Chars<'_>, out: &mut String, in_class: bool) -> Result<(),
         Some('Z') => out.push_str("\\z"),
         Some('b') if in_class => out.push_str("\\x08"),
         Some(c @ ('<' | '>')) => out.push(c),
+        Some(c) if !linear && !in_class && (c.is_ascii_digit() || "kKgG".contains(c)) => {
+            out.push('\\');
+            out.push(c);
+        }
         Some(c) if c.is_ascii_digit() => {
             return Err(format!(
                 "back-reference `\\{c}` cannot run in linear time; rewrite without it"

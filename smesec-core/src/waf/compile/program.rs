@@ -259,6 +259,17 @@ pub(crate) enum Engine {
     On,
 }
 
+/// Which decoded views of values rules on `ARGS` see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Views {
+    pub(crate) base64: bool,
+    pub(crate) url2: bool,
+    pub(crate) json: bool,
+    pub(crate) graphql: bool,
+    pub(crate) headers: bool,
+    pub(crate) path: bool,
+}
+
 /// The directives' settings.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -276,7 +287,14 @@ pub(crate) struct Settings {
     pub(crate) separator: u8,
     pub(crate) cookie_version: u8,
     pub(crate) upload_files: usize,
+    /// Whether bodies are decompressed before they are inspected.
+    pub(crate) decompress: bool,
+    pub(crate) views: Views,
+    /// The rule sets that name themselves.
+    pub(crate) components: Vec<String>,
     pub(crate) webapp: String,
+    /// The key of Project Honey Pot's list, which goes before the address.
+    pub(crate) block_list_key: Option<String>,
 }
 
 impl Default for Settings {
@@ -297,7 +315,11 @@ impl Default for Settings {
             separator: b'&',
             cookie_version: 0,
             upload_files: 100,
+            decompress: false,
+            views: Views::default(),
+            components: Vec::new(),
             webapp: "default".into(),
+            block_list_key: None,
         }
     }
 }
@@ -314,6 +336,8 @@ pub(crate) struct Level {
 pub(crate) struct Program {
     pub(crate) settings: Settings,
     pub(crate) rules: Vec<Rule>,
+    /// The names of the files that spans point into.
+    pub(crate) files: Vec<String>,
     /// The heads of each phase, in order.
     pub(crate) phases: [Vec<Head>; 5],
     pub(crate) nodes: Vec<Node>,
@@ -337,6 +361,9 @@ pub(crate) struct Program {
     /// XPath expressions, each with its storage and whether it reads the response.
     pub(crate) xpaths: Vec<(StorageId, bool, crate::decode::body::xpath::XPath)>,
     pub(crate) storages: usize,
+    /// Whether a rule reads `FULL_REQUEST`.
+    pub(crate) full_request: bool,
+    pub(crate) geo: Option<super::geo::Database>,
     pub(crate) unicode_map: Option<crate::decode::transform::UnicodeMap>,
 }
 

@@ -1,6 +1,6 @@
 //! Directives that set something.
 
-use super::program::{Engine, Settings};
+use super::program::{Engine, Settings, Views};
 use crate::waf::seclang::Spanned;
 
 /// What came of a directive.
@@ -8,6 +8,10 @@ pub(super) enum Outcome {
     Set,
     /// The file and the code page.
     UnicodeMap(String, u32),
+    /// The file.
+    GeoDatabase(String),
+    /// The name and the text.
+    Dataset(String, Vec<u8>),
     /// Accepted, but does nothing here: why.
     Inert(String),
     Refused(String),
@@ -84,6 +88,11 @@ pub(super) fn apply(settings: &mut Settings, name: &str, arguments: &[Spanned<St
                 None => Err("`SecUnicodeMapFile` needs a file and a code page, such as `unicode.mapping 20127`".to_owned()),
             }
         }
+        "secgeolookupdb" => return Outcome::GeoDatabase(first.to_owned()),
+        "secdataset" => match words.next() {
+            Some(text) => return Outcome::Dataset(first.to_owned(), text.as_bytes().to_vec()),
+            None => Err("`SecDataset` needs a name and a list between backticks".to_owned()),
+        },
         "secunicodecodepage" => {
             return Outcome::Inert(
                 "`SecUnicodeCodePage` does nothing by itself; name the page in `SecUnicodeMapFile`"
@@ -94,7 +103,17 @@ pub(super) fn apply(settings: &mut Settings, name: &str, arguments: &[Spanned<St
             first.clone_into(&mut settings.webapp);
             Ok(())
         }
-        "seccomponentsignature" | "secserversignature" => Ok(()),
+        "smesecdecompressbodies" => switch(first).map(|on| settings.decompress = on),
+        "smesecdecodedviews" => views(arguments).map(|views| settings.views = views),
+        "sechttpblkey" => {
+            settings.block_list_key = Some(first.to_ascii_lowercase());
+            Ok(())
+        }
+        "seccomponentsignature" => {
+            settings.components.push(first.to_owned());
+            Ok(())
+        }
+        "secserversignature" => Ok(()),
         _ => return other(name, &lower),
     };
     match result {
@@ -127,7 +146,7 @@ fn other(name: &str, lower: &str) -> Outcome {
         | "secuploadfilemode"
         | "sectmpsaveuploadedfiles" => files,
         "secpcrematchlimit" | "secpcrematchlimitrecursion" => {
-            "patterns run in linear time, so there is no match limit to set"
+            "patterns run in linear time; for those that cannot, the host sets `backtrack_limit`"
         }
         "secrequestbodyinmemorylimit" => {
             "bodies are parsed as they stream; there is no spill to disk"
@@ -138,7 +157,9 @@ fn other(name: &str, lower: &str) -> Outcome {
         "secstatusengine" => "the library never calls home",
         "secxmlexternalentity" => "external entities are never loaded",
         "secinterceptonerror" => "the policy on limits and errors decides (`on_limit`)",
-        "secdisablebackendcompression" => "compressed responses are decompressed for inspection",
+        "secdisablebackendcompression" => {
+            "`SmesecDecompressBodies On` reads compressed responses instead"
+        }
         "secrulesinherit" | "secruleinheritance" => {
             "rule sets are merged by loading their files together"
         }
@@ -158,8 +179,7 @@ fn other(name: &str, lower: &str) -> Outcome {
         | "secguardianlog"
         | "secchrootdir"
         | "seccookiev0separator"
-        | "secsensorid"
-        | "sechttpblkey" => old,
+        | "secsensorid" => old,
         "secremoterules" | "secremoterulesfailaction" => {
             return refused(
                 name,
@@ -169,24 +189,11 @@ fn other(name: &str, lower: &str) -> Outcome {
         "secrulescript" => {
             return refused(name, "runs Lua; write the check as a filter of your own");
         }
-        "secgeolookupdb" => return refused(name, "needs a GeoIP reader, which is not offered yet"),
         "secgsblookupdb" => {
             return refused(name, "needs the retired Google Safe Browsing files; remove it");
         }
         "sechashengine" | "sechashkey" | "sechashparam" | "sechashmethodrx" | "sechashmethodpm" => {
             return refused(name, "belongs to link hashing, which is not offered");
-        }
-        "smesecdecodedviews" => {
-            return refused(
-                name,
-                "is not offered yet; values are inspected as the rules' own transformations decode them",
-            );
-        }
-        "secdataset" => {
-            return refused(
-                name,
-                "is Coraza's and not offered yet; put the list into a file and use `@pmFromFile`",
-            );
         }
         _ => return Outcome::Refused(format!("unknown directive `{name}`; check its spelling")),
     };
@@ -195,6 +202,36 @@ fn other(name: &str, lower: &str) -> Outcome {
 
 fn refused(name: &str, why: &str) -> Outcome {
     Outcome::Refused(format!("`{name}` {why}"))
+}
+
+/// `On` alone means all of them.
+fn views(arguments: &[Spanned<String>]) -> Result<Views, String> {
+    let words = arguments.iter().flat_map(|a| a.value.split([' ', ',']));
+    let mut words = words.filter(|word| !word.is_empty());
+    let mut views = Views::default();
+    let on = switch(words.next().unwrap_or_default())?;
+    let mut named = false;
+    for word in words {
+        named = true;
+        *match word.to_ascii_lowercase().as_str() {
+            "base64" => &mut views.base64,
+            "url2" => &mut views.url2,
+            "json" => &mut views.json,
+            "graphql" => &mut views.graphql,
+            "headers" => &mut views.headers,
+            "path" => &mut views.path,
+            _ => {
+                return Err(format!(
+                    "`{word}` is no decoded view; write base64, url2, json, graphql, headers or path"
+                ));
+            }
+        } = on;
+    }
+    if on && !named {
+        let (json, graphql) = (true, true);
+        views = Views { base64: true, url2: true, json, graphql, headers: true, path: true };
+    }
+    Ok(views)
 }
 
 fn switch(word: &str) -> Result<bool, String> {

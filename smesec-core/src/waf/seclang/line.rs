@@ -81,10 +81,21 @@ pub(super) fn lines(text: &[u8], file: u32) -> Vec<Line> {
     let mut list = Vec::new();
     let mut open: Option<Line> = None;
     let mut comment = false;
+    let mut block: Option<Line> = None;
     let mut rest = text.split(|&b| b == b'\n').zip(1_u32..).peekable();
     while let Some((raw, number)) = rest.next() {
         let line = raw.strip_suffix(b"\r").unwrap_or(raw);
         let trimmed = line.trim_ascii();
+        if let Some(mut current) = block.take() {
+            current.push(b"\n", number);
+            current.push(line, number);
+            if line.contains(&b'`') {
+                list.push(current);
+            } else {
+                block = Some(current);
+            }
+            continue;
+        }
         if comment && !opens(line) {
             comment = trimmed.ends_with(b"\\");
             continue;
@@ -104,7 +115,10 @@ pub(super) fn lines(text: &[u8], file: u32) -> Vec<Line> {
             None if trimmed.is_empty() => continue,
             None => Line { file, ..Line::default() },
         };
-        if let Some(body) = line.strip_suffix(b"\\") {
+        if is_dataset(line) && memchr::memchr_iter(b'`', line).count() == 1 {
+            current.push(line, number);
+            block = Some(current);
+        } else if let Some(body) = line.strip_suffix(b"\\") {
             current.push(body, number);
             open = Some(current);
         } else if let Some(body) = line.trim_ascii_end().strip_suffix(b"\\") {
@@ -122,7 +136,14 @@ pub(super) fn lines(text: &[u8], file: u32) -> Vec<Line> {
         }
     }
     list.extend(open);
+    list.extend(block);
     list
+}
+
+/// The one directive whose list stands between backticks, over several lines.
+fn is_dataset(line: &[u8]) -> bool {
+    const NAME: &[u8] = b"SecDataset";
+    line.trim_ascii_start().get(..NAME.len()).is_some_and(|word| word.eq_ignore_ascii_case(NAME))
 }
 
 /// One argument as it stands in the text.
@@ -142,7 +163,7 @@ pub(super) fn words(text: &str) -> Result<Vec<Word>, usize> {
         if first.is_ascii_whitespace() {
             continue;
         }
-        if matches!(first, '"' | '\'') {
+        if matches!(first, '"' | '\'') || (first == '`' && is_dataset(text.as_bytes())) {
             let mut closed = None;
             while let Some((offset, c)) = rest.next() {
                 if c == '\\' {

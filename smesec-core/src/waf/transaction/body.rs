@@ -23,6 +23,7 @@ impl State {
             return;
         }
         let body = std::mem::take(&mut self.request_body);
+        let body = self.decompressed_request(program, body);
         self.store.set_number(S::RequestBodyLength, body.len() as u64);
         if self.processor != Processor::Multipart {
             let limit = program.settings.request_body_no_files_limit;
@@ -56,6 +57,12 @@ impl State {
         let raw = matches!(self.processor, Processor::Json) || self.force_body;
         if raw && self.store.scalar(S::RequestBody).is_empty() {
             self.store.set(S::RequestBody, &body);
+        }
+        self.body_views(program, &body);
+        if program.full_request {
+            let whole = [self.store.scalar(S::FullRequest), &body].concat();
+            self.store.set(S::FullRequest, &whole);
+            self.store.set_number(S::FullRequestLength, whole.len() as u64);
         }
         self.request_body = body;
         self.combined_size();
@@ -181,6 +188,7 @@ impl State {
             return;
         }
         let body = std::mem::take(&mut self.response_body);
+        let body = self.decompressed_response(program, body);
         self.store.set(S::ResponseBody, &body);
         if self.store.scalar(S::ResponseContentLength).is_empty() {
             self.store.set_number(S::ResponseContentLength, body.len() as u64);

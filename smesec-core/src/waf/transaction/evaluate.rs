@@ -79,7 +79,7 @@ impl State {
                 Flow::Jump(to) => at = (to as usize).max(at),
                 Flow::Stop => return,
             }
-            if self.engine == Engine::Off || self.exhausted {
+            if self.engine == Engine::Off || self.exhausted || self.halted {
                 return;
             }
         }
@@ -285,7 +285,7 @@ impl State {
         }) {
             return false;
         }
-        let name = self.store.bytes(candidate.name);
+        let name = self.excluded_name(candidate.place, candidate.name);
         match &excluded.select {
             Select::All => true,
             Select::Name(wanted) => name.eq_ignore_ascii_case(wanted),
@@ -334,7 +334,8 @@ impl State {
     fn operate(&mut self, program: &Program, rule: &Rule, value: Slice) -> Option<Hit> {
         let hit = self.apply(program, rule, value);
         if rule.negated {
-            return hit.is_none().then_some(Hit::BARE);
+            let gave_up = std::mem::take(&mut self.gave_up);
+            return (hit.is_none() && !gave_up).then_some(Hit::BARE);
         }
         hit
     }
@@ -362,6 +363,10 @@ impl State {
                 let spans: Vec<_> =
                     regex.find_iter(bytes).take(10).map(|m| Some((m.start(), m.end()))).collect();
                 (!spans.is_empty()).then_some(Hit { captures: spans, text: None })
+            }
+            Operator::Backtrack(pattern) => {
+                let captures = self.backtrack(program, rule, pattern, value)?;
+                Some(Hit { captures, text: None })
             }
             Operator::Pm(phrases) => {
                 phrases.find(bytes).map(|at| Hit { captures: vec![Some(at)], text: None })
@@ -408,6 +413,11 @@ impl State {
                 let address: IpAddr = std::str::from_utf8(bytes).ok()?.trim().parse().ok()?;
                 bare(networks.iter().any(|network| network.contains(address)))
             }
+            Operator::Rbl(list) => {
+                let text = self.block_list(program, rule, list, value)?;
+                Some(Hit { captures: Vec::new(), text: Some(text.into_bytes()) })
+            }
+            Operator::GeoLookup => bare(self.geo_lookup(program, value)),
             Operator::ByteRange(allowed) => {
                 bare(!crate::decode::byteset::ByteSet::scan(bytes).is_subset(*allowed))
             }
@@ -417,6 +427,7 @@ impl State {
             Operator::Cpf(pattern) => checks::verified(pattern, bytes, checks::cpf),
             Operator::Ssn(pattern) => checks::verified(pattern, bytes, checks::ssn),
             Operator::Svnr(pattern) => checks::verified(pattern, bytes, checks::svnr),
+            Operator::Rut(pattern) => checks::verified(pattern, bytes, checks::rut),
             Operator::RestPath(path) => {
                 let named: Vec<(Vec<u8>, Vec<u8>)> = path
                     .fit(bytes)?

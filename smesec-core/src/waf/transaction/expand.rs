@@ -45,6 +45,11 @@ pub(super) fn expand(
                                 .get(usize::from(*s))
                                 .is_some_and(|n| mask::is_secret_collection(n))
                         });
+                    if masked && storages.first() == Some(&Storage::FullRequest.id()) {
+                        let shown = mask::masked(b"FULL_REQUEST", store.bytes(value));
+                        out.extend_from_slice(shown.as_bytes());
+                        continue;
+                    }
                     push(store, &mut out, name, value, masked && secret);
                 }
             }

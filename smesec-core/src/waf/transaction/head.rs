@@ -78,12 +78,16 @@ impl State {
         let settings = &program.settings;
         self.store.set(S::WebappId, settings.webapp.as_bytes());
         self.request_line(head);
+        if program.full_request {
+            self.full_request(head);
+        }
         for header in head.headers {
             self.header(S::RequestHeaders, S::RequestHeadersNames, header);
             self.special_header(program, header);
         }
         let query = self.store.scalar(S::QueryString).to_vec();
         self.arguments(program, &query, S::ArgsGet, S::ArgsGetNames);
+        self.head_views(program);
         self.combined_size();
     }
 
@@ -117,6 +121,23 @@ impl State {
         let base = path.iter().rposition(|b| matches!(b, b'/' | b'\\')).map_or(0, |at| at + 1);
         let base = super::store::Store::part(filename, base, path.len());
         self.store.set_slice(S::RequestBasename, base);
+    }
+
+    /// The request as one text. Its body is added when it has come.
+    fn full_request(&mut self, head: &RequestHead<'_>) {
+        let line = self.store.scalar(S::RequestLine).to_vec();
+        let mark = self.store.mark();
+        self.store.append(&line);
+        self.store.append(b"\r\n");
+        for header in head.headers {
+            for part in [header.name, b": ", header.value, b"\r\n"] {
+                self.store.append(part);
+            }
+        }
+        self.store.append(b"\r\n");
+        let text = self.store.since(mark);
+        self.store.set_slice(S::FullRequest, text);
+        self.store.set_number(S::FullRequestLength, text.len() as u64);
     }
 
     fn header(&mut self, values: S, names: S, header: &Header<'_>) {

@@ -4,21 +4,29 @@
 //! | --- | --- |
 //! | `store` | the arena, the members of each storage, the transformed contents |
 //! | `head` | request and response heads taken apart |
+//! | `compressed` | bodies decompressed |
 //! | `body` | bodies taken apart |
 //! | `prepare` | which rules a phase's values can match |
+//! | `views` | what hides inside values |
 //! | `evaluate` | the walk over the rules of a phase |
+//! | `backtrack` | patterns beyond linear time |
+//! | `lookup` | what is looked up elsewhere: places and names |
 //! | `effect` | what a matching rule does |
 //! | `expand` | macros |
 //! | `record` | findings, verdicts and the event |
 
+mod backtrack;
 mod body;
+mod compressed;
 mod effect;
 mod evaluate;
 mod expand;
 mod head;
+mod lookup;
 mod prepare;
 mod record;
 mod store;
+mod views;
 
 use self::store::Store;
 use super::bits::Bits;
@@ -65,6 +73,15 @@ pub(super) struct State {
     now: Timestamp,
     begun: Timestamp,
     pub(super) on_block: crate::policy::OnBlock,
+    pub(super) on_limit: OnLimit,
+    pub(super) resolver: Option<Arc<dyn super::resolver::Resolver>>,
+    /// Names looked up and what was found.
+    lookups: Vec<(String, Option<Vec<std::net::IpAddr>>)>,
+    views: views::Made,
+    /// A limit was hit and the policy ends the inspection.
+    halted: bool,
+    /// The operator gave up, so that its negation does not hold either.
+    gave_up: bool,
     collections: Option<Arc<dyn CollectionStore>>,
     keys: Vec<(u16, Vec<u8>)>,
     refused_changes: u32,
@@ -107,6 +124,10 @@ impl State {
         self.allowed_until = 0;
         self.steps = inner.steps;
         self.exhausted = false;
+        self.lookups.clear();
+        self.views.reset();
+        self.halted = false;
+        self.gave_up = false;
         self.now = connection.now;
         self.begun = connection.now;
         self.collections = Some(Arc::clone(&inner.store));
@@ -257,7 +278,7 @@ impl Transaction for WafTransaction {
         if self.next == 0 && !self.state.verdict.is_decisive() {
             let rules = Arc::clone(&self.rules);
             self.state.now = head.now;
-            self.head = Some(record::HeadFacts::new(head));
+            self.head = Some(record::HeadFacts::new(head, self.inner.record_headers));
             if self.state.engine != Engine::Off {
                 self.state.request_head(&rules.program, head);
                 self.inner.apply_exceptions(&rules, &mut self.state, head.now);
@@ -304,6 +325,9 @@ impl Transaction for WafTransaction {
             self.finish_request_body();
         }
         if self.next == 2 && !self.state.verdict.is_decisive() {
+            if let Some(facts) = self.head.as_mut().filter(|_| self.inner.record_headers) {
+                facts.response_headers = Some(record::recorded(head.headers));
+            }
             let rules = Arc::clone(&self.rules);
             self.state.now = head.now;
             if self.state.engine != Engine::Off {

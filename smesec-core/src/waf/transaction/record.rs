@@ -4,7 +4,7 @@ use super::State;
 use super::store::Slice;
 use crate::event::{Event, Finding, RuleInfo, Source};
 use crate::filter::Outcome;
-use crate::http::{Connection, RequestHead};
+use crate::http::{Connection, Header, RequestHead};
 use crate::intake::ObjectMeta;
 use crate::limits::OnLimit;
 use crate::policy::OnBlock;
@@ -23,10 +23,39 @@ pub(super) struct HeadFacts {
     uri: String,
     host: String,
     user_agent: String,
+    version: String,
+    /// The headers, where the host wants them recorded.
+    headers: Option<Headers>,
+    pub(super) response_headers: Option<Headers>,
+}
+
+type Headers = serde_json::Map<String, serde_json::Value>;
+
+/// Headers of one message that an event keeps; servers refuse more.
+const MAX_HEADERS: usize = 128;
+
+/// Headers with their secrets masked; what comes twice is joined.
+pub(super) fn recorded(headers: &[Header<'_>]) -> Headers {
+    let mut all = Headers::new();
+    for header in headers.iter().take(MAX_HEADERS) {
+        let name = header.name.get(..128).unwrap_or(header.name);
+        let value = mask::masked(&[b"REQUEST_HEADERS:", header.name].concat(), header.value);
+        let name = String::from_utf8_lossy(name).into_owned();
+        match all.get_mut(&name) {
+            Some(serde_json::Value::String(before)) => {
+                before.push_str(", ");
+                before.push_str(&value);
+            }
+            _ => {
+                all.insert(name, value.into());
+            }
+        }
+    }
+    all
 }
 
 impl HeadFacts {
-    pub(super) fn new(head: &RequestHead<'_>) -> Self {
+    pub(super) fn new(head: &RequestHead<'_>, with_headers: bool) -> Self {
         let text = |bytes: &[u8]| {
             String::from_utf8_lossy(bytes.get(..2_048).unwrap_or(bytes)).into_owned()
         };
@@ -39,6 +68,9 @@ impl HeadFacts {
             uri: mask_query(&text(head.target)),
             host: header("host"),
             user_agent: header("user-agent"),
+            version: text(head.version.get(..16).unwrap_or(head.version)),
+            headers: with_headers.then(|| recorded(head.headers)),
+            response_headers: None,
         }
     }
 }
@@ -226,6 +258,13 @@ impl State {
             put("uri", head.uri.clone().into());
             put("host", head.host.clone().into());
             put("user_agent", head.user_agent.clone().into());
+            if let Some(headers) = &head.headers {
+                put("http_version", head.version.clone().into());
+                put("request_headers", headers.clone().into());
+            }
+            if let Some(headers) = &head.response_headers {
+                put("response_headers", headers.clone().into());
+            }
         }
         put("status", outcome.status.into());
         put("bytes", outcome.bytes.into());
@@ -235,6 +274,10 @@ impl State {
             "duration_nanos",
             outcome.now.unix_nanos().saturating_sub(self.begun.unix_nanos()).into(),
         );
+        let unanswered = self.lookups.iter().filter(|(_, found)| found.is_none()).count();
+        if unanswered > 0 {
+            put("unanswered_lookups", unanswered.into());
+        }
         if self.refused_changes > 0 {
             put("refused_collection_changes", self.refused_changes.into());
         }

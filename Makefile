@@ -3,9 +3,9 @@ export CARGO_TARGET_DIR ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cac
 CARGO ?= cargo
 SMESEC = $(CARGO_TARGET_DIR)/release/smesec
 
-.PHONY: demo test bars fmt conformance release header install
+.PHONY: demo test bars fuzz fmt conformance release header install
 
-## demo: a shop's visitors and attackers through the built-in pack
+## demo: a shop behind the gateway, its visitors and attackers; then it is the reader's turn
 demo: release
 	@sh scripts/demo.sh "$(SMESEC)"
 
@@ -17,12 +17,29 @@ test:
 bars: release
 	@SMESEC="$(SMESEC)" sh benches/peers/waf_modsecurity.sh
 	@SMESEC="$(SMESEC)" sh benches/peers/waf_coraza.sh
+	@python3 tests/conformance/pack.py "$(SMESEC)" --legitimate || true
+	@SMESEC="$(SMESEC)" sh benches/peers/gateway_modsecurity.sh
+	@SMESEC="$(SMESEC)" sh benches/peers/gateway_latency.sh
+	@SMESEC="$(SMESEC)" sh benches/peers/gateway_reload.sh
 
 conformance: release
 	@python3 tests/conformance/crs.py "$(SMESEC)"
+	@python3 tests/conformance/gateway.py "$(SMESEC)"
 
 release:
 	@$(CARGO) build --locked --release -p smesec-core --features cli
+
+## fuzz: every parser for SECONDS (60) each, without a sanitizer, so that the pinned toolchain will do
+SECONDS ?= 60
+FUZZ = $(CARGO_TARGET_DIR)/tools/bin/cargo-fuzz
+fuzz:
+	@[ -x "$(FUZZ)" ] || $(CARGO) install -q --locked --root "$(CARGO_TARGET_DIR)/tools" cargo-fuzz --version 0.13.2
+	@cd smesec-core/fuzz && for target in fuzz_targets/*.rs; do \
+	  name=$$(basename $$target .rs); found="$(CARGO_TARGET_DIR)/fuzz-found/$$name"; mkdir -p "$$found"; \
+	  echo "== $$name"; \
+	  "$(FUZZ)" run -s none --fuzz-dir . --target-dir "$(CARGO_TARGET_DIR)/fuzz" $$name "$$found" corpus/$$name -- \
+	    -max_total_time=$(SECONDS) -max_len=4096 -timeout=10 -print_final_stats=1 || exit 1; \
+	done
 
 fmt:
 	@$(CARGO) fmt --all

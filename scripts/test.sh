@@ -71,6 +71,8 @@ stage "Python: stubs" stubs
 stage "Python: tests" pytests
 stage "release build" cargo build --locked --release -p smesec-core --features cli
 stage "conformance" python tests/conformance/crs.py "$CARGO_TARGET_DIR/release/smesec"
+stage "conformance through the gateway" python tests/conformance/gateway.py "$CARGO_TARGET_DIR/release/smesec"
+stage "demo" "$CARGO_TARGET_DIR/release/smesec" demo --once --port 0
 stage "rule pack" python tests/conformance/pack.py "$CARGO_TARGET_DIR/release/smesec"
 
 echo

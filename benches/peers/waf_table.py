@@ -42,16 +42,16 @@ def medians(paths):
 
 
 def read_load(path):
-    """(milliseconds of CPU, bytes), either None where it is not said."""
+    """(milliseconds of CPU, bytes with one worker's scratch, bytes of a further host), None where it is not said."""
     text = open(path, encoding="utf-8", errors="replace").read() if path else ""
     for line in text.splitlines():
         if line.startswith("{"):
             said = json.loads(line)
-            return said.get("load_cpu_ms"), said.get("memory_bytes")
+            return said.get("load_cpu_ms"), said.get("memory_with_scratch_bytes"), said.get("host_bytes")
         found = re.search(r"load ([0-9.]+) ms, rss .*\(\+(\d+)\)", line)
         if found:
-            return float(found[1]), int(found[2]) * 1024
-    return None, None
+            return float(found[1]), int(found[2]) * 1024, None
+    return None, None, None
 
 
 def main():
@@ -86,7 +86,7 @@ def main():
         growth = ours["post_json_100k"][0] / max(ours["post_json_10k"][0], 1e-9)
         theirs = peer["post_json_100k"][0] / peer["post_json_10k"][0]
         print(f"{'json 100k / 10k':<24}{theirs:>17.1f}x{growth:>11.1f}x{'':>10}{'<=12x':>7}  {verdict(growth <= 12)}")
-    (peer_ms, peer_bytes), (our_ms, our_bytes) = read_load(a.peer_load), read_load(a.our_load)
+    (peer_ms, peer_bytes, _), (our_ms, our_bytes, host_bytes) = read_load(a.peer_load), read_load(a.our_load)
     # Absolute bars: three times the peer's load CPU; 12 MiB for a rule set at level 1.
     if peer_ms and our_ms is not None:
         ok = verdict(our_ms <= 3 * peer_ms) if a.bars == "modsecurity" else ""
@@ -100,6 +100,8 @@ def main():
               f"{our_bytes / peer_bytes:>9.2f}x{'<=12':>7}  {ok}")
     else:
         print(f"{'rule set, MiB':<24}{(peer_bytes or 0) / 2**20:>18.1f}{'not said':>12}")
+    if host_bytes is not None:
+        print(f"{'a further host, KiB':<24}{'':>18}{host_bytes / 2**10:>12.1f}{'':>10}{'<=64':>7}  {verdict(host_bytes <= 64 << 10)}")
     print(f"{short} SHORT" if short else "all OK")
     return 1 if short else 0
 

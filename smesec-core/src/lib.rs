@@ -39,6 +39,10 @@ pub mod ruleset;
 #[cfg(feature = "waf")]
 pub mod waf;
 
+// products
+#[cfg(feature = "gateway")]
+pub mod gateway;
+
 // entry
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -55,6 +55,23 @@ impl Timestamp {
         Self(since.map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX)))
     }
 
+    /// Days from 1970-01-01 to a civil date (proleptic Gregorian; month from 1, day from 1).
+    ///
+    /// ```
+    /// # use smesec_core::time::Timestamp;
+    /// assert_eq!(Timestamp::days_from_civil(2000, 3, 1), 11_017);
+    /// ```
+    pub const fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+        // The inverse of `civil`: eras of 400 years that begin in March.
+        let year = if month <= 2 { year - 1 } else { year };
+        let era = year.div_euclid(400);
+        let month_from_march = if month > 2 { month - 3 } else { month + 9 };
+        let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+        let year_of_era = year.rem_euclid(400);
+        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        era * 146_097 + day_of_era - 719_468
+    }
+
     /// The civil date and time in UTC.
     pub const fn civil(self) -> Civil {
         let seconds = self.unix_seconds();

@@ -188,3 +188,45 @@ fn a_reader_that_left_is_no_panic() {
         assert!(code <= 3, "{args:?}");
     }
 }
+
+#[test]
+fn configurations_are_written_and_checked() {
+    let (code, example, _) = smesec(&["config", "example"], "");
+    assert_eq!(code, 0);
+    let good = file("example.toml", &example);
+    let (code, out, err) = smesec(&["config", "check", good.to_str().unwrap()], "");
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.ends_with("example.toml: good\n"), "{out}");
+
+    let bad = file("bad.toml", &example.replace("# mode = \"block\" ", "mode = \"blok\" "));
+    let (code, _, err) = smesec(&["config", "check", bad.to_str().unwrap()], "");
+    assert_eq!(code, 2);
+    assert!(err.contains("bad.toml:") && err.contains("`blok` is no mode; write"), "{err}");
+
+    let rules = file("broken.toml", &example.replace("rules = []", "rules = [\"nowhere.conf\"]"));
+    let (code, _, err) = smesec(&["config", "check", rules.to_str().unwrap()], "");
+    assert!(code == 2 && err.contains("nowhere.conf"), "{err}");
+
+    for (args, told) in [
+        (&["serve"][..], "`--config FILE` is missing"),
+        (&["serve", "--config", "/nowhere.toml"], "`/nowhere.toml`"),
+        (&["config", "chek"], "write `smesec config check FILE`"),
+        (&["demo", "--port", "x"], "`--port x`: write 0 to 65535"),
+    ] {
+        let (code, _, err) = smesec(args, "");
+        assert!(code == 2 && err.contains(told), "{args:?}: {err}");
+    }
+}
+
+#[test]
+fn the_demonstration_ends_by_itself_and_tells_who_was_stopped_by_which_rule() {
+    let (code, out, err) = smesec(&["demo", "--once", "--port", "0"], "");
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert!(out.contains("24 of 24 as they should be"), "{out}");
+    let stopped: Vec<_> = out.lines().filter(|line| line.contains("403 stopped")).collect();
+    assert_eq!(stopped.len(), 14);
+    for line in stopped {
+        let rule = line.get(64..).unwrap_or("").trim();
+        assert!(rule.split(' ').next().unwrap().parse::<u32>().is_ok(), "no rule in `{line}`");
+    }
+}

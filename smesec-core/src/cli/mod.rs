@@ -1,7 +1,9 @@
 //! The command `smesec`: one function, called by the binary and by the Python wheel.
 
 mod check;
+mod demo;
 mod rules;
+mod serve;
 
 use std::ffi::OsString;
 use std::io::{BufRead, Write};
@@ -15,6 +17,12 @@ usage:
       Without --rules the built-in pack is used. FILE may be - for standard input.
   smesec rules check [--json] [--strict] PATH...
       loads SecLang rules and reports what was loaded, refused and degraded.
+  smesec demo [--once] [--port N]
+      a demonstration shop behind the gateway; visitors and attackers come, then it is your turn.
+  smesec serve --config FILE
+      the gateway: a reverse proxy with the firewall. SIGHUP reloads, SIGTERM drains and stops.
+  smesec config check FILE | smesec config example
+      tells what is wrong with a configuration; prints one with every setting.
   smesec --version | --help
 
 exit code:
@@ -48,6 +56,9 @@ pub fn run(
         }
         ["waf", "check", ..] => check::run(args.iter().skip(2).cloned(), stdin, stdout, stderr),
         ["rules", "check", ..] => rules::run(args.iter().skip(2).cloned(), stdout),
+        ["demo", ..] => demo::run(args.iter().skip(1).cloned(), stdout),
+        ["serve", ..] => serve::run(args.iter().skip(1).cloned(), stderr),
+        ["config", rest @ ..] => serve::config(rest, stdout),
         [other, ..] => Err(format!("unknown command `{other}`; see `smesec --help`")),
     };
     match outcome {

@@ -20,7 +20,7 @@ pub(super) fn masked(name: &[u8], value: &[u8]) -> String {
 }
 
 /// Whether values of that name are secrets.
-pub(super) fn is_secret_name(name: &[u8]) -> bool {
+pub(crate) fn is_secret_name(name: &[u8]) -> bool {
     let name = name.to_ascii_lowercase();
     // Credentials stand in it under no name of their own.
     if name.starts_with(b"full_request") && !name.starts_with(b"full_request_length") {

@@ -18,7 +18,7 @@ mod checks;
 mod compile;
 mod engine;
 pub mod injection;
-mod mask;
+pub(crate) mod mask;
 mod resolver;
 mod ruleset;
 pub mod seclang;

@@ -23,7 +23,7 @@ impl State {
             if fault.is_limit() {
                 self.store.set(S::InboundDataError, b"1");
                 self.limit(
-                    "the request body grows beyond the limits on decompression; only its beginning was inspected",
+                    "the request body grows beyond the limits on decompression; only its beginning was inspected", 413,
                     self.on_limit,
                     self.on_block,
                 );
@@ -55,7 +55,7 @@ impl State {
                     };
                     self.store.set(S::OutboundDataError, b"1");
                     self.limit(
-                        "the response body grows beyond the limits on decompression; only its beginning was inspected",
+                        "the response body grows beyond the limits on decompression; only its beginning was inspected", 500,
                         policy,
                         self.on_block,
                     );

@@ -261,6 +261,12 @@ impl State {
         if &*target.label == "MATCHED_VARS" {
             return name;
         }
+        // A chain's last match is told by the name that it was found under.
+        if &*target.label == "MATCHED_VAR"
+            && let Some(found) = self.store.members(Storage::MatchedVarName.id()).first()
+        {
+            return found.value;
+        }
         let mark = self.store.mark();
         if count {
             self.store.append(b"&");

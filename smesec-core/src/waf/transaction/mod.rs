@@ -219,7 +219,7 @@ impl WafTransaction {
 
     fn out_of_budget(&mut self) {
         let why = "the rules' step budget for one transaction was used up; raise it or simplify the rules";
-        self.state.limit(why, self.inner.on_limit, self.inner.on_block);
+        self.state.limit(why, 403, self.inner.on_limit, self.inner.on_block);
         // From here on nothing is inspected, and the finding says so.
         self.state.engine = Engine::Off;
         self.state.exhausted = false;

@@ -145,21 +145,32 @@ impl State {
         action.is_decisive()
     }
 
-    /// The anomaly score that the rule set keeps: CRS's names, then our own pack's.
+    /// The anomaly score that the rule set keeps: CRS's names; our own pack keeps one for each kind of
+    /// attack, of which the highest counts.
     pub(super) fn score(&self, program: &Program) -> i32 {
-        const NAMES: &[&str] = &[
-            "blocking_inbound_anomaly_score",
-            "anomaly_score",
-            "smesec_score",
-            "score",
-            "inbound_anomaly_score",
+        const ONE: &[&str] =
+            &["blocking_inbound_anomaly_score", "anomaly_score", "score", "inbound_anomaly_score"];
+        const EACH: &[&str] = &[
+            "smesec_sql",
+            "smesec_nosql",
+            "smesec_directory",
+            "smesec_command",
+            "smesec_code",
+            "smesec_xss",
+            "smesec_traversal",
+            "smesec_ssrf",
+            "smesec_xxe",
+            "smesec_object",
+            "smesec_scanner",
+            "smesec_protocol",
         ];
-        NAMES
-            .iter()
-            .filter_map(|name| self.store.tx_named(program, name.as_bytes()))
-            .map(|value| checks::number(self.store.bytes(value)))
-            .find(|score| *score != 0)
-            .map_or(0, |score| i32::try_from(score).unwrap_or(i32::MAX))
+        let value = |name: &&str| {
+            let value = self.store.tx_named(program, name.as_bytes())?;
+            Some(checks::number(self.store.bytes(value)))
+        };
+        let one = ONE.iter().filter_map(value).find(|score| *score != 0);
+        let score = one.or_else(|| EACH.iter().filter_map(value).max());
+        score.map_or(0, |score| i32::try_from(score).unwrap_or(i32::MAX))
     }
 
     fn note(&mut self, id: &str, severity: Severity, why: &str) {
@@ -172,18 +183,18 @@ impl State {
         }
     }
 
-    /// A limit was hit: a finding, and the policy.
-    pub(super) fn limit(&mut self, why: &str, policy: OnLimit, on_block: OnBlock) {
+    /// A limit was hit: a finding, and the policy, with the status that says whose limit it was.
+    pub(super) fn limit(&mut self, why: &str, status: u16, policy: OnLimit, on_block: OnBlock) {
         self.note("smesec-limit", Severity::Medium, why);
         if policy == OnLimit::Closed && self.engine == Engine::On {
-            self.verdict = Verdict::new(on_block.apply(Action::Deny { status: 403 }), 0);
+            self.verdict = Verdict::new(on_block.apply(Action::Deny { status }), 0);
         }
     }
 
     pub(super) fn inbound_over(&mut self, policy: OnLimit, on_block: OnBlock) {
         self.store.set(Storage::InboundDataError, b"1");
         let why = "the request body is larger than `SecRequestBodyLimit`; only its beginning was inspected";
-        self.limit(why, policy, on_block);
+        self.limit(why, 413, policy, on_block);
     }
 
     pub(super) fn outbound_over(&mut self, policy: OnLimit, on_block: OnBlock) {
@@ -193,7 +204,7 @@ impl State {
         self.store.set(Storage::OutboundDataError, b"1");
         let why = "the response body is larger than `SecResponseBodyLimit`; only its beginning was inspected";
         if policy == OnLimit::Closed {
-            self.limit(why, policy, on_block);
+            self.limit(why, 500, policy, on_block);
         }
     }
 
@@ -222,6 +233,7 @@ impl State {
                     report.skipped.first().map_or("not inspected", |s| s.why.as_str()).to_owned();
                 self.limit(
                     &format!("upload `{}` was not inspected whole: {why}", meta.name),
+                    403,
                     policy,
                     on_block,
                 );

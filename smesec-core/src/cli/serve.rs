@@ -1,0 +1,114 @@
+//! `smesec serve` and `smesec config`.
+
+use crate::gateway::{Config, EXAMPLE, Gateway, Handle};
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+pub(super) fn run(
+    args: impl Iterator<Item = OsString>,
+    stderr: &mut dyn Write,
+) -> Result<u8, String> {
+    use lexopt::prelude::Long;
+    let mut file = None;
+    let mut parser = lexopt::Parser::from_args(args);
+    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        match arg {
+            Long("config") => {
+                file = Some(PathBuf::from(parser.value().map_err(|e| e.to_string())?));
+            }
+            other => return Err(format!("{}; see `smesec --help`", other.unexpected())),
+        }
+    }
+    let file = file.ok_or(
+        "`--config FILE` is missing; `smesec config example > smesec.toml` writes one to begin with",
+    )?;
+    let config = Config::load(&file).map_err(|e| e.to_string())?;
+    runtime(config.threads())?.block_on(serve(file, config, stderr))
+}
+
+/// One thread needs no scheduler that moves work between threads.
+pub(super) fn runtime(threads: usize) -> Result<Runtime, String> {
+    let mut builder = if threads == 1 {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    if threads > 1 {
+        builder.worker_threads(threads);
+    }
+    builder.enable_all().thread_name("smesec").build().map_err(|e| format!("no event loop: {e}"))
+}
+
+async fn serve(file: PathBuf, config: Config, stderr: &mut dyn Write) -> Result<u8, String> {
+    let on = |kind| signal(kind).map_err(|e| format!("no signal handler: {e}"));
+    let (mut hangup, mut term, mut interrupt) =
+        (on(SignalKind::hangup())?, on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+    let gateway = Gateway::bind(config).await.map_err(|e| e.to_string())?;
+    let mut say = |line: &str| {
+        // A closed terminal is no reason to stop serving.
+        let _ = writeln!(stderr, "smesec: {line}");
+    };
+    for notice in gateway.notices() {
+        say(notice);
+    }
+    let addresses: Vec<_> = gateway.addresses().iter().map(ToString::to_string).collect();
+    say(&format!("serving on {} with {} rules", addresses.join(", "), gateway.rules()));
+    if let Some(address) = gateway.metrics_address() {
+        say(&format!("metrics on http://{address}/metrics"));
+    }
+    let handle = gateway.handle();
+    let mut running = tokio::spawn(gateway.run());
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            ended = &mut running => {
+                let clean = ended.map_err(|e| format!("the gateway ended: {e}"))?;
+                say(if clean { "stopped; nothing was cut off" } else { "stopped; what was still open was cut off" });
+                return Ok(0);
+            }
+            _ = hangup.recv() => match reload(&handle, file.clone()).await {
+                Ok(notices) => {
+                    for notice in &notices {
+                        say(notice);
+                    }
+                    say("reloaded");
+                }
+                Err(why) => say(&format!("not reloaded, what runs stays in force: {why}")),
+            },
+            () = async { tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} } } => {
+                if draining {
+                    say("stopped at once");
+                    return Ok(0);
+                }
+                draining = true;
+                handle.drain();
+                say("draining; a second signal stops at once");
+            }
+        }
+    }
+}
+
+/// `smesec config check FILE` and `smesec config example`.
+pub(super) fn config(words: &[&str], stdout: &mut dyn Write) -> Result<u8, String> {
+    match words {
+        ["example"] => stdout.write_all(EXAMPLE.as_bytes()).map_err(|e| e.to_string())?,
+        ["check", file] => {
+            let config = Config::load(file).map_err(|e| e.to_string())?;
+            for notice in config.check().map_err(|e| e.to_string())? {
+                writeln!(stdout, "{notice}").map_err(|e| e.to_string())?;
+            }
+            writeln!(stdout, "{file}: good").map_err(|e| e.to_string())?;
+        }
+        _ => return Err("write `smesec config check FILE` or `smesec config example`".to_owned()),
+    }
+    Ok(0)
+}
+
+async fn reload(handle: &Handle, file: PathBuf) -> Result<Vec<String>, String> {
+    let handle = handle.clone();
+    let job = move || Config::load(&file).and_then(|config| handle.reload(&config));
+    tokio::task::spawn_blocking(job).await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
+}

@@ -1,0 +1,208 @@
+//! Bodies under way.
+
+use super::record::Record;
+use bytes::{Buf, Bytes};
+use http_body_util::channel::Channel;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::time::Sleep;
+
+/// Why a body broke off.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("the sender paused for too long")]
+    Paused,
+    #[error("the sender is slower than {SLOWEST} bytes a second")]
+    Slow,
+    #[error("a filter stopped the body")]
+    Stopped,
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+}
+
+/// Bytes a second below which a request's body counts as an attack on the server's patience. The
+/// slowest mobile links give ten times that.
+pub(super) const SLOWEST: u64 = 1_000;
+/// The pause that every body has before its rate counts.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A body from the network whose sender may not dawdle.
+pub(super) struct Timed {
+    incoming: Incoming,
+    pause: Duration,
+    /// Whether the rate counts besides the pauses (requests only: an event stream is slow by design).
+    rated: bool,
+    bytes: u64,
+    began: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Timed {
+    pub(super) fn new(incoming: Incoming, pause: Duration, rated: bool) -> Self {
+        Self { incoming, pause, rated, bytes: 0, began: None, sleep: None }
+    }
+
+    fn is_slow(&self) -> bool {
+        self.rated
+            && self.began.is_some_and(|began| {
+                let allowed = GRACE + Duration::from_millis(self.bytes * 1_000 / SLOWEST);
+                began.elapsed() > allowed
+            })
+    }
+}
+
+impl Body for Timed {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.sleep = None;
+                this.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if this.is_slow() {
+                    return Poll::Ready(Some(Err(Fault::Slow)));
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => {
+                this.began.get_or_insert_with(Instant::now);
+                let pause = this.pause;
+                let sleep = this.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(pause)));
+                match sleep.as_mut().poll(cx) {
+                    Poll::Ready(()) => Poll::Ready(Some(Err(Fault::Paused))),
+                    Poll::Pending => Poll::Pending,
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+/// Where a body's bytes come from.
+pub(super) enum Source {
+    Whole(Bytes),
+    Stream(Timed),
+    /// From a task that shows each piece to a filter first.
+    Pumped(Channel<Bytes, Fault>),
+}
+
+impl Source {
+    pub(super) const fn empty() -> Self {
+        Self::Whole(Bytes::new())
+    }
+
+    /// A second one for another try, where that is possible.
+    pub(super) fn again(&self) -> Option<Self> {
+        match self {
+            Self::Whole(bytes) => Some(Self::Whole(bytes.clone())),
+            _ => None,
+        }
+    }
+}
+
+impl Body for Source {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        match &mut *self {
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Stream(stream) => Pin::new(stream).poll_frame(cx),
+            Self::Pumped(channel) => Pin::new(channel).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Stream(stream) => stream.is_end_stream(),
+            Self::Pumped(channel) => channel.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.remaining() as u64),
+            Self::Stream(stream) => stream.size_hint(),
+            Self::Pumped(channel) => channel.size_hint(),
+        }
+    }
+}
+
+/// A response's body with the record of its exchange, which is closed when the last byte has gone or
+/// the client has.
+pub(super) struct Outward {
+    source: Source,
+    record: Option<Box<Record>>,
+}
+
+impl Outward {
+    pub(super) const fn whole(bytes: Bytes) -> Self {
+        Self { source: Source::Whole(bytes), record: None }
+    }
+
+    pub(super) const fn new(source: Source) -> Self {
+        Self { source, record: None }
+    }
+
+    /// Closes `record` with this body.
+    pub(super) fn recorded(&mut self, mut record: Box<Record>) {
+        if self.source.is_end_stream() {
+            record.complete = true;
+        }
+        self.record = Some(record);
+    }
+}
+
+impl Body for Outward {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let polled = Pin::new(&mut self.source).poll_frame(cx);
+        let ended = match &polled {
+            Poll::Ready(Some(Ok(_))) => self.source.is_end_stream(),
+            Poll::Ready(None) => true,
+            _ => false,
+        };
+        if let Some(record) = &mut self.record {
+            if let Poll::Ready(Some(Ok(frame))) = &polled {
+                record.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+            }
+            record.complete |= ended;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.source.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.source.size_hint()
+    }
+}

@@ -1,0 +1,629 @@
+//! `smesec.toml`: read, checked, and every error with its line.
+
+use super::address::Network;
+use super::rate::Rate;
+use crate::error::{ConfigError, Error, IoError};
+use crate::limits::OnLimit;
+use crate::policy::Exception;
+use crate::time::Timestamp;
+use crate::waf::Mode;
+use hyper::http::uri::Authority;
+use serde::Deserialize;
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use toml::Spanned;
+
+/// A whole configuration with every setting, its default and its reason.
+pub const EXAMPLE: &str = include_str!("example.toml");
+
+/// A checked configuration.
+///
+/// ```
+/// use smesec_core::gateway::Config;
+/// let why = Config::parse("smesec.toml", "[gateway]\nlisten = [\"localhost\"]\n").unwrap_err();
+/// assert_eq!(why.to_string(),
+///     "smesec.toml:2: `localhost` is no address to listen on; write it as `0.0.0.0:8080` or `[::]:8080`");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(super) origin: String,
+    pub(super) listen: Vec<SocketAddr>,
+    pub(super) tls: Option<Tls>,
+    pub(super) metrics: Option<SocketAddr>,
+    pub(super) access_log: Option<Target>,
+    pub(super) event_log: Option<Target>,
+    pub(super) threads: usize,
+    pub(super) trusted: Vec<Network>,
+    pub(super) proxy_protocol: bool,
+    pub(super) max_connections: usize,
+    pub(super) timeouts: Timeouts,
+    pub(super) allow: Vec<Network>,
+    pub(super) deny: Vec<Network>,
+    pub(super) rate: Option<Rate>,
+    pub(super) hosts: Vec<Host>,
+    pub(super) rules: Vec<PathBuf>,
+    pub(super) paranoia: Option<u8>,
+    pub(super) mode: Mode,
+    pub(super) on_limit: OnLimit,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Tls {
+    pub(super) listen: Vec<SocketAddr>,
+    pub(super) certificates: Vec<Certificate>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Certificate {
+    pub(super) names: Vec<String>,
+    pub(super) chain: PathBuf,
+    pub(super) key: PathBuf,
+    /// Where it is named, for errors found when it is read.
+    pub(super) line: u32,
+}
+
+/// Where lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    StandardOutput,
+    File(PathBuf),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Timeouts {
+    pub(super) header: Duration,
+    pub(super) body: Duration,
+    pub(super) connect: Duration,
+    pub(super) upstream: Duration,
+    pub(super) idle: Duration,
+    pub(super) drain: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Host {
+    /// Lower case; `*.name` for all below a name, `*` for all.
+    pub(super) names: Vec<String>,
+    pub(super) upstreams: Vec<Authority>,
+    pub(super) mode: Option<Mode>,
+    pub(super) exceptions: Vec<Exception>,
+}
+
+impl Config {
+    /// Reads a configuration from text. `origin` names it in errors; paths in it stand as they are.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the line and what to write instead.
+    pub fn parse(origin: &str, text: &str) -> Result<Self, Error> {
+        Reading { origin, text, folder: Path::new("") }.config()
+    }
+
+    /// Reads a file; relative paths in it count from its own folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be read, [`Error::Config`] as in [`Config::parse`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let origin = path.to_string_lossy();
+        let text = std::fs::read_to_string(path).map_err(|e| IoError::new(origin.clone(), e))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Reading { origin: &origin, text: &text, folder }.config()
+    }
+
+    /// Reads what the configuration names (rules, certificates) without serving; what its author
+    /// should know comes back.
+    ///
+    /// # Errors
+    /// As [`crate::gateway::Gateway::bind`], but for the sockets, which are not taken.
+    pub fn check(&self) -> Result<Vec<String>, Error> {
+        super::site::check(self)
+    }
+
+    /// Threads that the host should give the gateway; the number of cores by default.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFile {
+    gateway: RawGateway,
+    #[serde(default)]
+    waf: RawWaf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawGateway {
+    #[serde(default)]
+    listen: Vec<Spanned<String>>,
+    tls: Option<RawTls>,
+    metrics: Option<Spanned<String>>,
+    access_log: Option<String>,
+    event_log: Option<String>,
+    threads: Option<Spanned<usize>>,
+    #[serde(default)]
+    trusted_proxies: Vec<Spanned<String>>,
+    #[serde(default)]
+    proxy_protocol: bool,
+    max_connections: Option<Spanned<usize>>,
+    #[serde(default)]
+    timeouts: RawTimeouts,
+    #[serde(default)]
+    addresses: RawAddresses,
+    rate: Option<RawRate>,
+    #[serde(default)]
+    host: Vec<Spanned<RawHost>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTls {
+    listen: Vec<Spanned<String>>,
+    certificate: Vec<Spanned<RawCertificate>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCertificate {
+    #[serde(default)]
+    names: Vec<String>,
+    chain: String,
+    key: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawTimeouts {
+    header: Option<Spanned<String>>,
+    body: Option<Spanned<String>>,
+    connect: Option<Spanned<String>>,
+    upstream: Option<Spanned<String>>,
+    idle: Option<Spanned<String>>,
+    drain: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawAddresses {
+    #[serde(default)]
+    allow: Vec<Spanned<String>>,
+    #[serde(default)]
+    deny: Vec<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRate {
+    requests_per_second: Spanned<f64>,
+    burst: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawHost {
+    names: Vec<Spanned<String>>,
+    upstream: Spanned<OneOrMany>,
+    mode: Option<Spanned<String>>,
+    #[serde(default)]
+    exception: Vec<RawException>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "write `\"http://127.0.0.1:3000\"` or a list of such")]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawException {
+    #[serde(default)]
+    rules: Vec<Spanned<String>>,
+    tag: Option<String>,
+    target: Option<String>,
+    #[serde(default)]
+    path: String,
+    expires: Option<Spanned<toml::value::Datetime>>,
+    #[serde(default)]
+    reason: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawWaf {
+    #[serde(default)]
+    rules: Vec<String>,
+    paranoia: Option<Spanned<u8>>,
+    mode: Option<Spanned<String>>,
+    on_limit: Option<OnLimit>,
+}
+
+/// A file on its way to a configuration.
+struct Reading<'a> {
+    origin: &'a str,
+    text: &'a str,
+    folder: &'a Path,
+}
+
+impl Reading<'_> {
+    fn config(&self) -> Result<Config, Error> {
+        let raw: RawFile = toml::from_str(self.text)
+            .map_err(|e| self.wrong(e.span().unwrap_or(0..0), e.message().replace('\n', "; ")))?;
+        let gateway = raw.gateway;
+        let listen = self.all(&gateway.listen, |text| address(text))?;
+        let tls = gateway.tls.map(|tls| self.tls(tls)).transpose()?;
+        if listen.is_empty() && tls.is_none() {
+            return Err(ConfigError::new(format!(
+                "{}: nothing to listen on; write `listen = [\"0.0.0.0:8080\"]` under `[gateway]`",
+                self.origin
+            ))
+            .into());
+        }
+        let default_mode = if raw.waf.rules.is_empty() { Mode::Block } else { Mode::Rules };
+        let t = &gateway.timeouts;
+        Ok(Config {
+            origin: self.origin.to_owned(),
+            listen,
+            tls,
+            metrics: gateway
+                .metrics
+                .as_ref()
+                .map(|m| self.one(m, |text| address(text)))
+                .transpose()?,
+            access_log: gateway.access_log.map(|to| self.target(&to)),
+            event_log: gateway.event_log.map(|to| self.target(&to)),
+            threads: self.threads(gateway.threads)?,
+            trusted: self.all(&gateway.trusted_proxies, |text| network(text))?,
+            proxy_protocol: gateway.proxy_protocol,
+            max_connections: self.positive(gateway.max_connections, "max_connections", 10_000)?,
+            timeouts: Timeouts {
+                header: self.duration(t.header.as_ref(), 15_000)?,
+                body: self.duration(t.body.as_ref(), 30_000)?,
+                connect: self.duration(t.connect.as_ref(), 5_000)?,
+                upstream: self.duration(t.upstream.as_ref(), 60_000)?,
+                idle: self.duration(t.idle.as_ref(), 300_000)?,
+                drain: self.duration(t.drain.as_ref(), 30_000)?,
+            },
+            allow: self.all(&gateway.addresses.allow, |text| network(text))?,
+            deny: self.all(&gateway.addresses.deny, |text| network(text))?,
+            rate: gateway.rate.map(|rate| self.rate(&rate)).transpose()?,
+            hosts: self.hosts(gateway.host)?,
+            rules: raw.waf.rules.iter().map(|path| self.folder.join(path)).collect(),
+            paranoia: raw.waf.paranoia.map(|level| self.one(&level, paranoia)).transpose()?,
+            mode: raw.waf.mode.map_or(Ok(default_mode), |m| self.one(&m, |text| mode(text)))?,
+            on_limit: raw.waf.on_limit.unwrap_or_default(),
+        })
+    }
+
+    fn wrong(&self, span: Range<usize>, why: impl Into<String>) -> Error {
+        ConfigError::at(self.origin, self.line(&span), why).into()
+    }
+
+    fn line(&self, span: &Range<usize>) -> u32 {
+        let before = self.text.as_bytes().get(..span.start).unwrap_or_default();
+        u32::try_from(memchr::memchr_iter(b'\n', before).count() + 1).unwrap_or(u32::MAX)
+    }
+
+    fn one<T, U>(
+        &self,
+        raw: &Spanned<T>,
+        read: impl Fn(&T) -> Result<U, String>,
+    ) -> Result<U, Error> {
+        read(raw.get_ref()).map_err(|why| self.wrong(raw.span(), why))
+    }
+
+    fn all<T, U>(
+        &self,
+        raw: &[Spanned<T>],
+        read: impl Fn(&T) -> Result<U, String>,
+    ) -> Result<Vec<U>, Error> {
+        raw.iter().map(|one| self.one(one, &read)).collect()
+    }
+
+    fn target(&self, to: &str) -> Target {
+        if to == "-" { Target::StandardOutput } else { Target::File(self.folder.join(to)) }
+    }
+
+    fn threads(&self, raw: Option<Spanned<usize>>) -> Result<usize, Error> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.positive(raw, "threads", cores)
+    }
+
+    fn positive(
+        &self,
+        raw: Option<Spanned<usize>>,
+        name: &str,
+        default: usize,
+    ) -> Result<usize, Error> {
+        match raw {
+            Some(raw) if *raw.get_ref() == 0 || *raw.get_ref() > 1 << 24 => Err(self.wrong(
+                raw.span(),
+                format!("`{name}` of {} is out of range; write 1 to 16777216", raw.get_ref()),
+            )),
+            Some(raw) => Ok(raw.into_inner()),
+            None => Ok(default),
+        }
+    }
+
+    fn duration(&self, raw: Option<&Spanned<String>>, default_ms: u64) -> Result<Duration, Error> {
+        raw.map_or(Ok(Duration::from_millis(default_ms)), |raw| {
+            self.one(raw, |text| duration(text))
+        })
+    }
+
+    fn tls(&self, raw: RawTls) -> Result<Tls, Error> {
+        let certificates = raw
+            .certificate
+            .into_iter()
+            .map(|one| {
+                let line = self.line(&one.span());
+                let one = one.into_inner();
+                Certificate {
+                    names: one.names.iter().map(|name| name.to_ascii_lowercase()).collect(),
+                    chain: self.folder.join(one.chain),
+                    key: self.folder.join(one.key),
+                    line,
+                }
+            })
+            .collect();
+        Ok(Tls { listen: self.all(&raw.listen, |text| address(text))?, certificates })
+    }
+
+    fn rate(&self, raw: &RawRate) -> Result<Rate, Error> {
+        let per_second = *raw.requests_per_second.get_ref();
+        if !(per_second.is_finite() && (0.001..=1e6).contains(&per_second)) {
+            return Err(self.wrong(
+                raw.requests_per_second.span(),
+                format!(
+                    "`requests_per_second` of {per_second} is out of range; write 0.001 to 1000000"
+                ),
+            ));
+        }
+        match &raw.burst {
+            Some(burst) if *burst.get_ref() == 0 => {
+                Err(self.wrong(burst.span(), "`burst` of 0 lets nothing pass; write at least 1"))
+            }
+            burst => Ok(Rate::new(per_second, burst.as_ref().map(|b| *b.get_ref()))),
+        }
+    }
+
+    fn hosts(&self, raw: Vec<Spanned<RawHost>>) -> Result<Vec<Host>, Error> {
+        if raw.is_empty() {
+            return Err(ConfigError::new(format!(
+                "{}: no site to protect; add `[[gateway.host]]` with `names` and `upstream`",
+                self.origin
+            ))
+            .into());
+        }
+        let mut met = HashSet::new();
+        let mut hosts = Vec::with_capacity(raw.len());
+        for host in raw {
+            let span = host.span();
+            let host = host.into_inner();
+            let names = self.all(&host.names, |text| host_name(text))?;
+            if names.is_empty() {
+                return Err(
+                    self.wrong(span, "a host without `names`; write `names = [\"*\"]` for all")
+                );
+            }
+            for (name, raw) in names.iter().zip(&host.names) {
+                if !met.insert(name.clone()) {
+                    return Err(self.wrong(
+                        raw.span(),
+                        format!("`{name}` already belongs to an earlier host; name it once"),
+                    ));
+                }
+            }
+            let upstreams = self.one(&host.upstream, upstreams)?;
+            if upstreams.is_empty() {
+                return Err(
+                    self.wrong(span, "a host without `upstream`; write `http://127.0.0.1:3000`")
+                );
+            }
+            hosts.push(Host {
+                names,
+                upstreams,
+                mode: host.mode.as_ref().map(|m| self.one(m, |text| mode(text))).transpose()?,
+                exceptions: host
+                    .exception
+                    .into_iter()
+                    .map(|one| self.exception(one))
+                    .collect::<Result<_, _>>()?,
+            });
+        }
+        Ok(hosts)
+    }
+
+    fn exception(&self, raw: RawException) -> Result<Exception, Error> {
+        Ok(Exception {
+            rules: self.all(&raw.rules, |text| rule_range(text))?,
+            tag: raw.tag,
+            target: raw.target,
+            path_prefix: raw.path,
+            expires: raw.expires.map(|at| self.one(&at, moment)).transpose()?,
+            reason: raw.reason,
+        })
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("`{text}` is no address to listen on; write it as `0.0.0.0:8080` or `[::]:8080`")
+    })
+}
+
+fn network(text: &str) -> Result<Network, String> {
+    text.parse()
+}
+
+fn mode(text: &str) -> Result<Mode, String> {
+    Ok(match text {
+        "rules" => Mode::Rules,
+        "block" => Mode::Block,
+        "detect" => Mode::Detect,
+        "off" => Mode::Off,
+        _ => return Err(format!("`{text}` is no mode; write `rules`, `block`, `detect` or `off`")),
+    })
+}
+
+fn paranoia(level: &u8) -> Result<u8, String> {
+    if (1..=4).contains(level) {
+        Ok(*level)
+    } else {
+        Err(format!("`paranoia` of {level} is out of range; write 1 to 4"))
+    }
+}
+
+fn host_name(text: &str) -> Result<String, String> {
+    let name = text.trim_end_matches('.').to_ascii_lowercase();
+    let plain = name.strip_prefix("*.").unwrap_or(&name);
+    let good = name == "*"
+        || !plain.is_empty()
+            && plain.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b));
+    if good {
+        Ok(name)
+    } else {
+        Err(format!("`{text}` is no host name; write `shop.example`, `*.shop.example` or `*`"))
+    }
+}
+
+fn upstreams(given: &OneOrMany) -> Result<Vec<Authority>, String> {
+    match given {
+        OneOrMany::One(one) => Ok(vec![upstream(one)?]),
+        OneOrMany::Many(many) => many.iter().map(|one| upstream(one)).collect(),
+    }
+}
+
+fn upstream(text: &str) -> Result<Authority, String> {
+    let wrong = || format!("`{text}` is no upstream; write `http://127.0.0.1:3000`");
+    if text.starts_with("https://") {
+        return Err(format!(
+            "`{text}`: upstreams over TLS are not supported yet; write `http://` and the address of a server on a trusted network"
+        ));
+    }
+    let rest = text.strip_prefix("http://").ok_or_else(wrong)?;
+    let authority: Authority =
+        rest.strip_suffix('/').unwrap_or(rest).parse().map_err(|_| wrong())?;
+    if authority.host().is_empty() || authority.as_str().contains('@') {
+        return Err(wrong());
+    }
+    Ok(authority)
+}
+
+/// `500ms`, `15s`, `5m`, `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits).unwrap_or_default();
+    let scale = match unit.trim() {
+        "ms" => Some(1),
+        "s" => Some(1_000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        _ => None,
+    };
+    scale
+        .zip(number.parse::<u64>().ok())
+        .and_then(|(scale, number)| number.checked_mul(scale))
+        .filter(|ms| (1..=86_400_000).contains(ms))
+        .map(Duration::from_millis)
+        .ok_or_else(|| {
+            format!("`{text}` is no time; write `500ms`, `15s`, `5m` or `1h`, a day at most")
+        })
+}
+
+/// `942100` or `942100-942999`.
+fn rule_range(text: &str) -> Result<(u64, u64), String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (first.trim().parse(), last.trim().parse()) {
+        (Ok(first), Ok(last)) if first <= last => Ok((first, last)),
+        _ => Err(format!("`{text}` names no rules; write `942100` or `942100-942999`")),
+    }
+}
+
+fn moment(at: &toml::value::Datetime) -> Result<Timestamp, String> {
+    let wrong = || format!("`{at}` is no time; write a date such as 2030-01-31");
+    let date = at.date.ok_or_else(wrong)?;
+    let days = Timestamp::days_from_civil(date.year.into(), date.month.into(), date.day.into());
+    let of_day = at.time.map_or(0, |t| {
+        i64::from(t.hour) * 3_600 + i64::from(t.minute) * 60 + i64::from(t.second.unwrap_or(0))
+    });
+    let offset = match at.offset {
+        Some(toml::value::Offset::Custom { minutes }) => i64::from(minutes) * 60,
+        _ => 0,
+    };
+    Ok(Timestamp::from_unix_seconds(days * 86_400 + of_day - offset))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "[gateway]\nlisten = [\"127.0.0.1:0\"]\n[[gateway.host]]\nnames = [\"*\"]\nupstream = \"http://127.0.0.1:1\"\n";
+
+    #[test]
+    fn the_example_is_a_good_configuration() {
+        let config = Config::parse("example.toml", EXAMPLE).unwrap();
+        assert_eq!(config.hosts.len(), 2);
+        assert!(config.tls.is_none(), "the example must start without certificates");
+    }
+
+    #[test]
+    fn the_least_configuration_blocks_with_the_built_in_pack() {
+        let config = Config::parse("c", LEAST).unwrap();
+        assert_eq!((config.mode, config.on_limit), (Mode::Block, OnLimit::Closed));
+        assert!(config.rules.is_empty());
+        let own = Config::parse("c", &format!("{LEAST}[waf]\nrules = [\"a.conf\"]")).unwrap();
+        assert_eq!(own.mode, Mode::Rules);
+    }
+
+    #[test]
+    fn every_error_names_the_line_and_what_to_write() {
+        let told = |text: &str| Config::parse("c", text).unwrap_err().to_string();
+        for (more, expected) in [
+            (
+                "[waf]\nmode = \"blok\"",
+                "c:7: `blok` is no mode; write `rules`, `block`, `detect` or `off`",
+            ),
+            ("[waf]\nparanoia = 5", "c:7: `paranoia` of 5 is out of range"),
+            ("[waf]\nrule = []", "c:7: unknown field `rule`, expected one of"),
+            ("[gateway.timeouts]\nbody = \"10\"", "c:7: `10` is no time; write `500ms`"),
+            ("[gateway.addresses]\ndeny = [\"10.0.0.0/33\"]", "c:7: `10.0.0.0/33` is no network"),
+            ("[gateway.rate]\nrequests_per_second = 0", "c:7: "),
+            (
+                "[[gateway.host]]\nnames = [\"*\"]\nupstream = \"http://a\"",
+                "c:7: `*` already belongs",
+            ),
+            (
+                "[[gateway.host]]\nnames = [\"b\"]\nupstream = \"https://a\"",
+                "c:8: `https://a`: upstreams over TLS",
+            ),
+            ("[[gateway.host]]\nnames = [\"b\"]\nupstream = [\"a\"]", "c:8: `a` is no upstream"),
+            (
+                "[[gateway.host]]\nnames = [\"b\"]\nupstream = \"http://a\"\n[[gateway.host.exception]]\nrules = [\"x\"]",
+                "c:10: `x` names no rules",
+            ),
+            ("[waf]\nmode = \"block", "c:7: "),
+        ] {
+            let text = format!("{LEAST}{more}\n");
+            assert!(told(&text).starts_with(expected), "{} instead of {expected}", told(&text));
+        }
+        assert!(told("[gateway]\n").contains("nothing to listen on"));
+        assert!(told("[gateway]\nlisten = [\"0.0.0.0:1\"]\n").contains("no site to protect"));
+    }
+
+    #[test]
+    fn an_exception_expires_at_its_date() {
+        let text = format!(
+            "{LEAST}[[gateway.host.exception]]\nrules = [\"942100-942999\"]\nexpires = 2030-01-31\n"
+        );
+        let config = Config::parse("c", &text).unwrap();
+        let exception = &config.hosts[0].exceptions[0];
+        assert_eq!(exception.rules, [(942_100, 942_999)]);
+        assert_eq!(exception.expires.unwrap().to_string(), "2030-01-31T00:00:00.000000000Z");
+    }
+}

@@ -1,0 +1,133 @@
+//! Sockets: accepting, the PROXY protocol, TLS, HTTP/1.1 and HTTP/2, draining.
+
+use super::exchange::{self, Peer};
+use super::metrics::one_more;
+use super::origin;
+use super::server::Shared;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// The head of one request: 64 KiB hold the longest cookies that browsers send, twice.
+const HEAD: usize = 64 << 10;
+/// Header lines in one request; servers allow 100 as a rule.
+const HEADERS: usize = 128;
+/// Requests under way in one connection of HTTP/2: what browsers ask for at most.
+const STREAMS: u32 = 100;
+/// The system has no more descriptors or memory: a short rest instead of a busy loop.
+const REST: Duration = Duration::from_millis(50);
+
+/// Accepts until the gateway drains.
+pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, tls: bool) {
+    let mut drain = shared.drain.subscribe();
+    loop {
+        let permit = tokio::select! {
+            biased;
+            _ = drain.wait_for(|draining| *draining) => return,
+            permit = Arc::clone(&shared.places).acquire_owned() => permit,
+        };
+        let Ok(permit) = permit else { return };
+        let accepted = tokio::select! {
+            biased;
+            _ = drain.wait_for(|draining| *draining) => return,
+            accepted = listener.accept() => accepted,
+        };
+        if let Ok((stream, client)) = accepted {
+            one_more(&shared.metrics.connections);
+            one_more(&shared.metrics.open);
+            tokio::spawn(connection(stream, client, Arc::clone(&shared), tls, permit));
+        } else {
+            one_more(&shared.metrics.accept_failures);
+            tokio::time::sleep(REST).await;
+        }
+    }
+}
+
+async fn connection(
+    mut stream: TcpStream,
+    client: SocketAddr,
+    shared: Arc<Shared>,
+    tls: bool,
+    permit: OwnedSemaphorePermit,
+) {
+    let site = shared.site.load_full();
+    let patience = site.timeouts.header;
+    // Small answers leave at once; the system's default waits for more.
+    let _ = stream.set_nodelay(true);
+    let Ok(server) = stream.local_addr() else { return };
+    let mut peer = Peer { client, server, tls };
+    let prepared = tokio::time::timeout(patience, async {
+        if site.proxy_protocol
+            && site.trusts(client.ip())
+            && let Some(told) = origin::proxy_header(&mut stream).await?
+        {
+            peer.client = told;
+        }
+        match site.tls.as_ref().filter(|_| tls) {
+            Some(config) => {
+                let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(config));
+                Ok((None, Some(acceptor.accept(stream).await?)))
+            }
+            None => Ok::<_, std::io::Error>((Some(stream), None)),
+        }
+    });
+    match prepared.await {
+        Ok(Ok((_, Some(stream)))) => speak(stream, peer, &shared, patience).await,
+        Ok(Ok((Some(stream), _))) => speak(stream, peer, &shared, patience).await,
+        _ => one_more(&shared.metrics.refused_connections),
+    }
+    shared.metrics.open.fetch_sub(1, Ordering::Relaxed);
+    drop(permit);
+}
+
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    shared: &Arc<Shared>,
+    patience: Duration,
+) {
+    let mut drain = shared.drain.subscribe();
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience)
+        .max_buf_size(HEAD)
+        .max_headers(HEADERS);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(u32::try_from(HEAD).unwrap_or(u32::MAX))
+        .keep_alive_interval(patience)
+        .keep_alive_timeout(patience);
+    let service = service_fn(|request| exchange::serve(Arc::clone(shared), peer, request));
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => Some(ended),
+        _ = drain.wait_for(|draining| *draining) => None,
+    };
+    let ended = if let Some(ended) = ended {
+        ended
+    } else {
+        connection.as_mut().graceful_shutdown();
+        connection.await
+    };
+    // Each exchange has its record; only what never became one is told here.
+    if let Err(error) = ended
+        && let Some(error) = error.downcast_ref::<hyper::Error>()
+        && error.is_parse()
+    {
+        one_more(&shared.metrics.unreadable);
+        shared.unreadable(peer.client, error);
+    }
+}

@@ -1,0 +1,177 @@
+//! The end of an exchange: the filter's event, a line in the access log, the counters.
+
+use super::inspect::Inspector;
+use super::metrics::one_more;
+use super::server::Shared;
+use super::site::Site;
+use crate::event::{Event, EventId, RuleInfo, Source};
+use crate::filter::Outcome;
+use crate::sink::Sink;
+use crate::time::Timestamp;
+use crate::verdict::{Action, Severity};
+use crate::waf::mask;
+use hyper::http::uri::PathAndQuery;
+use hyper::{Method, Version};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A rule of the gateway's own filters.
+pub(super) fn rule(id: &str, name: &str) -> Arc<RuleInfo> {
+    Arc::new(RuleInfo { id: id.to_owned(), name: name.to_owned(), ..RuleInfo::default() })
+}
+
+/// What is known of one exchange; dropping it closes it.
+pub(super) struct Record {
+    pub(super) shared: Arc<Shared>,
+    pub(super) inspector: Inspector,
+    pub(super) incident: EventId,
+    pub(super) host: Arc<str>,
+    pub(super) client: SocketAddr,
+    pub(super) method: Method,
+    pub(super) target: Option<PathAndQuery>,
+    pub(super) version: Version,
+    pub(super) began: Instant,
+    pub(super) at: Timestamp,
+    pub(super) status: u16,
+    pub(super) bytes: u64,
+    pub(super) complete: bool,
+    /// What a filter did about it.
+    pub(super) action: Action,
+    pub(super) upstream: Option<Duration>,
+    /// Held to the end, so that a site that was replaced is let go of by who replaced it.
+    pub(super) site: Arc<Site>,
+}
+
+#[derive(serde::Serialize)]
+struct Line<'a> {
+    time: String,
+    client: String,
+    host: &'a str,
+    method: &'a str,
+    target: &'a str,
+    version: &'a str,
+    status: u16,
+    bytes: u64,
+    complete: bool,
+    action: &'a str,
+    micros: u128,
+    filter_micros: u128,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream_micros: Option<u128>,
+    incident: String,
+}
+
+impl Record {
+    /// An event of the gateway itself: an upstream that failed, a request that is not well formed.
+    pub(super) fn event(&self, severity: Severity, message: String) {
+        let mut event =
+            Event::new(EventId::default(), Source::Host, Timestamp::from_system_clock());
+        event.class_uid = 4_002;
+        event.severity_id = severity.ocsf_id();
+        event.src_endpoint = Some(self.client);
+        event.message = message;
+        event.extra.insert("status".to_owned(), self.status.into());
+        Stamp(self).accept(event);
+    }
+}
+
+/// Gives each event the incident's number, which the client sees too.
+struct Stamp<'a>(&'a Record);
+
+impl Sink for Stamp<'_> {
+    fn accept(&self, mut event: Event) {
+        let record = self.0;
+        if event.id == EventId::default() {
+            event.id = record.shared.next_id();
+        }
+        event.extra.insert("incident".to_owned(), record.incident.to_string().into());
+        if !record.host.is_empty() {
+            event.extra.insert("host".to_owned(), (*record.host).into());
+        }
+        record.shared.sink.accept(event);
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let outcome = Outcome {
+            status: self.status,
+            bytes: self.bytes,
+            aborted: !self.complete,
+            now: Timestamp::from_system_clock(),
+        };
+        let inspector = self.inspector.clone();
+        let spent = inspector.finish(outcome, &Stamp(self));
+        let metrics = &self.shared.metrics;
+        let class = usize::from(self.status / 100);
+        if let Some(counter) = metrics.requests.get(class).or(metrics.requests.first()) {
+            one_more(counter);
+        }
+        if self.action.is_decisive() {
+            one_more(&metrics.stopped);
+        }
+        if !self.complete {
+            one_more(&metrics.aborted);
+        }
+        metrics.bytes_sent.fetch_add(self.bytes, std::sync::atomic::Ordering::Relaxed);
+        let whole = self.began.elapsed();
+        metrics.whole.observe(whole);
+        if !self.inspector.is_none() {
+            metrics.filter.observe(spent);
+        }
+        if let Some(log) = &self.shared.access_log {
+            let target =
+                self.target.as_ref().map_or_else(String::new, |t| masked_target(t.as_str()));
+            let version = match self.version {
+                Version::HTTP_10 => "HTTP/1.0",
+                Version::HTTP_2 => "HTTP/2.0",
+                _ => "HTTP/1.1",
+            };
+            let line = Line {
+                time: self.at.to_string(),
+                client: self.client.to_string(),
+                host: &self.host,
+                method: self.method.as_str(),
+                target: &target,
+                version,
+                status: self.status,
+                bytes: self.bytes,
+                complete: self.complete,
+                action: self.action.word(),
+                micros: whole.as_micros(),
+                filter_micros: spent.as_micros(),
+                upstream_micros: self.upstream.map(|time| time.as_micros()),
+                incident: self.incident.to_string(),
+            };
+            log.line(serde_json::to_string(&line).unwrap_or_default());
+        }
+    }
+}
+
+/// The target with the values of secrets starred out.
+fn masked_target(target: &str) -> String {
+    let Some((path, query)) = target.split_once('?') else { return target.to_owned() };
+    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, value)) if mask::is_secret_name(name.as_bytes()) => {
+            format!("{name}=[masked, {} bytes]", value.len())
+        }
+        _ => pair.to_owned(),
+    });
+    format!("{path}?{}", pairs.collect::<Vec<_>>().join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_do_not_reach_the_access_log() {
+        assert_eq!(masked_target("/a?b=c"), "/a?b=c");
+        assert_eq!(masked_target("/a"), "/a");
+        assert_eq!(
+            masked_target("/login?user=ann&password=hunter2&x"),
+            "/login?user=ann&password=[masked, 7 bytes]&x"
+        );
+    }
+}

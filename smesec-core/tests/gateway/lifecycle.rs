@@ -1,0 +1,176 @@
+//! Reloads and the end.
+
+use crate::stage::{
+    Answer, HEAD, LISTEN, PATIENCE, Stage, connect, echo, host, read_head, server, site,
+};
+use smesec_core::gateway::Config;
+use std::io::{BufReader, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+
+fn rules(name: &str, text: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).unwrap();
+    format!("[waf]\nrules = [{path:?}]\n")
+}
+
+fn config(text: &str) -> Config {
+    Config::parse("test.toml", text).unwrap()
+}
+
+#[test]
+fn what_is_broken_does_not_come_into_force() {
+    let at = echo();
+    let deny = |word: &str| {
+        format!(
+            "SecRuleEngine On\nSecRule ARGS:q \"@streq {word}\" \"id:1,phase:1,deny,status:406\"\n"
+        )
+    };
+    let first = format!("{}{}", site(at), rules("reload.conf", &deny("one")));
+    let stage = Stage::new(&first);
+    assert_eq!((stage.get("/?q=one").status, stage.get("/?q=two").status), (406, 200));
+
+    rules("reload.conf", &deny("two"));
+    stage.handle.reload(&config(&first)).unwrap();
+    assert_eq!((stage.get("/?q=one").status, stage.get("/?q=two").status), (200, 406));
+
+    for broken in [
+        "SecRule ARGS \"@rx (\" \"id:1,phase:1,deny\"\n",
+        "SecRule\n",
+        "SecAction \"id:2,phase:1,pass,nolog\"\nSecRule ARGS \"@nosuch\" \"id:3\"\n",
+    ] {
+        rules("reload.conf", broken);
+        let why = stage.handle.reload(&config(&first)).unwrap_err().to_string();
+        assert!(why.contains("reload.conf:"), "{why}");
+        assert_eq!((stage.get("/?q=one").status, stage.get("/?q=two").status), (200, 406));
+    }
+    let other = first.replace("127.0.0.1:0", "127.0.0.1:1");
+    let why = stage.handle.reload(&config(&other)).unwrap_err().to_string();
+    assert!(why.contains("restart"), "{why}");
+    stage.counted("smesec_reload_failures_total", 4);
+}
+
+#[test]
+fn no_request_is_lost_while_rules_are_exchanged() {
+    let text = site(echo());
+    let stage = Stage::new(&text);
+    let done = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let (done, address) = (Arc::clone(&done), stage.address);
+            std::thread::spawn(move || {
+                let mut stream = connect(address);
+                let mut reading = BufReader::new(stream.try_clone().unwrap());
+                let mut count = 0;
+                while !done.load(Ordering::SeqCst) {
+                    let body = format!("name=Ann&n={count}");
+                    write!(stream, "POST / HTTP/1.1\r\nHost: a\r\nUser-Agent: x/1\r\nAccept: */*\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+                    let answer = Answer::read_to("POST", &mut reading);
+                    assert!(answer.status == 200 && answer.text().ends_with(&body), "{answer:?}");
+                    count += 1;
+                }
+                count
+            })
+        })
+        .collect();
+    for _ in 0..5 {
+        stage.handle.reload(&config(&text)).unwrap();
+    }
+    done.store(true, Ordering::SeqCst);
+    for client in clients {
+        assert!(client.join().unwrap() > 0);
+    }
+    stage.counted("smesec_reloads_total", 5);
+    stage.counted("smesec_aborted_total", 0);
+}
+
+#[test]
+fn what_was_counted_stays_counted_over_a_reload() {
+    let own = rules(
+        "counting.conf",
+        "SecRuleEngine On\nSecAction \"id:1,phase:1,pass,nolog,initcol:ip=%{REMOTE_ADDR},setvar:ip.seen=+1\"\nSecRule IP:SEEN \"@gt 2\" \"id:2,phase:1,deny,status:429\"\n",
+    );
+    let text = site(echo()).replace(
+        "[[gateway.host]]",
+        "[gateway.rate]\nrequests_per_second = 0.001\nburst = 5\n[[gateway.host]]",
+    ) + &own;
+    let stage = Stage::new(&text);
+    assert_eq!((stage.get("/").status, stage.get("/").status), (200, 200));
+    stage.handle.reload(&config(&text)).unwrap();
+    let third = stage.get("/");
+    assert_eq!(third.status, 429, "the collection was forgotten");
+    stage.event(|event| event.findings.iter().any(|finding| finding.rule.id == "2"));
+    let _ = (stage.get("/"), stage.get("/"));
+    assert_eq!(stage.get("/").status, 429);
+    stage.event(|event| event.findings[0].rule.id == "smesec-rate-limit");
+}
+
+#[test]
+fn a_drain_lets_what_is_under_way_end() {
+    let (go, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let (began, under_way) = channel::<()>();
+    let began = Mutex::new(began);
+    let at = server(move |mut stream| {
+        let mut reading = BufReader::new(stream.try_clone().unwrap());
+        let Some(_) = read_head(&mut reading) else { return };
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 6\r\n\r\nabc").unwrap();
+        began.lock().unwrap().send(()).unwrap();
+        wait.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+        stream.write_all(b"def").unwrap();
+    });
+    let stage = Stage::before(at);
+    let mut stream = stage.connect();
+    write!(stream, "GET / HTTP/1.1\r\n{HEAD}\r\n").unwrap();
+    under_way.recv_timeout(PATIENCE).unwrap();
+    stage.handle.drain();
+    let address = stage.address;
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while std::net::TcpStream::connect(address).is_ok() {
+        assert!(std::time::Instant::now() < deadline, "it still accepts");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    go.send(()).unwrap();
+    assert_eq!(Answer::read(&mut stream).text(), "abcdef");
+    assert!(stage.end(), "something was cut off");
+}
+
+#[test]
+fn logs_hold_each_exchange_and_no_secret() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("gateway-logs");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let (access, events) = (folder.join("access.log"), folder.join("events.log"));
+    let stage = Stage::new(&format!(
+        "{LISTEN}access_log = {access:?}\nevent_log = {events:?}\n{}",
+        host(echo())
+    ));
+    let stopped = stage.get("/?q=%3Cscript%3E&password=hunter2");
+    assert_eq!(stage.get("/?token=abc123").status, 200);
+    let incident = stopped.incident();
+    assert!(stage.end());
+    let lines = |path: &std::path::Path| -> Vec<serde_json::Value> {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let lines: Vec<_> =
+                text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            if !lines.is_empty() || std::time::Instant::now() > deadline {
+                assert!(!text.contains("hunter2") && !text.contains("abc123"), "{text}");
+                return lines;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    };
+    let access = lines(&access);
+    assert_eq!(access.len(), 2);
+    assert_eq!(
+        (access[0]["incident"].as_str(), access[0]["status"].as_u64()),
+        (Some(incident.as_str()), Some(403))
+    );
+    assert_eq!(access[0]["action"], "deny");
+    assert_eq!(access[1]["target"], "/?token=[masked, 6 bytes]");
+    let events = lines(&events);
+    assert_eq!(events[0]["extra"]["incident"], incident.as_str());
+}

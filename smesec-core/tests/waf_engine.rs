@@ -248,7 +248,7 @@ fn limits_decide_by_policy_and_leave_a_finding() {
     let set =
         rules("SecRequestBodyLimit 10\nSecRule ARGS \"@contains x\" \"id:1,phase:2,pass,nolog\"");
     let (over, ids) = request(&Waf::builder(set).build(), "/", &[FORM], b"a=0123456789");
-    assert_eq!((over.action(), ids), (deny(403), vec!["smesec-limit".to_owned()]));
+    assert_eq!((over.action(), ids), (deny(413), vec!["smesec-limit".to_owned()]));
     let many = "/?".to_owned() + &"a=1&".repeat(300);
     let set = rules(r#"SecRule ARGS "@rx ^[1-9]$" "id:1,phase:1,pass,nolog""#);
     let closed = Waf::builder(Arc::clone(&set)).steps(100).build();

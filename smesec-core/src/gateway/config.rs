@@ -35,6 +35,7 @@ pub struct Config {
     pub(super) metrics: Option<SocketAddr>,
     pub(super) access_log: Option<Target>,
     pub(super) event_log: Option<Target>,
+    pub(super) audit_log: Option<Target>,
     pub(super) threads: usize,
     pub(super) trusted: Vec<Network>,
     pub(super) proxy_protocol: bool,
@@ -144,6 +145,7 @@ struct RawGateway {
     metrics: Option<Spanned<String>>,
     access_log: Option<String>,
     event_log: Option<String>,
+    audit_log: Option<String>,
     threads: Option<Spanned<usize>>,
     #[serde(default)]
     trusted_proxies: Vec<Spanned<String>>,
@@ -277,6 +279,7 @@ impl Reading<'_> {
                 .transpose()?,
             access_log: gateway.access_log.map(|to| self.target(&to)),
             event_log: gateway.event_log.map(|to| self.target(&to)),
+            audit_log: gateway.audit_log.map(|to| self.target(&to)),
             threads: self.threads(gateway.threads)?,
             trusted: self.all(&gateway.trusted_proxies, |text| network(text))?,
             proxy_protocol: gateway.proxy_protocol,

@@ -9,6 +9,7 @@ use crate::filter::Outcome;
 use crate::sink::Sink;
 use crate::time::Timestamp;
 use crate::verdict::{Action, Severity};
+use crate::waf::audit::ModSecurityJson;
 use crate::waf::mask;
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Version};
@@ -88,6 +89,12 @@ impl Sink for Stamp<'_> {
         event.extra.insert("incident".to_owned(), record.incident.to_string().into());
         if !record.host.is_empty() {
             event.extra.insert("host".to_owned(), (*record.host).into());
+        }
+        if let Some(log) = &record.shared.audit_log
+            && let Some(rules) =
+                record.site.rule_set.as_deref().filter(|_| event.detector == Source::Waf)
+        {
+            log.line(ModSecurityJson::new(&event, rules).to_json());
         }
         record.shared.sink.accept(event);
     }

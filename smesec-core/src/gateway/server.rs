@@ -35,6 +35,8 @@ pub(super) struct Shared {
     pub(super) sink: Arc<dyn Sink>,
     pub(super) access_log: Option<Journal>,
     event_log: Option<Arc<EventLog>>,
+    /// Events of the firewall as ModSecurity would write them.
+    pub(super) audit_log: Option<Journal>,
     /// True from the moment on at which nothing new is accepted.
     pub(super) drain: watch::Sender<bool>,
     /// One for each connection that may be open.
@@ -82,9 +84,13 @@ impl Shared {
         self.sink.accept(event);
     }
 
+    fn logs(&self) -> impl Iterator<Item = &Journal> {
+        let events = self.event_log.as_ref().map(|log| &log.0);
+        self.access_log.iter().chain(events).chain(&self.audit_log)
+    }
+
     fn metrics_text(&self) -> String {
-        let lost = self.access_log.as_ref().map_or(0, Journal::lost)
-            + self.event_log.as_ref().map_or(0, |log| log.0.lost());
+        let lost = self.logs().map(Journal::lost).sum();
         self.metrics.text(lost, self.site.load().rules)
     }
 }
@@ -159,6 +165,7 @@ impl Gateway {
                 .transpose()
         };
         let access_log = log(&config.access_log)?;
+        let audit_log = log(&config.audit_log)?;
         let event_log = log(&config.event_log)?.map(|journal| Arc::new(EventLog(journal)));
         let sink: Arc<dyn Sink> = match &event_log {
             Some(log) => {
@@ -177,6 +184,7 @@ impl Gateway {
             sink,
             access_log,
             event_log,
+            audit_log,
             drain: watch::Sender::new(false),
             places: Arc::new(Semaphore::new(listen.max_connections)),
             seed,
@@ -269,9 +277,7 @@ impl Handle {
             );
             Err(ConfigError::new(why).into())
         };
-        for log in shared.access_log.iter().chain(shared.event_log.as_ref().map(|log| &log.0)) {
-            log.reopen();
-        }
+        shared.logs().for_each(Journal::reopen);
         match result {
             Ok((site, notices)) => {
                 retire(shared.site.swap(Arc::new(site)));

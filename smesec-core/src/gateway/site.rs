@@ -48,6 +48,7 @@ pub(super) struct Site {
     pub(super) proxy_protocol: bool,
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
     pub(super) rules: usize,
+    pub(super) rule_set: Option<Arc<RuleSet>>,
     /// Rules that are not in force although a file names them.
     pub(super) refused: usize,
 }
@@ -75,6 +76,7 @@ impl Site {
                 .on_limit(config.on_limit)
                 .store(Arc::clone(&kept.store))
                 .id_seed(kept.seed.wrapping_add(1))
+                .record_headers(config.audit_log.is_some())
                 .build();
             super::warm::warm(&waf);
             Some(waf)
@@ -102,6 +104,7 @@ impl Site {
                 .map(|tls| tls::server_config(&config.origin, tls))
                 .transpose()?,
             rules: waf.as_ref().map_or(0, |waf| waf.rules().len()),
+            rule_set: waf.as_ref().map(Waf::rules),
             refused: notices.len(),
         };
         for host in &config.hosts {

@@ -142,8 +142,9 @@ fn logs_hold_each_exchange_and_no_secret() {
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
     let (access, events) = (folder.join("access.log"), folder.join("events.log"));
+    let audit = folder.join("audit.log");
     let stage = Stage::new(&format!(
-        "{LISTEN}access_log = {access:?}\nevent_log = {events:?}\n{}",
+        "{LISTEN}access_log = {access:?}\nevent_log = {events:?}\naudit_log = {audit:?}\n{}",
         host(echo())
     ));
     let stopped = stage.get("/?q=%3Cscript%3E&password=hunter2");
@@ -173,4 +174,7 @@ fn logs_hold_each_exchange_and_no_secret() {
     assert_eq!(access[1]["target"], "/?token=[masked, 6 bytes]");
     let events = lines(&events);
     assert_eq!(events[0]["extra"]["incident"], incident.as_str());
+    let audit = lines(&audit);
+    assert_eq!(audit[0]["transaction"]["response"]["http_code"], 403);
+    assert!(!audit[0]["transaction"]["messages"].as_array().unwrap().is_empty());
 }

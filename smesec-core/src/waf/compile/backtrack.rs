@@ -184,7 +184,8 @@ pub(crate) fn is_needed(text: &str) -> bool {
 #[cfg(feature = "backtrack")]
 fn relax(text: &str) -> Option<String> {
     let mut out = String::with_capacity(text.len());
-    let mut can = true;
+    // In extended mode brackets may stand in comments.
+    let mut can = !is_extended(text);
     walk(text, &mut |piece, text| match piece {
         Piece::Look => out.push_str("(?:)"),
         Piece::Reference => out.push_str("(?s:.*)"),
@@ -192,6 +193,15 @@ fn relax(text: &str) -> Option<String> {
         Piece::Plain => out.push_str(text),
     });
     can.then_some(out)
+}
+
+/// Whether a group of flags turns comments and blanks on.
+#[cfg(feature = "backtrack")]
+fn is_extended(text: &str) -> bool {
+    text.split("(?").skip(1).any(|group| {
+        let flags = group.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+        flags.contains('x')
+    })
 }
 
 fn walk(text: &str, each: &mut dyn FnMut(Piece, &str)) {
@@ -320,6 +330,7 @@ mod tests {
             assert_eq!(relax(text).as_deref(), Some(relaxed));
         }
         assert_eq!(relax(r"(a)?(?(1)b|c)"), None);
+        assert_eq!(relax("(?ix) a (?=b) # (\n c"), None);
     }
 
     #[cfg(feature = "backtrack")]
@@ -344,6 +355,81 @@ mod tests {
             assert_eq!(pattern_.search(no, true), Ok(None), "{pattern}");
         }
         assert!(Backtrack::new("(?=a", false, LIMIT).is_err());
+    }
+
+    /// What the relaxed pattern rules out the whole one must not match, whatever is put together.
+    #[cfg(feature = "backtrack")]
+    #[test]
+    fn relaxed_patterns_match_wherever_the_whole_ones_do() {
+        const PIECES: &[&str] = &[
+            "a", "b", "x", ".", "[^a]", "[)(]", "\\)", "(", "(?:", "(?=", "(?!", "(?<=", "(?<!",
+            "(?>", ")", ")+", ")?", "|", "*", "+?", "{1,2}", "\\1", "\\2", "^", "$", "\\b", "(?i)",
+            "(?<n>", "\\k<n>",
+        ];
+        const BYTES: &[u8] = b"abxA)(\n\xff";
+        let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+        let mut below = |bound: usize| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            usize::try_from(seed >> 33).unwrap() % bound
+        };
+        let (mut compiled, mut found) = (0, 0);
+        for _ in 0..60_000 {
+            let mut text: String = (0..=below(9)).map(|_| PIECES[below(PIECES.len())]).collect();
+            let open = text.matches('(').count().saturating_sub(text.matches(')').count());
+            text.push_str(&")".repeat(open));
+            if !is_needed(&text) {
+                continue;
+            }
+            let Ok(pattern) = Backtrack::new(&text, false, 2_000) else { continue };
+            compiled += 1;
+            for _ in 0..8 {
+                let value: Vec<u8> = (0..below(8)).map(|_| BYTES[below(BYTES.len())]).collect();
+                let Ok(Some(_)) = pattern.search_on(&value, true) else { continue };
+                found += 1;
+                if let Some(relaxed) = &pattern.relaxed {
+                    assert!(relaxed.is_match(&value), "{text} over {value:?}");
+                }
+            }
+        }
+        assert!(compiled > 500 && found > 500, "{compiled} patterns, {found} matches");
+    }
+
+    /// The patterns of our own pack need no backtracking, so both engines must agree on them.
+    #[cfg(feature = "backtrack")]
+    #[test]
+    fn both_engines_agree_where_both_can_run() {
+        use crate::waf::seclang::{DirectiveKind, Memory, parse_text};
+        let cases = include_str!("../../../rules/waf/tests/attacks.jsonl");
+        let mut values: Vec<Vec<u8>> = cases
+            .split(['"', '&', '=', '?'])
+            .filter(|value| value.len() > 3)
+            .map(|value| value.as_bytes().to_vec())
+            .collect();
+        values.extend([b"\xff\xfe\xc3\x28'\"\0".to_vec(), b"line\nbreak\r\n".to_vec(), Vec::new()]);
+        let (mut patterns, mut matches) = (0, 0);
+        for (name, text) in crate::waf::builtin::FILES {
+            for directive in parse_text(name, text.as_bytes(), &Memory::default()).directives {
+                let DirectiveKind::Rule(rule) = directive.kind else { continue };
+                if rule.operator.name != "rx" {
+                    continue;
+                }
+                let text = rule.operator.argument;
+                let linear = Pattern::new(&text, false).unwrap();
+                let other = Backtrack::new(&text, false, LIMIT).unwrap();
+                patterns += 1;
+                for value in &values {
+                    let expected =
+                        linear.regex().unwrap().find(value).map(|m| (m.start(), m.end()));
+                    let Ok(found) = other.search_on(value, false) else { continue };
+                    let found = found.and_then(|spans| spans[0]);
+                    assert_eq!(found, expected, "{text} over {}", String::from_utf8_lossy(value));
+                    matches += u32::from(found.is_some());
+                }
+            }
+        }
+        assert!(patterns > 50 && matches > 100, "{patterns} patterns, {matches} matches");
     }
 
     #[cfg(feature = "backtrack")]

@@ -51,7 +51,7 @@ struct Content {
     kin: u32,
     /// For roots that were prepared: the phase and the nodes looked at, and where what they found
     /// stands in `masks`.
-    prepared: (usize, u128, u32),
+    prepared: (u8, u128, u32),
 }
 
 const NONE: u32 = u32::MAX;
@@ -357,7 +357,7 @@ impl Store {
             like: id,
             strings: NONE,
             kin: NONE,
-            prepared: (usize::MAX, 0, NONE),
+            prepared: (u8::MAX, 0, NONE),
         });
         id
     }
@@ -410,7 +410,7 @@ impl Store {
     }
 
     /// The rules that a root was found to match in a phase at any of some nodes, if it was looked at.
-    pub(super) fn prepared(&self, words: usize, root: u32, of: (usize, u128)) -> Option<&[u64]> {
+    pub(super) fn prepared(&self, words: usize, root: u32, of: (u8, u128)) -> Option<&[u64]> {
         let (phase, nodes, at) = self.contents.get(root as usize)?.prepared;
         let at = at as usize;
         if of != (phase, nodes) {
@@ -420,7 +420,7 @@ impl Store {
     }
 
     /// Keeps what [`Store::prepared`] tells.
-    pub(super) fn keep_prepared(&mut self, root: u32, of: (usize, u128), found: &[u64]) {
+    pub(super) fn keep_prepared(&mut self, root: u32, of: (u8, u128), found: &[u64]) {
         let at = u32::try_from(self.masks.len()).unwrap_or(NONE);
         self.masks.extend_from_slice(found);
         if let Some(content) = self.contents.get_mut(root as usize) {
@@ -562,7 +562,7 @@ impl Store {
             like: id,
             strings: NONE,
             kin,
-            prepared: (usize::MAX, 0, NONE),
+            prepared: (u8::MAX, 0, NONE),
         });
         id
     }

@@ -84,7 +84,7 @@ pub(super) struct Store {
     /// Where each of them is, by its name in lower case: some rules make one for each argument.
     tx_index: HashMap<Box<[u8]>, usize>,
     contents: Vec<Content>,
-    /// For a root content: the content at each node.
+    /// For a root content: the content at each node where it may differ.
     rows: Vec<u32>,
     masks: Vec<u64>,
     strings: Vec<u64>,
@@ -474,27 +474,37 @@ impl Store {
         if node == 0 {
             return root;
         }
-        let width = program.nodes.len();
         let Some(content) = self.contents.get_mut(root as usize) else { return root };
-        if content.changed >> node & 1 == 0 {
+        let changed = content.changed;
+        if changed >> node & 1 == 0 {
             return root;
         }
         let row = if content.row == NONE {
             let row = u32::try_from(self.rows.len()).unwrap_or(NONE);
             content.row = row;
+            let width = program.nodes.len().min(changed.count_ones() as usize);
             self.rows.resize(self.rows.len() + width, NONE);
-            if let Some(first) = self.rows.get_mut(row as usize) {
-                *first = root;
-            }
             row
         } else {
             content.row
         };
-        self.fill(program, row as usize, node)
+        self.fill(program, root, (row as usize, changed), node)
     }
 
-    fn fill(&mut self, program: &Program, row: usize, node: NodeIndex) -> u32 {
-        if let Some(known) = self.rows.get(row + usize::from(node)).copied()
+    /// The content at a node, from that of the node before it. A row has a place for each node that
+    /// may differ.
+    fn fill(
+        &mut self,
+        program: &Program,
+        root: u32,
+        (row, changed): (usize, u128),
+        node: NodeIndex,
+    ) -> u32 {
+        if node == 0 || changed >> node & 1 == 0 {
+            return root;
+        }
+        let place = row + (changed & !(u128::MAX << node)).count_ones() as usize;
+        if let Some(known) = self.rows.get(place).copied()
             && known != NONE
         {
             return known;
@@ -504,7 +514,7 @@ impl Store {
         else {
             return NONE;
         };
-        let before = self.fill(program, row, *parent);
+        let before = self.fill(program, root, (row, changed), *parent);
         let mut result = before;
         if let (Some(content), Some(transform)) =
             (self.contents.get(before as usize).copied(), transform)
@@ -513,7 +523,6 @@ impl Store {
             let mut out = std::mem::take(&mut self.scratch);
             let input = self.bytes(content.slice);
             if transform.apply_with(input, &mut out, program.unicode_map.as_ref()) {
-                let root = self.rows.get(row).copied().unwrap_or(NONE);
                 result = self.known_or_new(root, &out);
                 if matches!(transform, Transform::Lowercase | Transform::Uppercase)
                     && let Some(new) = self.contents.get_mut(result as usize)
@@ -524,7 +533,7 @@ impl Store {
             }
             self.scratch = out;
         }
-        if let Some(place) = self.rows.get_mut(row + usize::from(node)) {
+        if let Some(place) = self.rows.get_mut(place) {
             *place = result;
         }
         result

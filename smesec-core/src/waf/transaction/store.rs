@@ -55,6 +55,7 @@ struct Content {
 }
 
 const NONE: u32 = u32::MAX;
+const CAPITALS: ByteSet = ByteSet::EMPTY.with_range(b'A', b'Z');
 /// Without one of these a path is one segment.
 const SLASHES: ByteSet = ByteSet::of_bytes(b"/\\");
 /// Places for roots.
@@ -421,8 +422,15 @@ impl Store {
 
     /// Keeps what [`Store::prepared`] tells.
     pub(super) fn keep_prepared(&mut self, root: u32, of: (u8, u128), found: &[u64]) {
-        let at = u32::try_from(self.masks.len()).unwrap_or(NONE);
-        self.masks.extend_from_slice(found);
+        let own = self.contents.get(root as usize).map_or(NONE, |content| content.mask);
+        let start = own as usize;
+        let at = if self.masks.get(start..start + found.len()) == Some(found) {
+            own
+        } else {
+            let at = u32::try_from(self.masks.len()).unwrap_or(NONE);
+            self.masks.extend_from_slice(found);
+            at
+        };
         if let Some(content) = self.contents.get_mut(root as usize) {
             content.prepared = (of.0, of.1, at);
         }
@@ -593,8 +601,22 @@ impl Store {
             if let Some(mask) = self.masks.get_mut(at..) {
                 prefilter.decide(strings, found.set, found.slice.len(), &mut self.layers, mask);
             }
+            // Nothing will be like a value without capitals: its findings need not stay in the cache.
+            if found.like == content && !found.set.intersects(CAPITALS) {
+                self.forget_strings(content, prefilter.row());
+            }
         }
         self.masks.get(at..at + words).unwrap_or_default()
+    }
+
+    /// Takes the findings in a content back, if they are the last ones.
+    fn forget_strings(&mut self, content: u32, row: usize) {
+        let Some(found) = self.contents.get_mut(content as usize) else { return };
+        let start = found.strings as usize;
+        if start + row == self.strings.len() {
+            self.strings.truncate(start);
+            found.strings = NONE;
+        }
     }
 
     /// Where the prefilter's findings in a content begin.

@@ -340,23 +340,21 @@ impl Prefilter {
         } else {
             None
         };
-        let Some(((a, b), (c, d))) = lanes else {
-            let mut state = 0;
-            for byte in value {
-                state = self.step(state, *byte);
-                if state >= self.first_match {
-                    self.mark(state, seen, row);
-                }
-            }
+        let Some(((first, second), (third, fourth))) = lanes else {
+            self.read(value, 0, seen, row);
             return;
         };
         let mut states = [0u16; 4];
-        let shared = a.len().min(d.len());
-        for (((a, b), c), d) in a.iter().zip(b).zip(c).zip(d) {
-            let [p, q, r, s] = states;
-            states = [self.step(p, *a), self.step(q, *b), self.step(r, *c), self.step(s, *d)];
-            let [p, q, r, s] = states;
-            if p.max(q).max(r.max(s)) >= self.first_match {
+        let shared = first.len().min(fourth.len());
+        for (((a, b), c), d) in first.iter().zip(second).zip(third).zip(fourth) {
+            let [of_a, of_b, of_c, of_d] = states;
+            states = [
+                self.step(of_a, *a),
+                self.step(of_b, *b),
+                self.step(of_c, *c),
+                self.step(of_d, *d),
+            ];
+            if states.iter().copied().fold(0, u16::max) >= self.first_match {
                 for state in states {
                     if state >= self.first_match {
                         self.mark(state, seen, row);
@@ -365,13 +363,18 @@ impl Prefilter {
             }
         }
         // The last lane may be longer by the division's rest, or shorter by the overlap.
-        for (lane, state) in [a, b, c, d].into_iter().zip(states) {
-            let mut state = state;
-            for byte in lane.get(shared..).unwrap_or_default() {
-                state = self.step(state, *byte);
-                if state >= self.first_match {
-                    self.mark(state, seen, row);
-                }
+        for (lane, state) in [first, second, third, fourth].into_iter().zip(states) {
+            self.read(lane.get(shared..).unwrap_or_default(), state, seen, row);
+        }
+    }
+
+    #[inline]
+    fn read(&self, value: &[u8], from: u16, seen: &mut Seen, row: &mut [u64]) {
+        let mut state = from;
+        for byte in value {
+            state = self.step(state, *byte);
+            if state >= self.first_match {
+                self.mark(state, seen, row);
             }
         }
     }

@@ -406,7 +406,24 @@ fn byte_likelihood(bytes: ByteSet) -> f64 {
 }
 
 /// Shares of bytes in web traffic and English prose, in orders of magnitude.
-const fn frequency(byte: u8) -> f64 {
+#[expect(clippy::indexing_slicing, reason = "a table of 256 entries indexed by a byte")]
+static FREQUENCIES: [f64; 256] = {
+    let mut all = [0.0; 256];
+    let mut byte = 0u8;
+    loop {
+        all[byte as usize] = share(byte);
+        if byte == u8::MAX {
+            break all;
+        }
+        byte += 1;
+    }
+};
+
+fn frequency(byte: u8) -> f64 {
+    FREQUENCIES.get(usize::from(byte)).copied().unwrap_or(0.0)
+}
+
+const fn share(byte: u8) -> f64 {
     match byte {
         b' ' => 0.12,
         b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 0.07,
@@ -415,7 +432,7 @@ const fn frequency(byte: u8) -> f64 {
         b'.' | b',' | b'-' | b'/' | b'0'..=b'9' | b'_' => 0.012,
         b'x' | b'j' | b'q' | b'z' | b'=' | b'\'' | b'"' | b'(' | b')' | b':' | b'\n' => 0.006,
         b'A'..=b'Z' | b'%' | b'&' | b';' => 0.004,
-        0x20..=0x7E => 0.002,
+        _ if byte.is_ascii_graphic() => 0.002,
         _ => 0.0005,
     }
 }
@@ -464,7 +481,7 @@ mod tests {
             let mut values = vec![Vec::new()];
             for n in 0..3_000usize {
                 let text =
-                    (0..1 + n % 6).map(|k| pieces[(n * (7 + 2 * k) / (k * k + 1) + k * 5) % 14]);
+                    (0..=n % 6).map(|k| pieces[(n * (7 + 2 * k) / (k * k + 1) + k * 5) % 14]);
                 values.push(text.collect::<Vec<_>>().concat());
             }
             values

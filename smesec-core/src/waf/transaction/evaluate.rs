@@ -155,12 +155,9 @@ impl State {
         if let Some(bit) = prepared {
             for target in &rule.targets {
                 for storage in &target.storages {
-                    let mut at = self.hits.first(bit);
-                    while let Some(hit) = self.hits.at(at) {
+                    let mut at = self.hits.first(bit, *storage);
+                    while let Some(hit) = self.hits.at(at, *storage) {
                         at = hit.next;
-                        if hit.storage != *storage {
-                            continue;
-                        }
                         let place = (*storage, hit.member as usize);
                         let Some(candidate) = self.store.candidate(place, &target.select) else {
                             continue;

@@ -85,19 +85,33 @@ impl Plan {
 /// For each gated rule the members that it can match, in the order of storages and members.
 #[derive(Debug, Default)]
 pub(super) struct Hits {
-    /// The first and the last entry of each rule's list.
-    ends: Vec<(u32, u32)>,
+    /// The ends of each rule's list.
+    ends: Vec<Ends>,
     entries: Vec<Hit>,
     /// Whether members came since, so that the lists say nothing.
     forgotten: bool,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    first: u32,
+    last: u32,
+    /// The first entry of the last one's storage.
+    segment: u32,
+}
+
+impl Ends {
+    const EMPTY: Self = Self { first: NONE, last: NONE, segment: NONE };
+}
+
 /// One member.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hit {
-    pub(super) storage: StorageId,
+    storage: StorageId,
     pub(super) member: u32,
     pub(super) next: u32,
+    /// For the first of a storage: the first of the next one.
+    skip: u32,
 }
 
 const NONE: u32 = u32::MAX;
@@ -105,21 +119,29 @@ const NONE: u32 = u32::MAX;
 impl Hits {
     fn clear(&mut self, rules: usize) {
         self.ends.clear();
-        self.ends.resize(rules, (NONE, NONE));
+        self.ends.resize(rules, Ends::EMPTY);
         self.entries.clear();
         self.forgotten = false;
     }
 
     fn add(&mut self, bit: usize, storage: StorageId, member: u32) {
         let new = u32::try_from(self.entries.len()).unwrap_or(NONE);
-        let Some((first, last)) = self.ends.get_mut(bit) else { return };
-        if *first == NONE {
-            *first = new;
-        } else if let Some(entry) = self.entries.get_mut(*last as usize) {
-            entry.next = new;
+        let Some(ends) = self.ends.get_mut(bit) else { return };
+        let mut same = false;
+        if let Some(last) = self.entries.get_mut(ends.last as usize) {
+            last.next = new;
+            same = last.storage == storage;
+        } else {
+            ends.first = new;
         }
-        *last = new;
-        self.entries.push(Hit { storage, member, next: NONE });
+        ends.last = new;
+        if !same {
+            if let Some(segment) = self.entries.get_mut(ends.segment as usize) {
+                segment.skip = new;
+            }
+            ends.segment = new;
+        }
+        self.entries.push(Hit { storage, member, next: NONE, skip: NONE });
     }
 
     /// A rule added members in the middle of a phase: every value is looked at from here on.
@@ -127,16 +149,25 @@ impl Hits {
         self.forgotten = true;
     }
 
-    pub(super) fn first(&self, bit: u16) -> u32 {
-        self.ends.get(usize::from(bit)).map_or(NONE, |(first, _)| *first)
+    /// The first hit of a rule in a storage.
+    pub(super) fn first(&self, bit: u16, storage: StorageId) -> u32 {
+        let mut at = self.ends.get(usize::from(bit)).map_or(NONE, |ends| ends.first);
+        while let Some(hit) = self.entries.get(at as usize) {
+            if hit.storage == storage {
+                return at;
+            }
+            at = hit.skip;
+        }
+        NONE
     }
 
     pub(super) fn is_empty(&self, bit: u16) -> bool {
-        self.first(bit) == NONE
+        self.ends.get(usize::from(bit)).is_none_or(|ends| ends.first == NONE)
     }
 
-    pub(super) fn at(&self, entry: u32) -> Option<Hit> {
-        self.entries.get(entry as usize).copied()
+    /// A hit that is in that storage.
+    pub(super) fn at(&self, entry: u32, storage: StorageId) -> Option<Hit> {
+        self.entries.get(entry as usize).copied().filter(|hit| hit.storage == storage)
     }
 }
 
@@ -174,13 +205,14 @@ impl State {
 
     fn follow(&mut self, program: &Program, plan: &Plan, phase: usize, words: usize) {
         let mut found = std::mem::take(&mut self.found);
+        let of_phase = u8::try_from(phase).unwrap_or(u8::MAX - 1);
         for (wanted, rules) in plan.storages.iter().zip(plan.rules.chunks_exact(words.max(1))) {
             let Wanted { storage, nodes } = *wanted;
             for n in 0..self.store.members(storage).len() {
                 let len = self.store.members(storage).get(n).map_or(0, |m| m.value.len());
                 let root = self.store.member_at(program, storage, n, 0);
                 found.clear();
-                if let Some(known) = self.store.prepared(words, root, (phase, nodes)) {
+                if let Some(known) = self.store.prepared(words, root, (of_phase, nodes)) {
                     found.extend_from_slice(known);
                     self.spend(1);
                 } else {
@@ -190,7 +222,7 @@ impl State {
                         self.found = found;
                         return;
                     }
-                    self.store.keep_prepared(root, (phase, nodes), &found);
+                    self.store.keep_prepared(root, (of_phase, nodes), &found);
                 }
                 let member = u32::try_from(n).unwrap_or(NONE);
                 for ((first, found), rules) in (0usize..).step_by(64).zip(&found).zip(rules) {

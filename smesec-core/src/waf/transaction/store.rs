@@ -51,10 +51,11 @@ struct Content {
     kin: u32,
     /// For roots that were prepared: the phase and the nodes looked at, and where what they found
     /// stands in `masks`.
-    prepared: (usize, u128, u32),
+    prepared: (u8, u128, u32),
 }
 
 const NONE: u32 = u32::MAX;
+const CAPITALS: ByteSet = ByteSet::EMPTY.with_range(b'A', b'Z');
 /// Without one of these a path is one segment.
 const SLASHES: ByteSet = ByteSet::of_bytes(b"/\\");
 /// Places for roots.
@@ -84,7 +85,7 @@ pub(super) struct Store {
     /// Where each of them is, by its name in lower case: some rules make one for each argument.
     tx_index: HashMap<Box<[u8]>, usize>,
     contents: Vec<Content>,
-    /// For a root content: the content at each node.
+    /// For a root content: the content at each node where it may differ.
     rows: Vec<u32>,
     masks: Vec<u64>,
     strings: Vec<u64>,
@@ -357,7 +358,7 @@ impl Store {
             like: id,
             strings: NONE,
             kin: NONE,
-            prepared: (usize::MAX, 0, NONE),
+            prepared: (u8::MAX, 0, NONE),
         });
         id
     }
@@ -410,7 +411,7 @@ impl Store {
     }
 
     /// The rules that a root was found to match in a phase at any of some nodes, if it was looked at.
-    pub(super) fn prepared(&self, words: usize, root: u32, of: (usize, u128)) -> Option<&[u64]> {
+    pub(super) fn prepared(&self, words: usize, root: u32, of: (u8, u128)) -> Option<&[u64]> {
         let (phase, nodes, at) = self.contents.get(root as usize)?.prepared;
         let at = at as usize;
         if of != (phase, nodes) {
@@ -420,9 +421,16 @@ impl Store {
     }
 
     /// Keeps what [`Store::prepared`] tells.
-    pub(super) fn keep_prepared(&mut self, root: u32, of: (usize, u128), found: &[u64]) {
-        let at = u32::try_from(self.masks.len()).unwrap_or(NONE);
-        self.masks.extend_from_slice(found);
+    pub(super) fn keep_prepared(&mut self, root: u32, of: (u8, u128), found: &[u64]) {
+        let own = self.contents.get(root as usize).map_or(NONE, |content| content.mask);
+        let start = own as usize;
+        let at = if self.masks.get(start..start + found.len()) == Some(found) {
+            own
+        } else {
+            let at = u32::try_from(self.masks.len()).unwrap_or(NONE);
+            self.masks.extend_from_slice(found);
+            at
+        };
         if let Some(content) = self.contents.get_mut(root as usize) {
             content.prepared = (of.0, of.1, at);
         }
@@ -474,27 +482,37 @@ impl Store {
         if node == 0 {
             return root;
         }
-        let width = program.nodes.len();
         let Some(content) = self.contents.get_mut(root as usize) else { return root };
-        if content.changed >> node & 1 == 0 {
+        let changed = content.changed;
+        if changed >> node & 1 == 0 {
             return root;
         }
         let row = if content.row == NONE {
             let row = u32::try_from(self.rows.len()).unwrap_or(NONE);
             content.row = row;
+            let width = program.nodes.len().min(changed.count_ones() as usize);
             self.rows.resize(self.rows.len() + width, NONE);
-            if let Some(first) = self.rows.get_mut(row as usize) {
-                *first = root;
-            }
             row
         } else {
             content.row
         };
-        self.fill(program, row as usize, node)
+        self.fill(program, root, (row as usize, changed), node)
     }
 
-    fn fill(&mut self, program: &Program, row: usize, node: NodeIndex) -> u32 {
-        if let Some(known) = self.rows.get(row + usize::from(node)).copied()
+    /// The content at a node, from that of the node before it. A row has a place for each node that
+    /// may differ.
+    fn fill(
+        &mut self,
+        program: &Program,
+        root: u32,
+        (row, changed): (usize, u128),
+        node: NodeIndex,
+    ) -> u32 {
+        if node == 0 || changed >> node & 1 == 0 {
+            return root;
+        }
+        let place = row + (changed & !(u128::MAX << node)).count_ones() as usize;
+        if let Some(known) = self.rows.get(place).copied()
             && known != NONE
         {
             return known;
@@ -504,7 +522,7 @@ impl Store {
         else {
             return NONE;
         };
-        let before = self.fill(program, row, *parent);
+        let before = self.fill(program, root, (row, changed), *parent);
         let mut result = before;
         if let (Some(content), Some(transform)) =
             (self.contents.get(before as usize).copied(), transform)
@@ -513,7 +531,6 @@ impl Store {
             let mut out = std::mem::take(&mut self.scratch);
             let input = self.bytes(content.slice);
             if transform.apply_with(input, &mut out, program.unicode_map.as_ref()) {
-                let root = self.rows.get(row).copied().unwrap_or(NONE);
                 result = self.known_or_new(root, &out);
                 if matches!(transform, Transform::Lowercase | Transform::Uppercase)
                     && let Some(new) = self.contents.get_mut(result as usize)
@@ -524,7 +541,7 @@ impl Store {
             }
             self.scratch = out;
         }
-        if let Some(place) = self.rows.get_mut(row + usize::from(node)) {
+        if let Some(place) = self.rows.get_mut(place) {
             *place = result;
         }
         result
@@ -562,7 +579,7 @@ impl Store {
             like: id,
             strings: NONE,
             kin,
-            prepared: (usize::MAX, 0, NONE),
+            prepared: (u8::MAX, 0, NONE),
         });
         id
     }
@@ -584,8 +601,22 @@ impl Store {
             if let Some(mask) = self.masks.get_mut(at..) {
                 prefilter.decide(strings, found.set, found.slice.len(), &mut self.layers, mask);
             }
+            // Nothing will be like a value without capitals: its findings need not stay in the cache.
+            if found.like == content && !found.set.intersects(CAPITALS) {
+                self.forget_strings(content, prefilter.row());
+            }
         }
         self.masks.get(at..at + words).unwrap_or_default()
+    }
+
+    /// Takes the findings in a content back, if they are the last ones.
+    fn forget_strings(&mut self, content: u32, row: usize) {
+        let Some(found) = self.contents.get_mut(content as usize) else { return };
+        let start = found.strings as usize;
+        if start + row == self.strings.len() {
+            self.strings.truncate(start);
+            found.strings = NONE;
+        }
     }
 
     /// Where the prefilter's findings in a content begin.

@@ -90,8 +90,7 @@ pub(super) struct Inner {
     counter: Arc<AtomicU64>,
     exceptions: Vec<Exception>,
     overlay: ArcSwapOption<Overlay>,
-    /// States of finished transactions, for their memory.
-    spare: Arc<Mutex<Vec<State>>>,
+    spare: Arc<Mutex<Spare>>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -114,8 +113,17 @@ struct Item {
 /// States that are kept: more threads than that on one host are rare, and each costs some tens of
 /// kilobytes.
 const SPARE_STATES: usize = 64;
-/// A state that grew beyond this is given back, so that one large upload does not stay in memory.
-const SPARE_BYTES: usize = 1 << 20;
+/// Bytes of all that are kept. A JSON body of 100 KB takes some 7 MB of work, which is slow to ask of the
+/// system each time; what a flood of large bodies took beyond this is given back.
+const SPARE_BYTES: usize = 16 << 20;
+
+/// States of finished transactions, for their memory.
+#[derive(Default)]
+struct Spare {
+    /// Each with its size.
+    states: Vec<(State, usize)>,
+    bytes: usize,
+}
 
 /// Settings of a [`Waf`].
 #[derive(Debug)]
@@ -204,7 +212,7 @@ impl Waf {
                 counter: Arc::new(AtomicU64::new(0)),
                 exceptions: Vec::new(),
                 overlay: ArcSwapOption::empty(),
-                spare: Arc::new(Mutex::new(Vec::new())),
+                spare: Arc::new(Mutex::new(Spare::default())),
             },
         }
     }
@@ -263,6 +271,21 @@ impl Filter for Waf {
     }
 }
 
+impl Spare {
+    fn take(&mut self) -> State {
+        let Some((state, bytes)) = self.states.pop() else { return State::default() };
+        self.bytes -= bytes;
+        state
+    }
+
+    fn keep(&mut self, state: State, bytes: usize) {
+        if self.states.len() < SPARE_STATES && self.bytes + bytes <= SPARE_BYTES {
+            self.states.push((state, bytes));
+            self.bytes += bytes;
+        }
+    }
+}
+
 impl Inner {
     pub(super) fn ceiling(&self, rules: Engine) -> Engine {
         match self.mode {
@@ -278,8 +301,7 @@ impl Inner {
     }
 
     pub(super) fn take_state(&self) -> State {
-        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut state = spare.unwrap_or_default();
+        let mut state = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
         state.on_block = self.on_block;
         state.on_limit = self.on_limit;
         state.resolver.clone_from(&self.resolver);
@@ -287,10 +309,8 @@ impl Inner {
     }
 
     pub(super) fn keep_state(&self, state: State) {
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < SPARE_STATES && state.capacity() <= SPARE_BYTES {
-            spare.push(state);
-        }
+        let bytes = state.capacity();
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).keep(state, bytes);
     }
 
     pub(super) fn apply_exceptions(&self, rules: &Arc<RuleSet>, state: &mut State, now: Timestamp) {

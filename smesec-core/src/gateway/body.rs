@@ -6,6 +6,8 @@ use http_body_util::channel::Channel;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::time::Sleep;
@@ -29,6 +31,21 @@ pub(super) const SLOWEST: u64 = 1_000;
 /// The pause that every body has before its rate counts.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How far a request's body has come, for who waits on the upstream.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    bytes: AtomicU64,
+    /// Whether the client's next piece is what everyone waits for.
+    on_client: AtomicBool,
+}
+
+impl Progress {
+    /// Bytes that have come, and whether the client is waited for.
+    pub(super) fn look(&self) -> (u64, bool) {
+        (self.bytes.load(Ordering::Relaxed), self.on_client.load(Ordering::Relaxed))
+    }
+}
+
 /// A body from the network whose sender may not dawdle.
 pub(super) struct Timed {
     incoming: Incoming,
@@ -38,11 +55,24 @@ pub(super) struct Timed {
     bytes: u64,
     began: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
+    progress: Arc<Progress>,
 }
 
 impl Timed {
     pub(super) fn new(incoming: Incoming, pause: Duration, rated: bool) -> Self {
-        Self { incoming, pause, rated, bytes: 0, began: None, sleep: None }
+        Self {
+            incoming,
+            pause,
+            rated,
+            bytes: 0,
+            began: None,
+            sleep: None,
+            progress: Arc::default(),
+        }
+    }
+
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
     }
 
     fn is_slow(&self) -> bool {
@@ -63,10 +93,13 @@ impl Body for Timed {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let this = &mut *self;
-        match Pin::new(&mut this.incoming).poll_frame(cx) {
+        let polled = Pin::new(&mut this.incoming).poll_frame(cx);
+        this.progress.on_client.store(polled.is_pending(), Ordering::Relaxed);
+        match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 this.sleep = None;
                 this.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                this.progress.bytes.store(this.bytes, Ordering::Relaxed);
                 if this.is_slow() {
                     return Poll::Ready(Some(Err(Fault::Slow)));
                 }
@@ -155,19 +188,23 @@ impl Body for Source {
 pub(super) struct Outward {
     source: Source,
     record: Option<Box<Record>>,
+    /// The announced size. The network asks no further once it has that much, and a task that feeds the
+    /// body may not have said by then that it was the last piece.
+    length: Option<u64>,
 }
 
 impl Outward {
     pub(super) const fn whole(bytes: Bytes) -> Self {
-        Self { source: Source::Whole(bytes), record: None }
+        Self { source: Source::Whole(bytes), record: None, length: None }
     }
 
     pub(super) const fn new(source: Source) -> Self {
-        Self { source, record: None }
+        Self { source, record: None, length: None }
     }
 
-    /// Closes `record` with this body.
-    pub(super) fn recorded(&mut self, mut record: Box<Record>) {
+    /// Closes `record` with this body of `length` bytes, where that was announced.
+    pub(super) fn recorded(&mut self, mut record: Box<Record>, length: Option<u64>) {
+        self.length = length;
         if self.source.is_end_stream() {
             record.complete = true;
         }
@@ -183,6 +220,7 @@ impl Body for Outward {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let length = self.length;
         let polled = Pin::new(&mut self.source).poll_frame(cx);
         let ended = match &polled {
             Poll::Ready(Some(Ok(_))) => self.source.is_end_stream(),
@@ -193,7 +231,7 @@ impl Body for Outward {
             if let Poll::Ready(Some(Ok(frame))) = &polled {
                 record.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
             }
-            record.complete |= ended;
+            record.complete |= ended || length == Some(record.bytes);
         }
         polled
     }

@@ -1,6 +1,6 @@
 //! One request on its way: head, body, upstream, response.
 
-use super::body::{Fault, Outward, Source, Timed};
+use super::body::{Fault, Outward, Progress, Source, Timed};
 use super::forward;
 use super::inspect::Inspector;
 use super::metrics::one_more;
@@ -23,7 +23,6 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Pieces of a body that wait between a filter and the network.
@@ -142,14 +141,14 @@ const fn version(version: Version) -> &'static [u8] {
 /// What a filter left of a request's body to send on.
 struct Upload {
     body: Source,
-    uploading: Arc<AtomicBool>,
+    progress: Arc<Progress>,
     /// The size that the client gave, where the body itself cannot tell it.
     length: Option<u64>,
 }
 
 impl Upload {
     fn whole(bytes: Bytes) -> Self {
-        Self { body: Source::Whole(bytes), uploading: Arc::default(), length: None }
+        Self { body: Source::Whole(bytes), progress: Arc::default(), length: None }
     }
 }
 
@@ -202,7 +201,7 @@ impl Exchange {
             parts.headers.insert(CONTENT_LENGTH, length.into());
         }
         let asked = Instant::now();
-        let answer = host.upstreams.send(&parts, upload.body, upload.uploading).await;
+        let answer = host.upstreams.send(&parts, upload.body, upload.progress).await;
         self.record.upstream = Some(asked.elapsed());
         let response = answer.map_err(|failure| self.failed(inspector, &failure))?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -222,9 +221,8 @@ impl Exchange {
         match inspector.wants(phase) {
             Wanted::Skip => {
                 pass(inspector.body(phase, Bytes::new(), true, 0).await)?;
-                // The size is known or the body is chunked; either way the client's own time-outs hold.
-                let uploading = Arc::new(AtomicBool::new(true));
-                Ok(Upload { body: Source::Stream(timed), uploading, length: None })
+                let progress = timed.progress();
+                Ok(Upload { body: Source::Stream(timed), progress, length: None })
             }
             Wanted::Watch => Ok(Self::pump_request(inspector, Bytes::new(), timed, 0)),
             Wanted::Hold { at_most } => {
@@ -250,15 +248,13 @@ impl Exchange {
 
     fn pump_request(inspector: &Inspector, first: Bytes, timed: Timed, seen: u64) -> Upload {
         let (sender, channel) = Channel::new(PIECES);
-        let uploading = Arc::new(AtomicBool::new(true));
-        let done = Arc::clone(&uploading);
+        let progress = timed.progress();
         let length = timed.size_hint().exact().map(|rest| rest + first.len() as u64);
         let inspector = inspector.clone();
         tokio::spawn(async move {
             pump(&inspector, Phase::RequestBody, sender, first, timed, seen).await;
-            done.store(false, Ordering::Relaxed);
         });
-        Upload { body: Source::Pumped(channel), uploading, length }
+        Upload { body: Source::Pumped(channel), progress, length }
     }
 
     fn failed(&mut self, inspector: &Inspector, failure: &Failure) -> Stop {
@@ -274,7 +270,9 @@ impl Exchange {
                 };
             }
             Failure::TimedOut(_) => (504, Severity::Medium),
-            Failure::Unreachable(..) | Failure::Broken(..) => (502, Severity::Medium),
+            Failure::Unreachable(..) | Failure::Broken(..) | Failure::Hung(..) => {
+                (502, Severity::Medium)
+            }
         };
         one_more(&self.shared.metrics.upstream_failures);
         Stop::Page(status, severity, failure.to_string())
@@ -374,12 +372,14 @@ impl Exchange {
         if record.method == Method::HEAD {
             record.complete = true;
         }
-        match tunnel {
-            Some((client, server)) => {
-                let idle = record.site.timeouts.idle;
-                tokio::spawn(upgrade::tunnel(client, server, idle, record));
-            }
-            None => response.body_mut().recorded(record),
+        if let Some((client, server)) = tunnel {
+            tokio::spawn(upgrade::tunnel(client, server, record));
+        } else {
+            let length = response
+                .headers()
+                .get(CONTENT_LENGTH)
+                .and_then(|value| value.to_str().ok()?.parse().ok());
+            response.body_mut().recorded(record, length);
         }
         response
     }

@@ -25,7 +25,7 @@ pub(super) fn fault(parts: &Parts) -> Option<(u16, &'static str)> {
         return Some((405, "CONNECT asks for a forward proxy"));
     }
     let hosts = parts.headers.get_all(HOST).iter().count();
-    if parts.version == Version::HTTP_11 && parts.uri.authority().is_none() && hosts != 1 {
+    if parts.version == Version::HTTP_11 && hosts != 1 {
         return Some((400, "a request of HTTP/1.1 needs one `Host` header"));
     }
     if hosts > 1 {

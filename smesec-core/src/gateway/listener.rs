@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -23,6 +23,9 @@ const HEADERS: usize = 128;
 const STREAMS: u32 = 100;
 /// The system has no more descriptors or memory: a short rest instead of a busy loop.
 const REST: Duration = Duration::from_millis(50);
+
+/// What a client of HTTP/2 says first (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Accepts until the gateway drains.
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, tls: bool) {
@@ -87,13 +90,36 @@ async fn connection(
     drop(permit);
 }
 
+/// Reads until it is clear whether HTTP/2 is spoken. The server's own look at these bytes knows no
+/// time-out: who sends none of them, or a part, would stay for ever.
+async fn begin(stream: &mut (impl AsyncRead + Unpin), first: &mut Vec<u8>) -> std::io::Result<()> {
+    while first.len() < PREFACE.len() && PREFACE.starts_with(first) {
+        let room = (PREFACE.len() - first.len()) as u64;
+        if (&mut *stream).take(room).read_buf(first).await? == 0 {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
 async fn speak(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: Peer,
     shared: &Arc<Shared>,
     patience: Duration,
 ) {
     let mut drain = shared.drain.subscribe();
+    let mut first = Vec::with_capacity(PREFACE.len());
+    let begun = tokio::select! {
+        biased;
+        _ = drain.wait_for(|draining| *draining) => return,
+        begun = tokio::time::timeout(patience, begin(&mut stream, &mut first)) => begun,
+    };
+    if !matches!(begun, Ok(Ok(()))) {
+        return;
+    }
+    let (reader, writer) = tokio::io::split(stream);
+    let stream = tokio::io::join(std::io::Cursor::new(first).chain(reader), writer);
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()

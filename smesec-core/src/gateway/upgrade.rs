@@ -4,17 +4,15 @@
 use super::record::Record;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use std::time::Duration;
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Passes bytes both ways until one side ends or both pause for longer than `idle`.
-pub(super) async fn tunnel(
-    client: OnUpgrade,
-    server: OnUpgrade,
-    idle: Duration,
-    mut record: Box<Record>,
-) {
+/// Passes bytes both ways until both sides have ended, or both pause for too long.
+pub(super) async fn tunnel(client: OnUpgrade, server: OnUpgrade, mut record: Box<Record>) {
+    let idle = record.site.timeouts.idle;
     let (Ok(client), Ok(server)) = tokio::join!(client, server) else { return };
+    // The connection has given its place back; a tunnel is one as well, and a drain waits for it.
+    let place = Arc::clone(&record.shared.places).acquire_owned().await;
     let (mut client_in, mut client_out) = tokio::io::split(TokioIo::new(client));
     let (mut server_in, mut server_out) = tokio::io::split(TokioIo::new(server));
     let pulse = tokio::sync::Notify::new();
@@ -23,11 +21,18 @@ pub(super) async fn tunnel(
         while tokio::time::timeout(idle, pulse.notified()).await.is_ok() {}
     };
     let (mut received, mut sent) = (0, 0);
+    // Who has said all may still listen: one side's end does not end the other's.
+    let both = async {
+        tokio::join!(
+            copy(&mut client_in, &mut server_out, &pulse, &mut received),
+            copy(&mut server_in, &mut client_out, &pulse, &mut sent)
+        )
+    };
     let clean = tokio::select! {
-        up = copy(&mut client_in, &mut server_out, &pulse, &mut received) => up.is_ok(),
-        down = copy(&mut server_in, &mut client_out, &pulse, &mut sent) => down.is_ok(),
+        (up, down) = both => up.is_ok() && down.is_ok(),
         () = watch => false,
     };
+    drop(place);
     record.bytes = sent;
     record.complete = clean;
 }

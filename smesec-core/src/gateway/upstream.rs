@@ -1,6 +1,6 @@
 //! The pool of connections to a site's servers.
 
-use super::body::{Fault, Source};
+use super::body::{Fault, Progress, Source};
 use super::config::Timeouts;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Idle connections kept to one server, and for how long: long enough for a page's next picture,
@@ -57,6 +57,8 @@ pub(super) enum Failure {
     /// The client's side of the exchange broke off or was stopped.
     Request(Fault),
     Broken(Authority, String),
+    /// The connection ended before the response began.
+    Hung(Authority, String),
 }
 
 impl fmt::Display for Failure {
@@ -65,7 +67,9 @@ impl fmt::Display for Failure {
             Self::TimedOut(at) => write!(f, "upstream `{at}` did not answer in time"),
             Self::Unreachable(at, why) => write!(f, "upstream `{at}` could not be reached: {why}"),
             Self::Request(fault) => write!(f, "the request's body broke off: {fault}"),
-            Self::Broken(at, why) => write!(f, "upstream `{at}` broke the exchange off: {why}"),
+            Self::Broken(at, why) | Self::Hung(at, why) => {
+                write!(f, "upstream `{at}` broke the exchange off: {why}")
+            }
         }
     }
 }
@@ -87,8 +91,7 @@ impl Upstreams {
     }
 
     /// The server whose turn it is; one that rests only where all do.
-    fn choose(&self, tries: usize) -> Option<&Server> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed).wrapping_add(tries);
+    fn choose(&self, turn: usize) -> Option<&Server> {
         let now = self.now();
         let count = self.servers.len();
         (0..count)
@@ -97,8 +100,8 @@ impl Upstreams {
             .or_else(|| self.servers.get(turn % count.max(1)))
     }
 
-    /// Sends a request and waits for the response's head. `uploading` is true while the request's
-    /// body still comes from the client, whose own time-outs hold then.
+    /// Sends a request and waits for the response's head. While `progress` tells
+    /// that the client's next piece is waited for, the client's own time-outs hold.
     ///
     /// A server that cannot be reached is asked last for a while, and where the body is at hand the
     /// next one is asked. A connection that breaks off before the response is tried once more where the
@@ -107,16 +110,18 @@ impl Upstreams {
         &self,
         parts: &Parts,
         mut body: Source,
-        uploading: Arc<AtomicBool>,
+        progress: Arc<Progress>,
     ) -> Result<Response<Incoming>, Failure> {
-        let (mut tries, mut repeated) = (0, !parts.method.is_idempotent());
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut tries = 0;
+        let mut stale = false;
         loop {
-            let Some(server) = self.choose(tries) else {
+            let Some(server) = self.choose(first.wrapping_add(tries)) else {
                 let nowhere = Authority::from_static("none");
                 return Err(Failure::Unreachable(nowhere, "no server is configured".to_owned()));
             };
             let again = body.again();
-            match self.ask(server, parts, body, &uploading).await {
+            match self.ask(server, parts, body, &progress).await {
                 Err(Failure::Unreachable(at, why)) => {
                     let rest = u64::try_from(REST.as_millis()).unwrap_or(u64::MAX);
                     server.rests_until.store(self.now().saturating_add(rest), Ordering::Relaxed);
@@ -126,10 +131,15 @@ impl Upstreams {
                         _ => return Err(Failure::Unreachable(at, why)),
                     }
                 }
-                Err(Failure::Broken(..)) if !repeated && again.is_some() => {
-                    repeated = true;
-                    body = again.unwrap_or(Source::empty());
-                }
+                // A kept connection that the server closed while the request was on its way: what may
+                // be repeated is asked again, once (RFC 9110, section 9.2.2; RFC 9112, section 9.3.1).
+                Err(Failure::Hung(at, why)) => match again {
+                    Some(again) if !stale && parts.method.is_idempotent() => {
+                        stale = true;
+                        body = again;
+                    }
+                    _ => return Err(Failure::Hung(at, why)),
+                },
                 other => return other,
             }
         }
@@ -140,7 +150,7 @@ impl Upstreams {
         server: &Server,
         parts: &Parts,
         body: Source,
-        uploading: &AtomicBool,
+        progress: &Progress,
     ) -> Result<Response<Incoming>, Failure> {
         let target = parts.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
         let uri = Uri::builder()
@@ -156,12 +166,16 @@ impl Upstreams {
         *request.headers_mut() = parts.headers.clone();
         let answer = self.pool.request(request);
         tokio::pin!(answer);
+        let mut before = progress.look().0;
         let result = loop {
-            match tokio::time::timeout(self.patience, &mut answer).await {
-                Ok(result) => break result,
-                Err(_) if uploading.load(Ordering::Relaxed) => {}
-                Err(_) => return Err(Failure::TimedOut(server.authority.clone())),
+            if let Ok(result) = tokio::time::timeout(self.patience, &mut answer).await {
+                break result;
             }
+            let (bytes, on_client) = progress.look();
+            if !on_client && bytes == before {
+                return Err(Failure::TimedOut(server.authority.clone()));
+            }
+            before = bytes;
         };
         result.map_err(|error| failure(&server.authority, &error))
     }
@@ -169,6 +183,7 @@ impl Upstreams {
 
 fn failure(authority: &Authority, error: &Error) -> Failure {
     let mut why = error.to_string();
+    let mut hung = false;
     let mut source = error.source();
     while let Some(cause) = source {
         if let Some(fault) = cause.downcast_ref::<Fault>() {
@@ -179,11 +194,18 @@ fn failure(authority: &Authority, error: &Error) -> Failure {
                 Fault::Stopped | Fault::Broken(_) => Fault::Stopped,
             });
         }
+        hung |=
+            cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message)
+                || cause
+                    .downcast_ref::<std::io::Error>()
+                    .is_some_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset);
         why = cause.to_string();
         source = cause.source();
     }
     if error.is_connect() {
         Failure::Unreachable(authority.clone(), why)
+    } else if hung {
+        Failure::Hung(authority.clone(), why)
     } else {
         Failure::Broken(authority.clone(), why)
     }

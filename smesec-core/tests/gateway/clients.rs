@@ -150,3 +150,38 @@ fn a_websocket_is_passed_through_and_its_handshake_is_inspected() {
     stream.write_all(handshake("/chat?q=%3Cscript%3E").as_bytes()).unwrap();
     assert_eq!(Answer::read(&mut stream).status, 403);
 }
+
+#[test]
+fn who_says_nothing_or_half_a_word_is_let_go() {
+    let stage = Stage::new(&hasty(echo()));
+    for begun in ["", "P", "PRI * HTTP/2.0\r\n\r\nSM", "GET / HTT", "GET / HTTP/1.1\r\nHost: a\r\n"]
+    {
+        let mut stream = stage.connect();
+        stream.write_all(begun.as_bytes()).unwrap();
+        // An answer such as 408 or none, but an end.
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    stage.counted("smesec_connections_open", 0);
+}
+
+#[test]
+fn one_side_of_a_tunnel_may_end_before_the_other() {
+    let at = server(|mut stream| {
+        let mut reading = BufReader::new(stream.try_clone().unwrap());
+        read_head(&mut reading).unwrap();
+        stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n").unwrap();
+        let mut told = String::new();
+        reading.read_to_string(&mut told).unwrap();
+        stream.write_all(told.to_uppercase().as_bytes()).unwrap();
+    });
+    let stage = Stage::before(at);
+    let mut stream = stage.connect();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: x/1\r\nAccept: */*\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n").unwrap();
+    let mut reading = BufReader::new(stream.try_clone().unwrap());
+    assert!(read_head(&mut reading).unwrap().starts_with("HTTP/1.1 101"));
+    stream.write_all(b"the last words").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut back = String::new();
+    reading.read_to_string(&mut back).unwrap();
+    assert_eq!(back, "THE LAST WORDS");
+}

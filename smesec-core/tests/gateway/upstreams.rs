@@ -35,6 +35,14 @@ fn a_silent_upstream_is_a_504() {
     let answer = stage.get("/");
     assert_eq!(answer.status, 504);
     stage.event(|event| event.message.contains("did not answer in time"));
+
+    let text = site(at)
+        .replace("[[gateway.host]]", "[gateway.timeouts]\nupstream = \"200ms\"\n[[gateway.host]]");
+    let off = Stage::new(&format!("{text}[waf]\nmode = \"off\"\n"));
+    let sent = off.send(format!(
+        "POST / HTTP/1.1\r\n{HEAD}Content-Type: text/plain\r\nContent-Length: 3\r\n\r\nabc"
+    ));
+    assert_eq!(sent.status, 504, "the body has gone, so that the upstream is waited for");
 }
 
 #[test]

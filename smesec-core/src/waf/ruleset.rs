@@ -149,7 +149,7 @@ impl RuleSetBuilder {
             first.append(std::mem::take(&mut self.syntax));
             self.syntax = first;
         }
-        let (program, report) = compile::compile(&self.syntax, self.loader.as_ref(), self.options)
+        let (program, report) = compile::compile(self.syntax, self.loader.as_ref(), self.options)
             .map_err(|why| Error::from(ConfigError::new(why)))?;
         if self.strict
             && let Some(first) = report.refused.first()

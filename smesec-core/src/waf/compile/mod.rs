@@ -73,11 +73,11 @@ static SERIAL: AtomicU64 = AtomicU64::new(1);
 
 /// Compiles; what cannot run stands in the report.
 pub(crate) fn compile(
-    syntax: &Syntax,
+    syntax: Syntax,
     loader: &dyn Loader,
     options: Options,
 ) -> Result<(Program, LoadReport), String> {
-    let mut compiler = Compiler::new(syntax, loader);
+    let mut compiler = Compiler::new(&syntax, loader);
     compiler.options = options;
     for error in &syntax.errors {
         compiler.refuse(error.span, error.rule, error.why.clone());
@@ -85,7 +85,11 @@ pub(crate) fn compile(
     for directive in &syntax.directives {
         compiler.directive(directive.span, &directive.kind);
     }
-    compiler.finish()
+    let (mut program, strings, report) = compiler.finish()?;
+    // The tree and the automaton are the largest things here; they need not be there at one time.
+    drop(syntax);
+    program.prefilter = strings.build()?;
+    Ok((program, report))
 }
 
 /// What the host says of the compilation.
@@ -519,7 +523,7 @@ impl<'s> Compiler<'s> {
         }
     }
 
-    fn finish(mut self) -> Result<(Program, LoadReport), String> {
+    fn finish(mut self) -> Result<(Program, PrefilterBuilder, LoadReport), String> {
         if let Some(chain) = self.open_chain.take()
             && let Some(head) = chain.head
         {
@@ -572,7 +576,7 @@ impl<'s> Compiler<'s> {
             levels,
             scores,
             kind_scores,
-            prefilter: self.prefilter.build()?,
+            prefilter: PrefilterBuilder::default().build()?,
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             xpaths: self.names.xpaths,
             storages,
@@ -582,7 +586,7 @@ impl<'s> Compiler<'s> {
             rules: self.rules,
             files: self.syntax.files.clone(),
         };
-        Ok((program, self.report))
+        Ok((program, self.prefilter, self.report))
     }
 
     fn geo_database(&mut self, span: Span, file: &str) {

@@ -6,7 +6,7 @@ use super::pattern::Pattern;
 use super::program::Text;
 use super::requirement::Requirement;
 use crate::decode::byteset::ByteSet;
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
 use std::net::IpAddr;
 
 /// A compiled operator.
@@ -89,6 +89,9 @@ impl Phrases {
             AhoCorasickBuilder::new()
                 .ascii_case_insensitive(true)
                 .match_kind(MatchKind::LeftmostLongest)
+                // A list of a hundred words is a megabyte as a table and some kilobytes so; the prefilter
+                // lets few values come here.
+                .kind(Some(AhoCorasickKind::ContiguousNFA))
                 .build(&self.list)
                 .ok()
         });

@@ -51,7 +51,7 @@ pub(crate) struct Seen {
 /// The longest parts of strings that are tried first; shorter ones follow if the table gets large.
 const LONGEST: usize = 8;
 /// Cells of the table: 2 bytes each.
-const MAX_CELLS: usize = 1_300_000;
+const MAX_CELLS: usize = 700_000;
 /// Classes of bytes. Those that few strings hold share the last one.
 const MAX_CLASSES: usize = 48;
 /// From this length on a value is read at four places at once.

@@ -142,6 +142,10 @@ def both(cases, label):
 
 def attacks():
     yield from both(ATTACKS, "attack")
+    # A harmless value that the same rule looks at, after the attack and before it.
+    attack, prose = "; uname -a", "First make the file; cat it then to see what it says about the others"
+    for name, pairs in (("hidden_behind_prose", [("a", attack), ("b", prose)]), ("hidden_after_prose", [("a", prose), ("b", attack)])):
+        yield transaction(name, "attack", "GET", "/search?" + urlencode(pairs), [])
     yield transaction("nosql_operator", "attack", "POST", "/login", [["Content-Type", "application/json"]],
                       b'{"user": "jane", "password": {"$ne": null}}')
     yield transaction("xxe", "attack", "POST", "/import", [["Content-Type", "application/xml"]],

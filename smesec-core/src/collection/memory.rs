@@ -1,44 +1,10 @@
-//! State between transactions: persistent collections, behind one trait so that a host can keep
-//! them in one process or share them among many.
+//! Collections in one process.
 
+use super::record::Record;
+use super::{Change, CollectionStore, Variable};
 use crate::time::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-
-/// A change to one variable of a record.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Change {
-    /// Sets the value.
-    Set(Vec<u8>),
-    /// Adds to the number that the value is (0 where it is none), saturating.
-    Add(i64),
-    /// Removes the variable.
-    Unset,
-    /// Removes the variable at that time.
-    ExpireAt(Timestamp),
-}
-
-/// A variable of a record: its name and value.
-pub type Variable = (Vec<u8>, Vec<u8>);
-
-/// Keeps records of named variables, each record under a collection (`IP`, `SESSION`) and a key (an
-/// address, a session id).
-///
-/// `apply` is atomic for one record: two transactions that each add 1 leave 2.
-pub trait CollectionStore: Send + Sync {
-    /// The record's variables that have not expired; empty for a new record.
-    fn load(&self, collection: &str, key: &[u8], now: Timestamp) -> Vec<Variable>;
-    /// Changes one variable, creating the record if need be. False when a limit stood against it.
-    fn apply(
-        &self,
-        collection: &str,
-        key: &[u8],
-        name: &[u8],
-        change: Change,
-        now: Timestamp,
-    ) -> bool;
-}
 
 /// Collections in this process's memory, bounded.
 ///
@@ -63,22 +29,6 @@ pub struct MemoryStore {
     capacity: usize,
     timeout_seconds: i64,
 }
-
-#[derive(Debug, Default)]
-struct Record {
-    variables: Vec<Slot>,
-    changed: Timestamp,
-}
-
-#[derive(Debug)]
-struct Slot {
-    name: Vec<u8>,
-    value: Vec<u8>,
-    expires: Option<Timestamp>,
-}
-
-const VARIABLES_PER_RECORD: usize = 64;
-const BYTES_PER_VALUE: usize = 4 << 10;
 
 impl Default for MemoryStore {
     fn default() -> Self {
@@ -122,8 +72,7 @@ impl CollectionStore for MemoryStore {
         if now.seconds_since(record.changed) >= self.timeout_seconds {
             return Vec::new();
         }
-        let alive = record.variables.iter().filter(|slot| slot.is_alive(now));
-        alive.map(|slot| (slot.name.clone(), slot.value.clone())).collect()
+        record.alive(now)
     }
 
     fn apply(
@@ -143,54 +92,8 @@ impl CollectionStore for MemoryStore {
         if now.seconds_since(record.changed) >= self.timeout_seconds {
             record.variables.clear();
         }
-        record.changed = now;
-        record.variables.retain(|slot| slot.is_alive(now));
-        let found = record.variables.iter().position(|slot| slot.name.eq_ignore_ascii_case(name));
-        let (value, expires) = match change {
-            Change::Unset => {
-                if let Some(n) = found {
-                    record.variables.swap_remove(n);
-                }
-                return true;
-            }
-            Change::ExpireAt(at) => {
-                if let Some(slot) = found.and_then(|n| record.variables.get_mut(n)) {
-                    slot.expires = Some(at);
-                }
-                return true;
-            }
-            Change::Set(value) => (value, None),
-            Change::Add(delta) => {
-                let slot = found.and_then(|n| record.variables.get(n));
-                let old = slot.map_or(0, |slot| number(&slot.value));
-                let value = old.saturating_add(delta).to_string().into_bytes();
-                (value, slot.and_then(|slot| slot.expires))
-            }
-        };
-        if value.len() > BYTES_PER_VALUE {
-            return false;
-        }
-        if let Some(slot) = found.and_then(|n| record.variables.get_mut(n)) {
-            slot.value = value;
-            slot.expires = expires;
-        } else if record.variables.len() < VARIABLES_PER_RECORD {
-            record.variables.push(Slot { name: name.to_vec(), value, expires });
-        } else {
-            return false;
-        }
-        true
+        record.apply(name, change, now)
     }
-}
-
-impl Slot {
-    fn is_alive(&self, now: Timestamp) -> bool {
-        self.expires.is_none_or(|at| now < at)
-    }
-}
-
-/// The number that a value is, 0 where it is none.
-fn number(value: &[u8]) -> i64 {
-    std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -421,6 +421,7 @@ impl<'s> Compiler<'s> {
             jump: None,
             quick: None,
             reads_matched: true,
+            reads_value_only: false,
         };
         Ok((rule, actions.skip_after, actions.skip))
     }
@@ -549,6 +550,7 @@ impl<'s> Compiler<'s> {
         for rule in &mut self.rules {
             rule.quick = quick::quick(rule);
             rule.reads_matched = quick::reads_matched(rule);
+            rule.reads_value_only = rule.operator.reads_value_only();
         }
         let phases = phases.map(|list| {
             let heads = list.into_iter().filter_map(|index| {

@@ -45,6 +45,42 @@ pub(crate) enum Operator {
     Never,
 }
 
+impl Operator {
+    /// Whether it reads the value and nothing else, so that it says the same of an equal one.
+    pub(crate) fn reads_value_only(&self) -> bool {
+        match self {
+            Self::Rx(_)
+            | Self::RxGlobal(_)
+            | Self::Pm(_)
+            | Self::DetectSqli
+            | Self::DetectXss
+            | Self::ByteRange(_)
+            | Self::UrlEncoding
+            | Self::Utf8
+            | Self::CardNumber(_)
+            | Self::Cpf(_)
+            | Self::Ssn(_)
+            | Self::Svnr(_)
+            | Self::Rut(_) => true,
+            Self::Contains(text)
+            | Self::ContainsWord(text)
+            | Self::BeginsWith(text)
+            | Self::EndsWith(text)
+            | Self::StrEq(text)
+            | Self::Within(text) => text.literal().is_some(),
+            // A search that gives up at its limit tells so each time.
+            Self::Backtrack(_)
+            | Self::Compare(..)
+            | Self::IpMatch(_)
+            | Self::Rbl(_)
+            | Self::GeoLookup
+            | Self::RestPath(_)
+            | Self::Always
+            | Self::Never => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Comparison {
     Eq,

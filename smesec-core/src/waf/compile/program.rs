@@ -237,6 +237,8 @@ pub(crate) struct Rule {
     pub(crate) quick: Option<Quick>,
     /// Whether it may read what an earlier rule matched.
     pub(crate) reads_matched: bool,
+    /// Whether its operator reads nothing but the value: it says the same of the same value always.
+    pub(crate) reads_value_only: bool,
 }
 
 /// ModSecurity's severities 0 (emergency) to 7 (debug) on the scale of events.

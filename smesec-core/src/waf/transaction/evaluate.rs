@@ -65,6 +65,12 @@ impl State {
         let mut at = 0usize;
         while let Some(head) = list.get(at) {
             at += 1;
+            if matches!(head.gate, Gate::Bit(_))
+                && !self.covers(head.level)
+                && !self.hits.are_forgotten()
+            {
+                self.prepare_more(program, phase, head.level);
+            }
             // Most rules end here: no value can match.
             if self.prepared(head.gate, head.level).is_some_and(|bit| self.hits.is_empty(bit)) {
                 continue;
@@ -83,6 +89,7 @@ impl State {
                 return;
             }
         }
+        self.prepared_enough(program, phase);
     }
 
     fn run_rule(&mut self, program: &Program, rule: &Rule, head: &Head) -> Flow {
@@ -210,6 +217,7 @@ impl State {
             return;
         }
         let mut before = None;
+        let mut in_vain = rule.reads_value_only;
         for node in &rule.nodes {
             let value = match (candidate.place, rule.gate) {
                 (Some((storage, n)), Gate::Bit(bit_)) => {
@@ -231,10 +239,14 @@ impl State {
             }
             before = Some(value);
             if let Some(hit) = self.operate(program, rule, value) {
+                in_vain = false;
                 let name = self.name_of(program, target, candidate.name, false);
                 matches.add(name, value);
                 self.on_match(program, rule, Some(target), name, value, &hit);
             }
+        }
+        if in_vain && let (Some((storage, n)), Gate::Bit(bit)) = (candidate.place, rule.gate) {
+            self.memory.rule_out(self.store.known(storage, n), bit);
         }
     }
 

@@ -1,16 +1,26 @@
 //! Which rules the values of a phase can match at all: one pass before the rules run.
 
-use super::State;
+use super::store::Slice;
+use super::{State, memory};
 use crate::decode::transform::Transform;
 use crate::waf::checks;
 use crate::waf::compile::program::{Gate, Program};
-use crate::waf::variable::StorageId;
+use crate::waf::variable::{self, StorageId};
+
+/// Members from which on a storage's values are not remembered: a JSON body of ten kilobytes has hundreds,
+/// which would push out those of the heads.
+const MANY: usize = 128;
+
+/// How many transactions may need less than what is prepared, before less is.
+const PATIENCE: u32 = 32;
 
 /// What a phase's gated rules look at, while the levels stay as they are.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     serial: u64,
     levels: u64,
+    /// Transactions in a row that needed fewer levels.
+    wide: u32,
     storages: Vec<Wanted>,
     /// For each of them, in order, the bits of the rules that look at it.
     rules: Vec<u64>,
@@ -24,10 +34,13 @@ pub(super) struct Plan {
 struct Wanted {
     storage: StorageId,
     nodes: u128,
+    /// What the memory of values is asked: the same for storages looked at in the same way.
+    question: u32,
 }
 
 impl Plan {
-    fn new(program: &Program, phase: usize, levels: u64) -> Self {
+    /// `number` tells it from all plans before it.
+    fn new(program: &Program, phase: usize, levels: u64, number: u32) -> Self {
         let words = program.prefilter.words();
         let mut nodes = vec![0u128; program.storages];
         let mut rules = vec![0u64; program.storages * words];
@@ -66,6 +79,7 @@ impl Plan {
         let mut plan = Self {
             serial: program.serial,
             levels,
+            wide: 0,
             storages: Vec::new(),
             rules: Vec::new(),
             min_lens,
@@ -74,7 +88,10 @@ impl Plan {
         for (storage, nodes) in (0..=StorageId::MAX).zip(nodes) {
             if nodes != 0 {
                 let at = usize::from(storage) * words;
-                plan.storages.push(Wanted { storage, nodes });
+                let alike = plan.storages.iter().position(|other| other.nodes == nodes);
+                let alike = u32::try_from(alike.unwrap_or(plan.storages.len())).unwrap_or(0);
+                let question = number << 10 | alike & 1_023;
+                plan.storages.push(Wanted { storage, nodes, question });
                 plan.rules.extend_from_slice(rules.get(at..at + words).unwrap_or_default());
             }
         }
@@ -144,6 +161,10 @@ impl Hits {
         self.entries.push(Hit { storage, member, next: NONE, skip: NONE });
     }
 
+    pub(super) const fn are_forgotten(&self) -> bool {
+        self.forgotten
+    }
+
     /// A rule added members in the middle of a phase: every value is looked at from here on.
     pub(super) fn forget(&mut self) {
         self.forgotten = true;
@@ -175,31 +196,71 @@ impl State {
     /// The bit of a rule whose hits are known.
     pub(super) fn prepared(&self, gate: Gate, level: u8) -> Option<u16> {
         match gate {
-            Gate::Bit(bit) if self.levels >> level & 1 == 1 && !self.hits.forgotten => Some(bit),
+            Gate::Bit(bit) if self.covers(level) && !self.hits.forgotten => Some(bit),
             _ => None,
         }
     }
 
     /// One pass over the values that this phase's rules look at.
     pub(super) fn prepare(&mut self, program: &Program, phase: usize) {
-        self.levels = 1;
+        let levels = self.levels_now(program);
+        self.prepare_for(program, phase, levels);
+    }
+
+    /// A rule stands behind a level that was not in force when the phase began: another rule set it since.
+    pub(super) fn prepare_more(&mut self, program: &Program, phase: usize, level: u8) {
+        let levels = self.levels_now(program) | self.levels | 1 << level;
+        self.prepare_for(program, phase, levels);
+    }
+
+    /// Whether the values are looked at for the rules behind a level.
+    pub(super) fn covers(&self, level: u8) -> bool {
+        self.levels >> level & 1 == 1
+    }
+
+    /// The levels in force, a bit each.
+    fn levels_now(&self, program: &Program) -> u64 {
+        let mut levels = 1;
         for (n, level) in program.levels.iter().enumerate() {
             let value =
                 self.store.tx(level.slot).map_or(0, |v| checks::number(self.store.bytes(v)));
             if value >= level.at_least && n < 63 {
-                self.levels |= 1 << (n + 1);
+                levels |= 1 << (n + 1);
             }
         }
+        levels
+    }
+
+    /// Prepares for some levels or more: a plan that was made for more is good for these too. Rules set their
+    /// level in the phase that it steers, so that what was in force last time is the best guess.
+    fn prepare_for(&mut self, program: &Program, phase: usize, levels: u64) {
         let words = program.prefilter.words();
         self.hits.clear(words * 64);
         let Some(place) = self.plans.get_mut(phase) else { return };
         let mut plan = std::mem::take(place);
-        if plan.serial != program.serial || plan.levels != self.levels {
-            plan = Plan::new(program, phase, self.levels);
+        if plan.serial != program.serial || plan.levels & levels != levels {
+            if self.memory_of != program.serial {
+                self.memory_of = program.serial;
+                self.memory.clear(words);
+            }
+            self.plans_made = self.plans_made.wrapping_add(1);
+            plan = Plan::new(program, phase, levels, self.plans_made);
         }
+        self.levels = plan.levels;
         self.follow(program, &plan, phase, words);
         if let Some(place) = self.plans.get_mut(phase) {
             *place = plan;
+        }
+    }
+
+    /// Makes the next plan narrower when many transactions in a row needed less than this one.
+    pub(super) fn prepared_enough(&mut self, program: &Program, phase: usize) {
+        let levels = self.levels_now(program);
+        if let Some(plan) = self.plans.get_mut(phase) {
+            plan.wide = if plan.levels == levels { 0 } else { plan.wide + 1 };
+            if plan.wide >= PATIENCE {
+                *plan = Plan::default();
+            }
         }
     }
 
@@ -207,22 +268,43 @@ impl State {
         let mut found = std::mem::take(&mut self.found);
         let of_phase = u8::try_from(phase).unwrap_or(u8::MAX - 1);
         for (wanted, rules) in plan.storages.iter().zip(plan.rules.chunks_exact(words.max(1))) {
-            let Wanted { storage, nodes } = *wanted;
-            for n in 0..self.store.members(storage).len() {
-                let len = self.store.members(storage).get(n).map_or(0, |m| m.value.len());
-                let root = self.store.member_at(program, storage, n, 0);
+            let Wanted { storage, nodes, question } = *wanted;
+            let members = self.store.members(storage).len();
+            let longest = match members {
+                _ if !self.remembers => 0,
+                MANY.. => 0,
+                _ if variable::is_of_body(storage) => memory::LONGEST_OF_BODY,
+                _ => memory::LONGEST,
+            };
+            for n in 0..members {
+                let value = self.store.members(storage).get(n).map_or(Slice::EMPTY, |m| m.value);
                 found.clear();
-                if let Some(known) = self.store.prepared(words, root, (of_phase, nodes)) {
-                    found.extend_from_slice(known);
+                let remembered = value.len() <= longest;
+                if remembered
+                    && let Some((known, rules)) =
+                        self.memory.find(self.store.bytes(value), question)
+                {
+                    found.extend_from_slice(rules);
+                    self.store.set_known(storage, n, known);
                     self.spend(1);
                 } else {
-                    found.resize(words, 0);
-                    self.examine(program, plan, root, nodes, len, &mut found);
-                    if self.exhausted {
-                        self.found = found;
-                        return;
+                    let root = self.store.member_at(program, storage, n, 0);
+                    if let Some(known) = self.store.prepared(words, root, (of_phase, nodes)) {
+                        found.extend_from_slice(known);
+                        self.spend(1);
+                    } else {
+                        found.resize(words, 0);
+                        self.examine(program, plan, root, nodes, value.len(), &mut found);
+                        if self.exhausted {
+                            self.found = found;
+                            return;
+                        }
+                        self.store.keep_prepared(root, (of_phase, nodes), &found);
                     }
-                    self.store.keep_prepared(root, (of_phase, nodes), &found);
+                    if remembered {
+                        let known = self.memory.keep(self.store.bytes(value), question, &found);
+                        self.store.set_known(storage, n, known);
+                    }
                 }
                 let member = u32::try_from(n).unwrap_or(NONE);
                 for ((first, found), rules) in (0usize..).step_by(64).zip(&found).zip(rules) {

@@ -1,6 +1,7 @@
 //! What a transaction knows: an arena of bytes, the members of each storage, and the contents that
 //! transformations made of them, each computed once.
 
+use super::memory::Known;
 use crate::decode::byteset::ByteSet;
 use crate::decode::transform::Transform;
 use crate::waf::compile::prefilter::Seen;
@@ -30,6 +31,14 @@ pub(super) struct Member {
     pub(super) value: Slice,
     /// Its content at the root of the transformations; [`NONE`] until asked.
     content: u32,
+    /// Where the memory of values has it.
+    known: Known,
+}
+
+impl Member {
+    const fn new(name: Slice, value: Slice) -> Self {
+        Self { name, value, content: NONE, known: Known::NOT }
+    }
 }
 
 /// One distinct string after some transformations.
@@ -102,10 +111,7 @@ impl Store {
     pub(super) fn reset(&mut self, program: &Program) {
         self.arena.clear();
         self.scalars.clear();
-        self.scalars.resize(
-            variable::COUNT,
-            Member { name: Slice::EMPTY, value: Slice::EMPTY, content: NONE },
-        );
+        self.scalars.resize(variable::COUNT, Member::new(Slice::EMPTY, Slice::EMPTY));
         for list in &mut self.lists {
             list.clear();
         }
@@ -183,7 +189,7 @@ impl Store {
 
     pub(super) fn set_slice(&mut self, storage: Storage, value: Slice) {
         if let Some(member) = self.scalars.get_mut(usize::from(storage.id())) {
-            *member = Member { name: Slice::EMPTY, value, content: NONE };
+            *member = Member::new(Slice::EMPTY, value);
         }
     }
 
@@ -231,7 +237,7 @@ impl Store {
 
     pub(super) fn add(&mut self, storage: StorageId, name: Slice, value: Slice) {
         if let Some(list) = self.lists.get_mut(usize::from(storage)) {
-            list.push(Member { name, value, content: NONE });
+            list.push(Member::new(name, value));
         }
     }
 
@@ -248,6 +254,25 @@ impl Store {
             self.scalars.get(at).map(std::slice::from_ref).unwrap_or_default()
         } else {
             self.lists.get(at).map(Vec::as_slice).unwrap_or_default()
+        }
+    }
+
+    fn member_mut(&mut self, storage: StorageId, n: usize) -> Option<&mut Member> {
+        if variable::is_scalar(storage) {
+            self.scalars.get_mut(usize::from(storage))
+        } else {
+            self.lists.get_mut(usize::from(storage)).and_then(|list| list.get_mut(n))
+        }
+    }
+
+    /// Where the memory of values has the `n`-th member of a storage.
+    pub(super) fn known(&self, storage: StorageId, n: usize) -> Known {
+        self.members(storage).get(n).map_or(Known::NOT, |member| member.known)
+    }
+
+    pub(super) fn set_known(&mut self, storage: StorageId, n: usize, known: Known) {
+        if let Some(member) = self.member_mut(storage, n) {
+            member.known = known;
         }
     }
 
@@ -268,13 +293,13 @@ impl Store {
         match (at, value) {
             (Some(at), Some(value)) => {
                 if let Some(member) = list.get_mut(at) {
-                    *member = Member { name, value, content: NONE };
+                    *member = Member::new(name, value);
                 }
             }
             (Some(at), None) => {
                 list.remove(at);
             }
-            (None, Some(value)) => list.push(Member { name, value, content: NONE }),
+            (None, Some(value)) => list.push(Member::new(name, value)),
             (None, None) => {}
         }
     }
@@ -444,20 +469,10 @@ impl Store {
         n: usize,
         node: NodeIndex,
     ) -> u32 {
-        let members = if variable::is_scalar(storage) {
-            self.scalars.get(usize::from(storage))
-        } else {
-            self.lists.get(usize::from(storage)).and_then(|list| list.get(n))
-        };
-        let Some(member) = members.copied() else { return NONE };
+        let Some(member) = self.member_mut(storage, n).copied() else { return NONE };
         let root = if member.content == NONE {
             let content = self.root(program, member.value);
-            let members = if variable::is_scalar(storage) {
-                self.scalars.get_mut(usize::from(storage))
-            } else {
-                self.lists.get_mut(usize::from(storage)).and_then(|list| list.get_mut(n))
-            };
-            if let Some(member) = members {
+            if let Some(member) = self.member_mut(storage, n) {
                 member.content = content;
             }
             content

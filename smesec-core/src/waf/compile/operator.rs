@@ -13,6 +13,8 @@ use std::net::IpAddr;
 #[derive(Debug)]
 pub(crate) enum Operator {
     Rx(Pattern),
+    /// A pattern that fits every value as a whole.
+    Everything,
     /// All matches are captured, not just the first.
     RxGlobal(Pattern),
     /// A pattern beyond linear time.
@@ -50,6 +52,7 @@ impl Operator {
     pub(crate) fn reads_value_only(&self) -> bool {
         match self {
             Self::Rx(_)
+            | Self::Everything
             | Self::RxGlobal(_)
             | Self::Pm(_)
             | Self::DetectSqli
@@ -261,6 +264,7 @@ pub(crate) fn compile(
         "rxglobal" if super::backtrack::is_needed(argument) => {
             Operator::Backtrack(Box::new(beyond(true)?))
         }
+        "rx" if matches!(argument, "^.*$" | "^.*" | ".*" | ".*$") => Operator::Everything,
         "rx" => Operator::Rx(Pattern::new(argument, false)?),
         "rxglobal" => Operator::RxGlobal(Pattern::new(argument, false)?),
         "pm" => Operator::Pm(Box::new(Phrases::new(phrases(argument)?))),

@@ -3,6 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `store` | the arena, the members of each storage, the transformed contents |
+//! | `named` | TX variables by names made at run time |
 //! | `head` | request and response heads taken apart |
 //! | `compressed` | bodies decompressed |
 //! | `body` | bodies taken apart |
@@ -25,6 +26,7 @@ mod expand;
 mod head;
 mod lookup;
 mod memory;
+mod named;
 mod prepare;
 mod record;
 mod store;

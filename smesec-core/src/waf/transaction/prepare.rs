@@ -4,7 +4,7 @@ use super::store::Slice;
 use super::{State, memory};
 use crate::decode::transform::Transform;
 use crate::waf::checks;
-use crate::waf::compile::program::{Gate, Program};
+use crate::waf::compile::program::{Gate, Program, Select};
 use crate::waf::variable::{self, StorageId};
 
 /// Members from which on a storage's values are not remembered: a JSON body of ten kilobytes has hundreds,
@@ -22,7 +22,7 @@ pub(super) struct Plan {
     /// Transactions in a row that needed fewer levels.
     wide: u32,
     storages: Vec<Wanted>,
-    /// For each of them, in order, the bits of the rules that look at it.
+    /// For each of them, in order, the bits of the rules that look at it whatever the name.
     rules: Vec<u64>,
     /// For each node the length of the shortest content that a rule can match there.
     min_lens: Vec<u32>,
@@ -30,12 +30,22 @@ pub(super) struct Plan {
     root_min_lens: Vec<u32>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Wanted {
     storage: StorageId,
     nodes: u128,
     /// What the memory of values is asked: the same for storages looked at in the same way.
     question: u32,
+    /// The members that some rules look at by their name.
+    named: Vec<Named>,
+}
+
+/// The rules that look at a storage's members of one name.
+#[derive(Debug)]
+struct Named {
+    /// In lower case.
+    name: Box<[u8]>,
+    rules: Vec<u64>,
 }
 
 impl Plan {
@@ -44,13 +54,15 @@ impl Plan {
         let words = program.prefilter.words();
         let mut nodes = vec![0u128; program.storages];
         let mut rules = vec![0u64; program.storages * words];
+        let mut named: Vec<Vec<Named>> = Vec::new();
+        named.resize_with(program.storages, Vec::new);
         let mut min_lens = vec![u32::MAX; program.nodes.len()];
         let heads = program.phases.get(phase).map(Vec::as_slice).unwrap_or_default();
         for head in heads {
             let mut link = Some(head.rule);
             while let Some(rule) = link.and_then(|n| program.rules.get(n as usize)) {
                 link = rule.chained;
-                let (Gate::Bit(bit), true) = (rule.gate, levels >> rule.level & 1 == 1) else {
+                let (Some(bit), true) = (rule.gate.bit(), levels >> rule.level & 1 == 1) else {
                     continue;
                 };
                 let of_rule = rule.nodes.iter().fold(0, |set, node| set | 1u128 << node);
@@ -59,13 +71,21 @@ impl Plan {
                         *min_len = (*min_len).min(program.prefilter.min_len(bit));
                     }
                 }
-                for storage in rule.targets.iter().flat_map(|t| t.storages.iter()) {
-                    let at = usize::from(*storage);
-                    if let Some(nodes) = nodes.get_mut(at) {
-                        *nodes |= of_rule;
-                    }
-                    if let Some(word) = rules.get_mut(at * words + usize::from(bit / 64)) {
-                        *word |= 1 << (bit % 64);
+                for target in &rule.targets {
+                    for storage in &target.storages {
+                        let at = usize::from(*storage);
+                        if let Some(nodes) = nodes.get_mut(at) {
+                            *nodes |= of_rule;
+                        }
+                        let place = match &target.select {
+                            Select::Name(name) => named.get_mut(at).and_then(|named| {
+                                of_name(named, name, words).get_mut(usize::from(bit / 64))
+                            }),
+                            _ => rules.get_mut(at * words + usize::from(bit / 64)),
+                        };
+                        if let Some(word) = place {
+                            *word |= 1 << (bit % 64);
+                        }
                     }
                 }
             }
@@ -85,18 +105,28 @@ impl Plan {
             min_lens,
             root_min_lens,
         };
-        for (storage, nodes) in (0..=StorageId::MAX).zip(nodes) {
+        for ((storage, nodes), named) in (0..=StorageId::MAX).zip(nodes).zip(named) {
             if nodes != 0 {
                 let at = usize::from(storage) * words;
                 let alike = plan.storages.iter().position(|other| other.nodes == nodes);
                 let alike = u32::try_from(alike.unwrap_or(plan.storages.len())).unwrap_or(0);
                 let question = number << 10 | alike & 1_023;
-                plan.storages.push(Wanted { storage, nodes, question });
+                plan.storages.push(Wanted { storage, nodes, question, named });
                 plan.rules.extend_from_slice(rules.get(at..at + words).unwrap_or_default());
             }
         }
         plan
     }
+}
+
+/// The rules of a name, added where there are none.
+fn of_name<'a>(all: &'a mut Vec<Named>, name: &[u8], words: usize) -> &'a mut [u64] {
+    let at = all.iter().position(|named| named.name.eq_ignore_ascii_case(name));
+    let at = at.unwrap_or_else(|| {
+        all.push(Named { name: name.to_ascii_lowercase().into(), rules: vec![0; words] });
+        all.len() - 1
+    });
+    all.get_mut(at).map_or(&mut [], |named| named.rules.as_mut_slice())
 }
 
 /// For each gated rule the members that it can match, in the order of storages and members.
@@ -139,6 +169,27 @@ impl Hits {
         self.ends.resize(rules, Ends::EMPTY);
         self.entries.clear();
         self.forgotten = false;
+    }
+
+    /// A member with the rules that its value can match, those that look at its storage, and those that
+    /// look at its name there.
+    fn add_all(
+        &mut self,
+        found: &[u64],
+        (rules, of_name): (&[u64], &[u64]),
+        storage: StorageId,
+        member: u32,
+    ) {
+        let of_name = of_name.iter().chain(std::iter::repeat(&0));
+        let rules = rules.iter().zip(of_name).map(|(all, named)| all | named);
+        for ((first, found), rules) in (0usize..).step_by(64).zip(found).zip(rules) {
+            let mut left = found & rules;
+            while left != 0 {
+                let bit = first + left.trailing_zeros() as usize;
+                left &= left - 1;
+                self.add(bit, storage, member);
+            }
+        }
     }
 
     fn add(&mut self, bit: usize, storage: StorageId, member: u32) {
@@ -195,10 +246,7 @@ impl Hits {
 impl State {
     /// The bit of a rule whose hits are known.
     pub(super) fn prepared(&self, gate: Gate, level: u8) -> Option<u16> {
-        match gate {
-            Gate::Bit(bit) if self.covers(level) && !self.hits.forgotten => Some(bit),
-            _ => None,
-        }
+        gate.bit().filter(|_| self.covers(level) && !self.hits.forgotten)
     }
 
     /// One pass over the values that this phase's rules look at.
@@ -268,7 +316,7 @@ impl State {
         let mut found = std::mem::take(&mut self.found);
         let of_phase = u8::try_from(phase).unwrap_or(u8::MAX - 1);
         for (wanted, rules) in plan.storages.iter().zip(plan.rules.chunks_exact(words.max(1))) {
-            let Wanted { storage, nodes, question } = *wanted;
+            let Wanted { storage, nodes, question, ref named } = *wanted;
             let members = self.store.members(storage).len();
             let longest = match members {
                 _ if !self.remembers => 0,
@@ -307,14 +355,14 @@ impl State {
                     }
                 }
                 let member = u32::try_from(n).unwrap_or(NONE);
-                for ((first, found), rules) in (0usize..).step_by(64).zip(&found).zip(rules) {
-                    let mut left = found & rules;
-                    while left != 0 {
-                        let bit = first + left.trailing_zeros() as usize;
-                        left &= left - 1;
-                        self.hits.add(bit, storage, member);
-                    }
+                let mut of_name: &[u64] = &[];
+                if !named.is_empty() {
+                    let name = self.store.members(storage).get(n).map_or(Slice::EMPTY, |m| m.name);
+                    let name = self.store.bytes(name);
+                    let named = named.iter().find(|named| named.name.eq_ignore_ascii_case(name));
+                    of_name = named.map_or(&[], |named| named.rules.as_slice());
                 }
+                self.hits.add_all(&found, (rules, of_name), storage, member);
             }
         }
         self.found = found;

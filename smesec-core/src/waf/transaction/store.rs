@@ -2,12 +2,12 @@
 //! transformations made of them, each computed once.
 
 use super::memory::Known;
+use super::named::Named;
 use crate::decode::byteset::ByteSet;
 use crate::decode::transform::Transform;
 use crate::waf::compile::prefilter::Seen;
 use crate::waf::compile::program::{Node, NodeIndex, Program, TxSlot};
 use crate::waf::variable::{self, Storage, StorageId};
-use std::collections::HashMap;
 
 /// Bytes of the arena.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -82,6 +82,11 @@ fn hash(bytes: &[u8]) -> usize {
     usize::from((spread >> 48).to_le_bytes()[0]) | usize::from((spread >> 56).to_le_bytes()[0]) << 8
 }
 
+fn slice_of(arena: &[u8], slice: Slice) -> &[u8] {
+    let start = slice.start as usize;
+    arena.get(start..start + slice.len as usize).unwrap_or_default()
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Store {
@@ -90,9 +95,7 @@ pub(super) struct Store {
     lists: Vec<Vec<Member>>,
     tx: Vec<Option<Slice>>,
     /// TX variables whose names are not in the program.
-    tx_more: Vec<(Slice, Slice)>,
-    /// Where each of them is, by its name in lower case: some rules make one for each argument.
-    tx_index: HashMap<Box<[u8]>, usize>,
+    named: Named,
     contents: Vec<Content>,
     /// For a root content: the content at each node where it may differ.
     rows: Vec<u32>,
@@ -118,8 +121,7 @@ impl Store {
         self.lists.resize_with(program.storages, Vec::new);
         self.tx.clear();
         self.tx.resize(program.tx_names.len(), None);
-        self.tx_more.clear();
-        self.tx_index.clear();
+        self.named.clear();
         self.contents.clear();
         self.rows.clear();
         self.masks.clear();
@@ -137,8 +139,7 @@ impl Store {
     }
 
     pub(super) fn bytes(&self, slice: Slice) -> &[u8] {
-        let start = slice.start as usize;
-        self.arena.get(start..start + slice.len as usize).unwrap_or_default()
+        slice_of(&self.arena, slice)
     }
 
     /// Copies bytes into the arena.
@@ -316,52 +317,47 @@ impl Store {
 
     /// Sets a TX variable by a name made at run time.
     pub(super) fn set_tx_named(&mut self, program: &Program, name: Slice, value: Option<Slice>) {
-        let lower = self.bytes(name).to_ascii_lowercase().into_boxed_slice();
-        if let Some(slot) = program.tx_index.get(&lower) {
-            self.set_tx(*slot, value);
+        let lower = self.mark();
+        self.append_slice(name);
+        self.arena.get_mut(lower..).unwrap_or_default().make_ascii_lowercase();
+        let lower = self.since(lower);
+        if let Some(slot) = program.tx_slot(self.bytes(lower)) {
+            self.set_tx(slot, value);
             return;
         }
-        let at = self.tx_index.get(&lower).copied();
-        match (at, value) {
-            (Some(at), Some(value)) => {
-                if let Some(place) = self.tx_more.get_mut(at) {
-                    place.1 = value;
-                }
-            }
-            (Some(at), None) => {
-                self.tx_index.remove(&lower);
-                self.tx_more.swap_remove(at);
-                // The last one stands there now.
-                if let Some((moved, _)) = self.tx_more.get(at) {
-                    let moved = self.bytes(*moved).to_ascii_lowercase();
-                    self.tx_index.insert(moved.into(), at);
-                }
-            }
-            (None, Some(value)) => {
-                self.tx_index.insert(lower, self.tx_more.len());
-                self.tx_more.push((name, value));
-            }
-            (None, None) => {}
+        let bytes = slice_of(&self.arena, lower);
+        let hash = self.named.hash(bytes);
+        let same = |other| slice_of(&self.arena, other) == bytes;
+        if !self.named.change(hash, same, value)
+            && let Some(value) = value
+        {
+            self.named.add(hash, name, lower, value);
         }
     }
 
-    pub(super) fn tx_named(&self, program: &Program, name: &[u8]) -> Option<Slice> {
-        let lower = name.to_ascii_lowercase();
-        match program.tx_index.get(lower.as_slice()) {
-            Some(slot) => self.tx(*slot),
+    pub(super) fn tx_named(&mut self, program: &Program, name: &[u8]) -> Option<Slice> {
+        let mut lower = std::mem::take(&mut self.scratch);
+        lower.clear();
+        lower.extend(name.iter().map(u8::to_ascii_lowercase));
+        let found = match program.tx_slot(&lower) {
+            Some(slot) => self.tx(slot),
             None => self.tx_unknown(&lower),
-        }
+        };
+        self.scratch = lower;
+        found
     }
 
     /// A TX variable whose name, in lower case, is not in the program.
     pub(super) fn tx_unknown(&self, name: &[u8]) -> Option<Slice> {
-        let at = self.tx_index.get(name)?;
-        self.tx_more.get(*at).map(|(_, value)| *value)
+        let hash = self.named.hash(name);
+        self.named.find(hash, |other| slice_of(&self.arena, other) == name)
     }
 
     /// All TX variables, names copied into the arena.
     pub(super) fn all_tx(&mut self, program: &Program) -> Vec<(Slice, Slice)> {
-        let mut all = self.tx_more.clone();
+        let named = self.named.items().iter();
+        let mut all: Vec<_> =
+            named.filter_map(|item| item.value.map(|value| (item.name, value))).collect();
         for (slot, name) in program.tx_names.iter().enumerate() {
             if let Some(value) = self.tx.get(slot).copied().flatten() {
                 let name = self.put(name);

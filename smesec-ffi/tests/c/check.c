@@ -383,7 +383,7 @@ int main(void) {
     EXPECT(sizeof(void *) != 8 || (sizeof(smesec_verdict) == 24 && sizeof(smesec_header) == 32 &&
                                    sizeof(smesec_connection) == 56 && sizeof(smesec_request_head) == 80 &&
                                    sizeof(smesec_response_head) == 56 && sizeof(smesec_outcome) == 32 &&
-                                   sizeof(smesec_waf_options) == 40));
+                                   sizeof(smesec_waf_options) == 56));
     threads();
     bodies();
     modes_and_redirects();

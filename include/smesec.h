@@ -440,6 +440,24 @@ typedef struct {
   void (*free)(void *user);
 } smesec_filter_vtable;
 
+// A line of the load report. Its texts live as long as the rule set.
+typedef struct {
+  // sizeof(smesec_problem).
+  size_t size;
+  // The file, or the origin of a text.
+  smesec_bytes file;
+  // The rule's id; empty where it could not be read.
+  smesec_bytes rule;
+  // What was found and what to do.
+  smesec_bytes why;
+  // The line, from 1.
+  uint32_t line;
+  // The column, from 1.
+  uint32_t column;
+  // Whether the rule is in force, but does less than it says; else it is not in force.
+  bool degraded;
+} smesec_problem;
+
 // A scanner written in C.
 typedef struct {
   // sizeof(smesec_scanner_vtable).
@@ -649,6 +667,15 @@ size_t smesec_ruleset_len(const smesec_ruleset *ruleset);
 smesec_status smesec_ruleset_report(const smesec_ruleset *ruleset,
                                     smesec_text_fn tell_to,
                                     void *user);
+
+// How many rules are not in force, and how many do less than they say: the latter come after the
+// former. 0 for NULL.
+size_t smesec_ruleset_problem_count(const smesec_ruleset *ruleset);
+
+// Fills `out` with problem `n` from 0. Set `size` before the call.
+smesec_status smesec_ruleset_problem(const smesec_ruleset *ruleset,
+                                     size_t n,
+                                     smesec_problem *out);
 
 // Frees a rule set; a WAF over it keeps what it needs.
 void smesec_ruleset_free(smesec_ruleset *ruleset);

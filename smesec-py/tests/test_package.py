@@ -41,7 +41,7 @@ def test_help_tells_of_every_name() -> None:
             continue
         for name, member in vars(thing).items():
             told = member.__doc__ or f"`{name}`" in thing.__doc__
-                assert name.startswith("_") or told, f"{thing.__name__}.{name} has no text"
+            assert name.startswith("_") or told, f"{thing.__name__}.{name} has no text"
 
 
 def test_the_snippets_of_the_readmes_run() -> None:

@@ -33,7 +33,9 @@ Errors are `SmesecError` and its kinds; each has `.code` (the number that the C 
 through `sys.unraisablehook` and in a finding `smesec-callback`, and a policy decides: closed unless you say open.
 """
 
+import importlib as _importlib
 import os as _os
+from typing import Any as _Any
 
 from . import _native
 from ._log import LogSink
@@ -103,3 +105,10 @@ __all__ = [
     "__version__",
     "finding",
 ]
+
+
+def __getattr__(name: str) -> _Any:
+    """`smesec.wsgi`, `smesec.asgi` and `smesec.frames`, loaded when they are first named."""
+    if name in ("asgi", "frames", "wsgi"):
+        return _importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

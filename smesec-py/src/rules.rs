@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// A compiled rule set: immutable, shared by all threads and by every `Waf` over it.
 ///
-/// Make one with `from_path`, `from_text` or `builtin`. Rules that could not be loaded stand in
+/// Make one with `from_path`, `from_text`, `builtin`, or of all three with `from_sources`. Rules that could not be loaded stand in
 /// `report`; with `strict=True` the first of them is raised as a `RuleError`. `paranoia` (1 to 4) is that of
 /// CRS and of the built-in pack; `backtrack_limit` bounds one search of a pattern with look-around.
 ///
@@ -165,6 +165,31 @@ impl RuleSet {
     ) -> PyResult<Self> {
         let source = Source::Text(origin.to_owned(), text.as_bytes().to_vec());
         build(py, vec![source], Options { paranoia, strict, backtrack_limit }, None)
+    }
+
+    /// Rules of several kinds, in that order: a path, a pair of an origin and a text, or None for the library's own
+    /// rule pack.
+    #[staticmethod]
+    #[pyo3(signature = (*sources, paranoia=None, strict=false, backtrack_limit=None))]
+    fn from_sources(
+        py: Python<'_>,
+        sources: Vec<Bound<'_, PyAny>>,
+        paranoia: Option<u8>,
+        strict: bool,
+        backtrack_limit: Option<usize>,
+    ) -> PyResult<Self> {
+        let read = |source: &Bound<'_, PyAny>| {
+            if source.is_none() {
+                return Ok(Source::Builtin);
+            }
+            if let Ok((origin, text)) = source.extract::<(String, String)>() {
+                return Ok(Source::Text(origin, text.into_bytes()));
+            }
+            let path: PathBuf = source.extract()?;
+            Ok::<_, PyErr>(Source::Path(path.to_string_lossy().into_owned()))
+        };
+        let sources = sources.iter().map(read).collect::<PyResult<_>>()?;
+        build(py, sources, Options { paranoia, strict, backtrack_limit }, None)
     }
 
     /// The library's own rule pack.

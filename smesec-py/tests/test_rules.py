@@ -70,6 +70,15 @@ def test_rule_sets_pickle_as_what_they_were_compiled_from(tmp_path) -> None:
     assert len(pickle.loads(pickle.dumps(waf.rules))) == 1
 
 
+def test_sources_of_all_kinds_in_one_set(tmp_path) -> None:
+    (tmp_path / "a.conf").write_text(GOOD)
+    rules = smesec.RuleSet.from_sources(None, tmp_path / "a.conf", ("mine", GOOD.replace("id:1", "id:2")), strict=True)
+    assert len(rules) == len(smesec.RuleSet.builtin()) + 2
+    assert len(pickle.loads(pickle.dumps(rules))) == len(rules)
+    with pytest.raises(TypeError):
+        smesec.RuleSet.from_sources(7)
+
+
 def test_rules_reach_the_processes_of_a_pool() -> None:
     rules = smesec.RuleSet.from_text("SecRuleEngine On\n" + GOOD)
     with multiprocessing.get_context("spawn").Pool(2) as pool:

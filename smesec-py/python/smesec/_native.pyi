@@ -95,6 +95,13 @@ class RuleSet:
         backtrack_limit: int | None = None,
     ) -> RuleSet: ...
     @staticmethod
+    def from_sources(
+        *sources: str | PathLike[str] | tuple[str, str] | None,
+        paranoia: int | None = None,
+        strict: bool = False,
+        backtrack_limit: int | None = None,
+    ) -> RuleSet: ...
+    @staticmethod
     def builtin(*, paranoia: int | None = None) -> RuleSet: ...
     @staticmethod
     def _unpickled(

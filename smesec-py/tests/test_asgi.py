@@ -215,6 +215,34 @@ def test_a_firewall_that_fails_follows_the_policy() -> None:
         assert call(app)[0] == status
 
 
+def test_a_task_cancelled_during_an_inspection_ends_as_cancelled(rules, caplog) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow(smesec.FilterTransaction):
+        def begin(self, connection):
+            return self
+
+        def wants(self, side: str) -> int:
+            return 100_000
+
+        def request_body(self, chunk: bytes, last: bool) -> None:
+            begun.set()
+            go.wait(10)
+
+    middleware = smesec.asgi.Middleware(echo, smesec.Filter(Slow()), settings=smesec.Settings(thread_bytes=0))
+
+    async def app(*arguments) -> None:
+        task = asyncio.create_task(middleware(*arguments))
+        await asyncio.to_thread(begun.wait, 10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go.set()
+
+    assert call(app, "/", [b"note"]) is None
+    assert "event is lost" in caplog.text
+
+
 def test_scans_run_in_threads_and_the_loop_goes_on(rules) -> None:
     scanned: list[int] = []
     ticks = 0

@@ -321,7 +321,7 @@ def test_the_raw_target_is_inspected_where_the_server_tells_it(waf) -> None:
     assert call(app, "/caf\xc3\xa9 x")[0].startswith("200")
 
 
-def test_a_firewall_that_fails_follows_the_policy(queue, caplog) -> None:
+def test_a_firewall_that_fails_follows_the_policy(waf, caplog) -> None:
     class Failing:
         def begin(self, **more):
             raise smesec.LimitError("lost")
@@ -330,7 +330,8 @@ def test_a_firewall_that_fails_follows_the_policy(queue, caplog) -> None:
         app = smesec.wsgi.Middleware(hello, Failing(), settings=smesec.Settings(on_error=on_error))
         with caplog.at_level(logging.ERROR, logger="smesec"):
             assert call(app)[0].startswith(status)
-    assert len(caplog.records) == 2 and "lost" in caplog.text
+    assert call(smesec.wsgi.Middleware(hello, waf), "/", b"x", CONTENT_LENGTH="1x", check=False)[0].startswith("500")
+    assert len(caplog.records) == 3 and "lost" in caplog.text
 
 
 def test_events_are_logged_unless_a_sink_is_given(caplog) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ._log import LogSink
-from ._native import Filter, Transaction, Verdict
+from ._native import Filter, PhaseError, Transaction, Verdict
 from ._settings import Settings
 
 logger = logging.getLogger("smesec")
@@ -57,7 +57,11 @@ class Inspection:
         extra = self.extra
         if self.incident is not None:
             extra = {**(extra or {}), "incident": self.incident}
-        self.transaction.finish(self.status, bytes=self.bytes, aborted=aborted, extra=extra)
+        try:
+            self.transaction.finish(self.status, bytes=self.bytes, aborted=aborted, extra=extra)
+        except PhaseError:
+            # A task that was cancelled while a thread still inspects: its event is lost, and that is told.
+            logger.warning("an exchange ended in the middle of an inspection; its event is lost")
 
 
 class Page:

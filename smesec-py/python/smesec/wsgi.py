@@ -117,8 +117,10 @@ class _Body(io.RawIOBase):
         self.gate, self.inspection = gate, inspection
         self.source = environ["wsgi.input"]
         length = environ.get("CONTENT_LENGTH") or ""
+        if length and not length.isdigit():
+            raise ValueError(f"Content-Length `{length[:32]}` is no number")
         # Without a length only a server that ends the stream itself can be read to its end.
-        self.left: int | None = int(length) if length.isdigit() else None
+        self.left: int | None = int(length) if length else None
         self.held: IO[bytes] | None = None
         self.ended = False
 

@@ -249,7 +249,7 @@ impl State {
                 self.on_match(program, rule, Some(target), name, value, &hit);
             }
         }
-        if in_vain && let (Some((storage, n)), Gate::Bit(bit)) = (candidate.place, rule.gate) {
+        if in_vain && let (Some((storage, n)), Some(bit)) = (candidate.place, rule.gate.bit()) {
             self.memory.rule_out(self.store.known(storage, n), bit);
         }
     }

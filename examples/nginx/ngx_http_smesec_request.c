@@ -5,6 +5,8 @@
  * pool, from memory and from the file that nginx spilled it to. */
 #include "ngx_http_smesec.h"
 
+#define NGX_HTTP_SMESEC_MINUTE 60000
+
 static void ngx_http_smesec_body_read(ngx_http_request_t *r);
 
 static void ngx_http_smesec_cleanup(void *data) {
@@ -150,6 +152,15 @@ static void ngx_http_smesec_inspected(ngx_event_t *event) {
     ngx_connection_t *c = r->connection;
 
     ngx_http_set_log_request(c->log, r);
+    if (event->timedout) {
+        event->timedout = 0;
+        ngx_log_error(NGX_LOG_WARN, c->log, 0, "smesec: an inspection has taken a minute");
+        ngx_add_timer(event, NGX_HTTP_SMESEC_MINUTE);
+        return;
+    }
+    if (event->timer_set) {
+        ngx_del_timer(event);
+    }
     ctx->state = NGX_HTTP_SMESEC_DECIDED;
     r->main->blocked--;
     r->aio = 0;
@@ -186,6 +197,9 @@ static void ngx_http_smesec_body_read(ngx_http_request_t *r) {
             ctx->task->event.handler = ngx_http_smesec_inspected;
             ctx->task->event.data = ctx;
             if (ngx_thread_task_post(ctx->conf->pool, ctx->task) == NGX_OK) {
+                /* A worker that shuts down stays while a timer runs; without one it would leave the request. */
+                ctx->task->event.log = r->connection->log;
+                ngx_add_timer(&ctx->task->event, NGX_HTTP_SMESEC_MINUTE);
                 r->main->blocked++;
                 r->aio = 1;
                 return;

@@ -179,7 +179,7 @@ char *ngx_http_smesec_exception(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) 
             exception->reason = ngx_http_smesec_bytes(REST("reason"));
         } else if (IS("until")) {
             if (ngx_http_smesec_day(REST("until"), &exception->expires_unix_nanos) != NGX_OK) {
-                return "has an \"until\" that is no day, such as 2030-12-31";
+                return "has an \"until\" that is no day between 1971 and 2200, such as 2030-12-31";
             }
         } else {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,

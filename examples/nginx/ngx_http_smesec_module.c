@@ -1,10 +1,15 @@
 /* Directives, merging, the life of a cycle and of a worker. */
 #include "ngx_http_smesec.h"
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 static ngx_int_t ngx_http_smesec_init(ngx_conf_t *cf);
 static void *ngx_http_smesec_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_smesec_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_smesec_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
+static ngx_int_t ngx_http_smesec_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_smesec_init_process(ngx_cycle_t *cycle);
 static char *ngx_http_smesec_log(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_smesec_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -63,7 +68,7 @@ ngx_module_t ngx_http_smesec_module = {
     ngx_http_smesec_commands,
     NGX_HTTP_MODULE,
     NULL,
-    NULL,
+    ngx_http_smesec_init_module,
     ngx_http_smesec_init_process,
     NULL,
     NULL,
@@ -133,6 +138,14 @@ static ngx_int_t ngx_http_smesec_init(ngx_conf_t *cf) {
     }
     *handler = ngx_http_smesec_log_handler;
     ngx_http_smesec_filters();
+    return NGX_OK;
+}
+
+/* What the compiler of the rules has freed goes back to the system before the workers inherit it. */
+static ngx_int_t ngx_http_smesec_init_module(ngx_cycle_t *cycle) {
+#if defined(__GLIBC__)
+    (void)malloc_trim(0);
+#endif
     return NGX_OK;
 }
 

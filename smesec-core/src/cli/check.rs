@@ -43,14 +43,21 @@ struct Options {
     rules: Vec<String>,
     paranoia: Option<u8>,
     mode: Mode,
+    remember: bool,
     repeat: usize,
     requests: Option<String>,
 }
 
 fn options(args: impl Iterator<Item = OsString>) -> Result<Options, String> {
     use lexopt::prelude::Long;
-    let mut options =
-        Options { rules: Vec::new(), paranoia: None, mode: Mode::Rules, repeat: 1, requests: None };
+    let mut options = Options {
+        rules: Vec::new(),
+        paranoia: None,
+        mode: Mode::Rules,
+        remember: true,
+        repeat: 1,
+        requests: None,
+    };
     let mut parser = lexopt::Parser::from_args(args);
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
         let flag = match &arg {
@@ -59,6 +66,10 @@ fn options(args: impl Iterator<Item = OsString>) -> Result<Options, String> {
         };
         if flag == "detect-only" {
             options.mode = Mode::Detect;
+            continue;
+        }
+        if flag == "no-memory" {
+            options.remember = false;
             continue;
         }
         let value = text(parser.value().map_err(|e| e.to_string())?)?;
@@ -108,7 +119,7 @@ pub(super) fn run(
         (Mode::Rules, true) => Mode::Block,
         (mode, _) => mode,
     };
-    let waf = Waf::builder(rules).mode(mode).build();
+    let waf = Waf::builder(rules).mode(mode).remember(options.remember).build();
     let mut opened;
     let input: &mut dyn BufRead = if file == "-" {
         stdin

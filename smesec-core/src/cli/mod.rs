@@ -12,9 +12,11 @@ const HELP: &str = "\
 smesec - security engines for the host's own process
 
 usage:
-  smesec waf check [--rules PATH]... [--paranoia N] [--detect-only] [--repeat N] --requests FILE
+  smesec waf check [--rules PATH]... [--paranoia N] [--detect-only] [--repeat N]
+      [--no-memory] --requests FILE
       runs transactions (JSON lines) through the web application firewall; one JSON line each.
       Without --rules the built-in pack is used. FILE may be - for standard input.
+      --no-memory judges every value as if it came for the first time.
   smesec rules check [--json] [--strict] PATH...
       loads SecLang rules and reports what was loaded, refused and degraded.
   smesec demo [--once] [--port N]

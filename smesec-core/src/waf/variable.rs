@@ -97,6 +97,23 @@ impl Storage {
             || matches!(self, Self::HighestSeverity | Self::Duration)
     }
 
+    /// Whether its values come from a body.
+    pub(crate) const fn is_of_body(self) -> bool {
+        matches!(
+            self,
+            Self::ArgsPost
+                | Self::ArgsDecoded
+                | Self::ResponseArgs
+                | Self::Files
+                | Self::FilesTmpContent
+                | Self::MultipartFilename
+                | Self::MultipartPartHeaders
+                | Self::FullRequest
+                | Self::RequestBody
+                | Self::ResponseBody
+        )
+    }
+
     /// One of the persistent collections.
     pub(crate) const fn persistent(id: StorageId) -> Option<&'static str> {
         match id {
@@ -113,6 +130,11 @@ impl Storage {
 /// Whether a storage is one of the fixed ones that change while rules run.
 pub(crate) fn is_dynamic(id: StorageId) -> bool {
     ALL.get(usize::from(id)).is_some_and(|storage| storage.is_dynamic())
+}
+
+/// Whether a storage's values come from a body; those of XPath expressions do.
+pub(crate) fn is_of_body(id: StorageId) -> bool {
+    ALL.get(usize::from(id)).is_none_or(|storage| storage.is_of_body())
 }
 
 /// Whether a storage is a scalar.

@@ -27,11 +27,13 @@ mod setting;
 
 use self::action::Actions;
 use self::names::Names;
+use self::operator::Operator;
 use self::prefilter::PrefilterBuilder;
 use self::program::{
     Disruption, Effect, Engine, Gate, Level, Node, NodeIndex, Program, Rule, RuleIndex, Settings,
     Target,
 };
+use self::requirement::Requirement;
 use super::bits::Bits;
 use super::seclang::{
     ActionSyntax, DirectiveKind, IdRange, Loader, RuleSyntax, Span, Syntax, TargetSyntax,
@@ -374,12 +376,12 @@ impl<'s> Compiler<'s> {
             )
             .map_err(|why| (syntax.operator.span, Some(id), why))?;
         } else {
-            (operator, negated) = (operator::Operator::Always, false);
+            (operator, negated) = (Operator::Always, false);
         }
         let nodes = self.chain_of(&actions.transforms, actions.multi_match).map_err(at)?;
         let steady = !targets.is_empty()
             && targets.iter().all(|t| !t.count && t.storages.iter().all(|s| !is_dynamic(*s)));
-        let gate = if negated { Gate::Run } else { self.gate(&operator, steady) };
+        let gate = self.gate(&operator, negated, steady);
         let level = chain.map_or(0, |c| c.level);
         let info = RuleInfo {
             id: id.to_string(),
@@ -421,6 +423,7 @@ impl<'s> Compiler<'s> {
             jump: None,
             quick: None,
             reads_matched: true,
+            reads_value_only: false,
         };
         Ok((rule, actions.skip_after, actions.skip))
     }
@@ -453,11 +456,25 @@ impl<'s> Compiler<'s> {
         Ok(if every { steps } else { vec![at] })
     }
 
-    fn gate(&mut self, operator: &operator::Operator, steady: bool) -> Gate {
+    fn gate(&mut self, operator: &Operator, negated: bool, steady: bool) -> Gate {
         if !steady || !self.options.gates {
             return Gate::Run;
         }
-        self.prefilter.add(operator.requirement()).map_or(Gate::Run, Gate::Bit)
+        let mut requirement = operator.requirement();
+        if negated {
+            // Words of a list are seldom there, so that the rule matches; a pattern for what is
+            // right mostly fits, so that it does not.
+            if matches!(operator, Operator::Pm(_)) && !requirement.is_nothing() {
+                return self.prefilter.add(requirement).map_or(Gate::Run, Gate::Unless);
+            }
+            requirement = Requirement::default();
+        }
+        let always = requirement.is_nothing();
+        if always && (!operator.reads_value_only() || matches!(operator, Operator::Everything)) {
+            return Gate::Run;
+        }
+        let gate = if always { Gate::Always } else { Gate::Bit };
+        self.prefilter.add(requirement).map_or(Gate::Run, gate)
     }
 
     fn matching(&self, which: &program::Rules) -> Vec<RuleIndex> {
@@ -549,6 +566,7 @@ impl<'s> Compiler<'s> {
         for rule in &mut self.rules {
             rule.quick = quick::quick(rule);
             rule.reads_matched = quick::reads_matched(rule);
+            rule.reads_value_only = rule.operator.reads_value_only();
         }
         let phases = phases.map(|list| {
             let heads = list.into_iter().filter_map(|index| {
@@ -602,11 +620,11 @@ impl<'s> Compiler<'s> {
     fn degrade_lookups(&mut self) {
         let mut found = Vec::new();
         for rule in &self.rules {
-            if matches!(rule.operator, operator::Operator::GeoLookup) && self.geo.is_none() {
+            if matches!(rule.operator, Operator::GeoLookup) && self.geo.is_none() {
                 let why = "`@geoLookup` never matches: there is no database; name one with `SecGeoLookupDB`";
                 found.push((rule.span, rule.id, why));
             }
-            if matches!(rule.operator, operator::Operator::Rbl(_)) {
+            if matches!(rule.operator, Operator::Rbl(_)) {
                 let why = "`@rbl` matches only where the host hands in a resolver (`WafBuilder::resolver`)";
                 found.push((rule.span, rule.id, why));
             }
@@ -765,7 +783,7 @@ fn changes(nodes: &[Node]) -> (Box<[u128; 256]>, u128, u128) {
 }
 
 fn level_gate(rule: &Rule) -> Option<Level> {
-    let operator::Operator::Compare(operator::Comparison::Lt, number) = &rule.operator else {
+    let Operator::Compare(operator::Comparison::Lt, number) = &rule.operator else {
         return None;
     };
     let [target] = rule.targets.as_slice() else { return None };

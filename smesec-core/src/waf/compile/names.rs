@@ -1,7 +1,7 @@
 //! Variables, selectors and macros resolved to storages and slots.
 
 use super::pattern::Pattern;
-use super::program::{Piece, Select, Target, Text, TxSlot};
+use super::program::{Piece, Select, Target, Text, TxIndex, TxSlot};
 use crate::decode::body::xpath::XPath;
 use crate::waf::seclang::{Part, Selector, TargetSyntax, Template};
 use crate::waf::variable::{self, Storage, StorageId};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Interned names. The slots 0 to 9 are `TX.0` to `TX.9`, where captures go.
 pub(super) struct Names {
     pub(super) tx: Vec<Box<[u8]>>,
-    pub(super) tx_index: HashMap<Box<[u8]>, TxSlot>,
+    pub(super) tx_index: TxIndex,
     pub(super) xpaths: Vec<(StorageId, bool, XPath)>,
     xpath_index: HashMap<String, StorageId>,
     patterns: HashMap<String, Arc<Pattern>>,
@@ -23,7 +23,7 @@ impl Default for Names {
     fn default() -> Self {
         let mut names = Self {
             tx: Vec::new(),
-            tx_index: HashMap::new(),
+            tx_index: TxIndex::default(),
             xpaths: Vec::new(),
             xpath_index: HashMap::new(),
             patterns: HashMap::new(),

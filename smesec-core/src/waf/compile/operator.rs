@@ -13,6 +13,8 @@ use std::net::IpAddr;
 #[derive(Debug)]
 pub(crate) enum Operator {
     Rx(Pattern),
+    /// A pattern that fits every value as a whole.
+    Everything,
     /// All matches are captured, not just the first.
     RxGlobal(Pattern),
     /// A pattern beyond linear time.
@@ -43,6 +45,43 @@ pub(crate) enum Operator {
     RestPath(Box<RestPath>),
     Always,
     Never,
+}
+
+impl Operator {
+    /// Whether it reads the value and nothing else, so that it says the same of an equal one.
+    pub(crate) fn reads_value_only(&self) -> bool {
+        match self {
+            Self::Rx(_)
+            | Self::Everything
+            | Self::RxGlobal(_)
+            | Self::Pm(_)
+            | Self::DetectSqli
+            | Self::DetectXss
+            | Self::ByteRange(_)
+            | Self::UrlEncoding
+            | Self::Utf8
+            | Self::CardNumber(_)
+            | Self::Cpf(_)
+            | Self::Ssn(_)
+            | Self::Svnr(_)
+            | Self::Rut(_) => true,
+            Self::Contains(text)
+            | Self::ContainsWord(text)
+            | Self::BeginsWith(text)
+            | Self::EndsWith(text)
+            | Self::StrEq(text)
+            | Self::Within(text) => text.literal().is_some(),
+            // A search that gives up at its limit tells so each time.
+            Self::Backtrack(_)
+            | Self::Compare(..)
+            | Self::IpMatch(_)
+            | Self::Rbl(_)
+            | Self::GeoLookup
+            | Self::RestPath(_)
+            | Self::Always
+            | Self::Never => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,6 +264,7 @@ pub(crate) fn compile(
         "rxglobal" if super::backtrack::is_needed(argument) => {
             Operator::Backtrack(Box::new(beyond(true)?))
         }
+        "rx" if matches!(argument, "^.*$" | "^.*" | ".*" | ".*$") => Operator::Everything,
         "rx" => Operator::Rx(Pattern::new(argument, false)?),
         "rxglobal" => Operator::RxGlobal(Pattern::new(argument, false)?),
         "pm" => Operator::Pm(Box::new(Phrases::new(phrases(argument)?))),

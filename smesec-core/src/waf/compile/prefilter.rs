@@ -58,11 +58,8 @@ const MAX_CLASSES: usize = 48;
 const LANES_PAY: usize = 48;
 
 impl PrefilterBuilder {
-    /// A bit for a rule; `None` when nothing is required.
+    /// A bit for a rule, set for every value where nothing is required; `None` when there are too many.
     pub(crate) fn add(&mut self, requirement: Requirement) -> Option<u16> {
-        if requirement.is_nothing() {
-            return None;
-        }
         let bit = u16::try_from(self.requirements.len()).ok()?;
         self.requirements.push(requirement);
         Some(bit)

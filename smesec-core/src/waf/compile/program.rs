@@ -10,6 +10,7 @@ use crate::waf::bits::Bits;
 use crate::waf::seclang::Span;
 use crate::waf::variable::StorageId;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 /// Index of a rule in [`Program::rules`].
@@ -83,6 +84,20 @@ pub(crate) enum Gate {
     Run,
     /// The rule's bit of the prefilter.
     Bit(u16),
+    /// A bit that is always set: it serves to remember the values that the rule ran over in vain.
+    Always(u16),
+    /// The bit of what a negated operator looks for: without it the rule matches.
+    Unless(u16),
+}
+
+impl Gate {
+    /// The bit without which the rule cannot match.
+    pub(crate) const fn bit(self) -> Option<u16> {
+        match self {
+            Self::Bit(bit) | Self::Always(bit) => Some(bit),
+            Self::Run | Self::Unless(_) => None,
+        }
+    }
 }
 
 /// What a rule does to the transaction when it matches.
@@ -237,6 +252,8 @@ pub(crate) struct Rule {
     pub(crate) quick: Option<Quick>,
     /// Whether it may read what an earlier rule matched.
     pub(crate) reads_matched: bool,
+    /// Whether its operator reads nothing but the value: it says the same of the same value always.
+    pub(crate) reads_value_only: bool,
 }
 
 /// ModSecurity's severities 0 (emergency) to 7 (debug) on the scale of events.
@@ -349,7 +366,7 @@ pub(crate) struct Program {
     pub(crate) changed_always: u128,
     /// Interned names of TX, in lower case.
     pub(crate) tx_names: Vec<Box<[u8]>>,
-    pub(crate) tx_index: HashMap<Box<[u8]>, TxSlot>,
+    pub(crate) tx_index: TxIndex,
     pub(crate) levels: Vec<Level>,
     /// The names of TX that hold an anomaly score, with their slots.
     pub(crate) scores: Vec<(&'static str, Option<TxSlot>)>,
@@ -367,7 +384,36 @@ pub(crate) struct Program {
     pub(crate) unicode_map: Option<crate::decode::transform::UnicodeMap>,
 }
 
+/// The TX variables that a rule set names. Its keys are the rules' own, so that a plain hash is safe from
+/// visitors.
+pub(crate) type TxIndex = HashMap<Box<[u8]>, TxSlot, BuildHasherDefault<NameHasher>>;
+
+/// A quick hash for short names.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct NameHasher(u64);
+
+impl Hasher for NameHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.0 = (self.0 ^ u64::from_le_bytes(*word)).wrapping_mul(ODD).rotate_left(29);
+        }
+        let rest = rest.iter().fold(1, |rest, byte| rest << 8 | u64::from(*byte));
+        self.0 = (self.0 ^ rest).wrapping_mul(ODD).rotate_left(29);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 impl Program {
+    /// The slot of a TX variable by its name in lower case.
+    pub(crate) fn tx_slot(&self, name: &[u8]) -> Option<TxSlot> {
+        self.tx_index.get(name).copied()
+    }
+
     /// The transformations on the way to a node, the last one first.
     pub(crate) fn path(&self, node: usize) -> impl Iterator<Item = Transform> {
         let mut at = node;

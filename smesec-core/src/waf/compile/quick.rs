@@ -60,7 +60,11 @@ fn reads(text: &Text) -> bool {
 
 fn operator_reads(operator: &Operator) -> bool {
     match operator {
-        Operator::Rx(_) | Operator::Pm(_) | Operator::DetectSqli | Operator::DetectXss => false,
+        Operator::Rx(_)
+        | Operator::Everything
+        | Operator::Pm(_)
+        | Operator::DetectSqli
+        | Operator::DetectXss => false,
         Operator::Compare(_, text)
         | Operator::Contains(text)
         | Operator::StrEq(text)

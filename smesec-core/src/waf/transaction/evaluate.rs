@@ -6,7 +6,7 @@ use crate::decode::body::form::invalid_url_encoding;
 use crate::waf::bits::bit;
 use crate::waf::compile::operator::Operator;
 use crate::waf::compile::program::{
-    Disruption, Engine, Gate, Head, Program, Quick, Rule, Select, Target, Text,
+    Disruption, Engine, Gate, Head, Piece, Program, Quick, Rule, Select, Target, Text,
 };
 use crate::waf::variable::{self, Storage, StorageId};
 use crate::waf::{checks, injection};
@@ -65,6 +65,9 @@ impl State {
         let mut at = 0usize;
         while let Some(head) = list.get(at) {
             at += 1;
+            if head.gate.bit().is_some() && !self.covers(head.level) && !self.hits.are_forgotten() {
+                self.prepare_more(program, phase, head.level);
+            }
             // Most rules end here: no value can match.
             if self.prepared(head.gate, head.level).is_some_and(|bit| self.hits.is_empty(bit)) {
                 continue;
@@ -83,6 +86,7 @@ impl State {
                 return;
             }
         }
+        self.prepared_enough(program, phase);
     }
 
     fn run_rule(&mut self, program: &Program, rule: &Rule, head: &Head) -> Flow {
@@ -210,7 +214,9 @@ impl State {
             return;
         }
         let mut before = None;
+        let mut in_vain = rule.reads_value_only;
         for node in &rule.nodes {
+            let mut sure = false;
             let value = match (candidate.place, rule.gate) {
                 (Some((storage, n)), Gate::Bit(bit_)) => {
                     let content = self.store.member_at(program, storage, n, *node);
@@ -219,7 +225,12 @@ impl State {
                     }
                     self.store.content_slice(content)
                 }
-                (Some((storage, n)), Gate::Run) if *node != 0 => {
+                (Some((storage, n)), Gate::Unless(bit_)) => {
+                    let content = self.store.member_at(program, storage, n, *node);
+                    sure = !bit(self.store.mask(program, content), usize::from(bit_));
+                    self.store.content_slice(content)
+                }
+                (Some((storage, n)), Gate::Run | Gate::Always(_)) if *node != 0 => {
                     let content = self.store.member_at(program, storage, n, *node);
                     self.store.content_slice(content)
                 }
@@ -230,11 +241,16 @@ impl State {
                 continue;
             }
             before = Some(value);
-            if let Some(hit) = self.operate(program, rule, value) {
+            let hit = if sure { Some(Hit::BARE) } else { self.operate(program, rule, value) };
+            if let Some(hit) = hit {
+                in_vain = false;
                 let name = self.name_of(program, target, candidate.name, false);
                 matches.add(name, value);
                 self.on_match(program, rule, Some(target), name, value, &hit);
             }
+        }
+        if in_vain && let (Some((storage, n)), Gate::Bit(bit)) = (candidate.place, rule.gate) {
+            self.memory.rule_out(self.store.known(storage, n), bit);
         }
     }
 
@@ -355,6 +371,10 @@ impl State {
                 let spans = groups.map(|span| span.map(|s| (s.start, s.end))).collect();
                 Some(Hit { captures: spans, text: None })
             }
+            Operator::Everything => {
+                let whole = rule.capture.then_some(Some((0, bytes.len())));
+                Some(Hit { captures: whole.into_iter().collect(), text: None })
+            }
             Operator::RxGlobal(pattern) => {
                 let regex = pattern.regex()?;
                 let spans: Vec<_> =
@@ -374,29 +394,24 @@ impl State {
             }),
             Operator::DetectXss => bare(injection::detect_xss(bytes)),
             Operator::Contains(text) => {
-                let with = self.expand(program, rule, text);
-                bare(memchr::memmem::find(self.store.bytes(value), &with).is_some())
+                bare(self.holds(program, rule, text, value, |value, text| {
+                    memchr::memmem::find(value, text).is_some()
+                }))
             }
             Operator::ContainsWord(text) => {
-                let with = self.expand(program, rule, text);
-                bare(checks::contains_word(self.store.bytes(value), &with))
+                bare(self.holds(program, rule, text, value, checks::contains_word))
             }
             Operator::BeginsWith(text) => {
-                let with = self.expand(program, rule, text);
-                bare(self.store.bytes(value).starts_with(&with))
+                bare(self.holds(program, rule, text, value, <[u8]>::starts_with))
             }
             Operator::EndsWith(text) => {
-                let with = self.expand(program, rule, text);
-                bare(self.store.bytes(value).ends_with(&with))
+                bare(self.holds(program, rule, text, value, <[u8]>::ends_with))
             }
-            Operator::StrEq(text) => {
-                let with = self.expand(program, rule, text);
-                bare(self.store.bytes(value) == with)
-            }
+            Operator::StrEq(text) => bare(self.holds(program, rule, text, value, <[u8]>::eq)),
             Operator::Within(text) => {
-                let with = self.expand(program, rule, text);
-                let bytes = self.store.bytes(value);
-                bare(bytes.is_empty() || memchr::memmem::find(&with, bytes).is_some())
+                bare(self.holds(program, rule, text, value, |value, text| {
+                    value.is_empty() || memchr::memmem::find(text, value).is_some()
+                }))
             }
             Operator::Compare(comparison, text) => {
                 let with = match text.literal() {
@@ -441,6 +456,26 @@ impl State {
             Operator::Always => Some(Hit::BARE),
             Operator::Never => None,
         }
+    }
+
+    /// Whether a comparison of a value with a text holds; the text is copied only where it is put together.
+    fn holds(
+        &mut self,
+        program: &Program,
+        rule: &Rule,
+        text: &Text,
+        value: Slice,
+        test: impl Fn(&[u8], &[u8]) -> bool,
+    ) -> bool {
+        if let Some(literal) = text.literal() {
+            return test(self.store.bytes(value), literal);
+        }
+        if let [Piece::Tx(slot)] = text.0.as_slice() {
+            let text = self.store.tx(*slot).unwrap_or(Slice::EMPTY);
+            return test(self.store.bytes(value), self.store.bytes(text));
+        }
+        let text = self.expand(program, rule, text);
+        test(self.store.bytes(value), &text)
     }
 
     /// One value matched: the captures, `MATCHED_VAR` and the effects.

@@ -3,10 +3,12 @@
 //! | file | what |
 //! | --- | --- |
 //! | `store` | the arena, the members of each storage, the transformed contents |
+//! | `named` | TX variables by names made at run time |
 //! | `head` | request and response heads taken apart |
 //! | `compressed` | bodies decompressed |
 //! | `body` | bodies taken apart |
 //! | `prepare` | which rules a phase's values can match |
+//! | `memory` | the same, of values that came before |
 //! | `views` | what hides inside values |
 //! | `evaluate` | the walk over the rules of a phase |
 //! | `backtrack` | patterns beyond linear time |
@@ -23,6 +25,8 @@ mod evaluate;
 mod expand;
 mod head;
 mod lookup;
+mod memory;
+mod named;
 mod prepare;
 mod record;
 mod store;
@@ -62,6 +66,11 @@ pub(super) struct State {
     hits: prepare::Hits,
     plans: [prepare::Plan; 5],
     found: Vec<u64>,
+    memory: memory::Memory,
+    /// The serial of the program that the memory is of.
+    memory_of: u64,
+    plans_made: u32,
+    pub(super) remembers: bool,
     matched_values: Vec<(store::Slice, store::Slice)>,
     /// The last match that nobody asked for yet: the rule and the value.
     pending: Option<(u32, store::Slice)>,
@@ -174,7 +183,10 @@ impl State {
 
     /// Bytes kept for reuse.
     pub(super) fn capacity(&self) -> usize {
-        self.store.capacity() + self.request_body.capacity() + self.response_body.capacity()
+        self.store.capacity()
+            + self.memory.capacity()
+            + self.request_body.capacity()
+            + self.response_body.capacity()
     }
 }
 

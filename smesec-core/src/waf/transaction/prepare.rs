@@ -1,18 +1,28 @@
 //! Which rules the values of a phase can match at all: one pass before the rules run.
 
-use super::State;
+use super::store::Slice;
+use super::{State, memory};
 use crate::decode::transform::Transform;
 use crate::waf::checks;
-use crate::waf::compile::program::{Gate, Program};
-use crate::waf::variable::StorageId;
+use crate::waf::compile::program::{Gate, Program, Select};
+use crate::waf::variable::{self, StorageId};
+
+/// Members from which on a storage's values are not remembered: a JSON body of ten kilobytes has hundreds,
+/// which would push out those of the heads.
+const MANY: usize = 128;
+
+/// How many transactions may need less than what is prepared, before less is.
+const PATIENCE: u32 = 32;
 
 /// What a phase's gated rules look at, while the levels stay as they are.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     serial: u64,
     levels: u64,
+    /// Transactions in a row that needed fewer levels.
+    wide: u32,
     storages: Vec<Wanted>,
-    /// For each of them, in order, the bits of the rules that look at it.
+    /// For each of them, in order, the bits of the rules that look at it whatever the name.
     rules: Vec<u64>,
     /// For each node the length of the shortest content that a rule can match there.
     min_lens: Vec<u32>,
@@ -20,24 +30,39 @@ pub(super) struct Plan {
     root_min_lens: Vec<u32>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Wanted {
     storage: StorageId,
     nodes: u128,
+    /// What the memory of values is asked: the same for storages looked at in the same way.
+    question: u32,
+    /// The members that some rules look at by their name.
+    named: Vec<Named>,
+}
+
+/// The rules that look at a storage's members of one name.
+#[derive(Debug)]
+struct Named {
+    /// In lower case.
+    name: Box<[u8]>,
+    rules: Vec<u64>,
 }
 
 impl Plan {
-    fn new(program: &Program, phase: usize, levels: u64) -> Self {
+    /// `number` tells it from all plans before it.
+    fn new(program: &Program, phase: usize, levels: u64, number: u32) -> Self {
         let words = program.prefilter.words();
         let mut nodes = vec![0u128; program.storages];
         let mut rules = vec![0u64; program.storages * words];
+        let mut named: Vec<Vec<Named>> = Vec::new();
+        named.resize_with(program.storages, Vec::new);
         let mut min_lens = vec![u32::MAX; program.nodes.len()];
         let heads = program.phases.get(phase).map(Vec::as_slice).unwrap_or_default();
         for head in heads {
             let mut link = Some(head.rule);
             while let Some(rule) = link.and_then(|n| program.rules.get(n as usize)) {
                 link = rule.chained;
-                let (Gate::Bit(bit), true) = (rule.gate, levels >> rule.level & 1 == 1) else {
+                let (Some(bit), true) = (rule.gate.bit(), levels >> rule.level & 1 == 1) else {
                     continue;
                 };
                 let of_rule = rule.nodes.iter().fold(0, |set, node| set | 1u128 << node);
@@ -46,13 +71,21 @@ impl Plan {
                         *min_len = (*min_len).min(program.prefilter.min_len(bit));
                     }
                 }
-                for storage in rule.targets.iter().flat_map(|t| t.storages.iter()) {
-                    let at = usize::from(*storage);
-                    if let Some(nodes) = nodes.get_mut(at) {
-                        *nodes |= of_rule;
-                    }
-                    if let Some(word) = rules.get_mut(at * words + usize::from(bit / 64)) {
-                        *word |= 1 << (bit % 64);
+                for target in &rule.targets {
+                    for storage in &target.storages {
+                        let at = usize::from(*storage);
+                        if let Some(nodes) = nodes.get_mut(at) {
+                            *nodes |= of_rule;
+                        }
+                        let place = match &target.select {
+                            Select::Name(name) => named.get_mut(at).and_then(|named| {
+                                of_name(named, name, words).get_mut(usize::from(bit / 64))
+                            }),
+                            _ => rules.get_mut(at * words + usize::from(bit / 64)),
+                        };
+                        if let Some(word) = place {
+                            *word |= 1 << (bit % 64);
+                        }
                     }
                 }
             }
@@ -66,20 +99,34 @@ impl Plan {
         let mut plan = Self {
             serial: program.serial,
             levels,
+            wide: 0,
             storages: Vec::new(),
             rules: Vec::new(),
             min_lens,
             root_min_lens,
         };
-        for (storage, nodes) in (0..=StorageId::MAX).zip(nodes) {
+        for ((storage, nodes), named) in (0..=StorageId::MAX).zip(nodes).zip(named) {
             if nodes != 0 {
                 let at = usize::from(storage) * words;
-                plan.storages.push(Wanted { storage, nodes });
+                let alike = plan.storages.iter().position(|other| other.nodes == nodes);
+                let alike = u32::try_from(alike.unwrap_or(plan.storages.len())).unwrap_or(0);
+                let question = number << 10 | alike & 1_023;
+                plan.storages.push(Wanted { storage, nodes, question, named });
                 plan.rules.extend_from_slice(rules.get(at..at + words).unwrap_or_default());
             }
         }
         plan
     }
+}
+
+/// The rules of a name, added where there are none.
+fn of_name<'a>(all: &'a mut Vec<Named>, name: &[u8], words: usize) -> &'a mut [u64] {
+    let at = all.iter().position(|named| named.name.eq_ignore_ascii_case(name));
+    let at = at.unwrap_or_else(|| {
+        all.push(Named { name: name.to_ascii_lowercase().into(), rules: vec![0; words] });
+        all.len() - 1
+    });
+    all.get_mut(at).map_or(&mut [], |named| named.rules.as_mut_slice())
 }
 
 /// For each gated rule the members that it can match, in the order of storages and members.
@@ -124,6 +171,27 @@ impl Hits {
         self.forgotten = false;
     }
 
+    /// A member with the rules that its value can match, those that look at its storage, and those that
+    /// look at its name there.
+    fn add_all(
+        &mut self,
+        found: &[u64],
+        (rules, of_name): (&[u64], &[u64]),
+        storage: StorageId,
+        member: u32,
+    ) {
+        let of_name = of_name.iter().chain(std::iter::repeat(&0));
+        let rules = rules.iter().zip(of_name).map(|(all, named)| all | named);
+        for ((first, found), rules) in (0usize..).step_by(64).zip(found).zip(rules) {
+            let mut left = found & rules;
+            while left != 0 {
+                let bit = first + left.trailing_zeros() as usize;
+                left &= left - 1;
+                self.add(bit, storage, member);
+            }
+        }
+    }
+
     fn add(&mut self, bit: usize, storage: StorageId, member: u32) {
         let new = u32::try_from(self.entries.len()).unwrap_or(NONE);
         let Some(ends) = self.ends.get_mut(bit) else { return };
@@ -142,6 +210,10 @@ impl Hits {
             ends.segment = new;
         }
         self.entries.push(Hit { storage, member, next: NONE, skip: NONE });
+    }
+
+    pub(super) const fn are_forgotten(&self) -> bool {
+        self.forgotten
     }
 
     /// A rule added members in the middle of a phase: every value is looked at from here on.
@@ -174,32 +246,69 @@ impl Hits {
 impl State {
     /// The bit of a rule whose hits are known.
     pub(super) fn prepared(&self, gate: Gate, level: u8) -> Option<u16> {
-        match gate {
-            Gate::Bit(bit) if self.levels >> level & 1 == 1 && !self.hits.forgotten => Some(bit),
-            _ => None,
-        }
+        gate.bit().filter(|_| self.covers(level) && !self.hits.forgotten)
     }
 
     /// One pass over the values that this phase's rules look at.
     pub(super) fn prepare(&mut self, program: &Program, phase: usize) {
-        self.levels = 1;
+        let levels = self.levels_now(program);
+        self.prepare_for(program, phase, levels);
+    }
+
+    /// A rule stands behind a level that was not in force when the phase began: another rule set it since.
+    pub(super) fn prepare_more(&mut self, program: &Program, phase: usize, level: u8) {
+        let levels = self.levels_now(program) | self.levels | 1 << level;
+        self.prepare_for(program, phase, levels);
+    }
+
+    /// Whether the values are looked at for the rules behind a level.
+    pub(super) fn covers(&self, level: u8) -> bool {
+        self.levels >> level & 1 == 1
+    }
+
+    /// The levels in force, a bit each.
+    fn levels_now(&self, program: &Program) -> u64 {
+        let mut levels = 1;
         for (n, level) in program.levels.iter().enumerate() {
             let value =
                 self.store.tx(level.slot).map_or(0, |v| checks::number(self.store.bytes(v)));
             if value >= level.at_least && n < 63 {
-                self.levels |= 1 << (n + 1);
+                levels |= 1 << (n + 1);
             }
         }
+        levels
+    }
+
+    /// Prepares for some levels or more: a plan that was made for more is good for these too. Rules set their
+    /// level in the phase that it steers, so that what was in force last time is the best guess.
+    fn prepare_for(&mut self, program: &Program, phase: usize, levels: u64) {
         let words = program.prefilter.words();
         self.hits.clear(words * 64);
         let Some(place) = self.plans.get_mut(phase) else { return };
         let mut plan = std::mem::take(place);
-        if plan.serial != program.serial || plan.levels != self.levels {
-            plan = Plan::new(program, phase, self.levels);
+        if plan.serial != program.serial || plan.levels & levels != levels {
+            if self.memory_of != program.serial {
+                self.memory_of = program.serial;
+                self.memory.clear(words);
+            }
+            self.plans_made = self.plans_made.wrapping_add(1);
+            plan = Plan::new(program, phase, levels, self.plans_made);
         }
+        self.levels = plan.levels;
         self.follow(program, &plan, phase, words);
         if let Some(place) = self.plans.get_mut(phase) {
             *place = plan;
+        }
+    }
+
+    /// Makes the next plan narrower when many transactions in a row needed less than this one.
+    pub(super) fn prepared_enough(&mut self, program: &Program, phase: usize) {
+        let levels = self.levels_now(program);
+        if let Some(plan) = self.plans.get_mut(phase) {
+            plan.wide = if plan.levels == levels { 0 } else { plan.wide + 1 };
+            if plan.wide >= PATIENCE {
+                *plan = Plan::default();
+            }
         }
     }
 
@@ -207,32 +316,53 @@ impl State {
         let mut found = std::mem::take(&mut self.found);
         let of_phase = u8::try_from(phase).unwrap_or(u8::MAX - 1);
         for (wanted, rules) in plan.storages.iter().zip(plan.rules.chunks_exact(words.max(1))) {
-            let Wanted { storage, nodes } = *wanted;
-            for n in 0..self.store.members(storage).len() {
-                let len = self.store.members(storage).get(n).map_or(0, |m| m.value.len());
-                let root = self.store.member_at(program, storage, n, 0);
+            let Wanted { storage, nodes, question, ref named } = *wanted;
+            let members = self.store.members(storage).len();
+            let longest = match members {
+                _ if !self.remembers => 0,
+                MANY.. => 0,
+                _ if variable::is_of_body(storage) => memory::LONGEST_OF_BODY,
+                _ => memory::LONGEST,
+            };
+            for n in 0..members {
+                let value = self.store.members(storage).get(n).map_or(Slice::EMPTY, |m| m.value);
                 found.clear();
-                if let Some(known) = self.store.prepared(words, root, (of_phase, nodes)) {
-                    found.extend_from_slice(known);
+                let remembered = value.len() <= longest;
+                if remembered
+                    && let Some((known, rules)) =
+                        self.memory.find(self.store.bytes(value), question)
+                {
+                    found.extend_from_slice(rules);
+                    self.store.set_known(storage, n, known);
                     self.spend(1);
                 } else {
-                    found.resize(words, 0);
-                    self.examine(program, plan, root, nodes, len, &mut found);
-                    if self.exhausted {
-                        self.found = found;
-                        return;
+                    let root = self.store.member_at(program, storage, n, 0);
+                    if let Some(known) = self.store.prepared(words, root, (of_phase, nodes)) {
+                        found.extend_from_slice(known);
+                        self.spend(1);
+                    } else {
+                        found.resize(words, 0);
+                        self.examine(program, plan, root, nodes, value.len(), &mut found);
+                        if self.exhausted {
+                            self.found = found;
+                            return;
+                        }
+                        self.store.keep_prepared(root, (of_phase, nodes), &found);
                     }
-                    self.store.keep_prepared(root, (of_phase, nodes), &found);
+                    if remembered {
+                        let known = self.memory.keep(self.store.bytes(value), question, &found);
+                        self.store.set_known(storage, n, known);
+                    }
                 }
                 let member = u32::try_from(n).unwrap_or(NONE);
-                for ((first, found), rules) in (0usize..).step_by(64).zip(&found).zip(rules) {
-                    let mut left = found & rules;
-                    while left != 0 {
-                        let bit = first + left.trailing_zeros() as usize;
-                        left &= left - 1;
-                        self.hits.add(bit, storage, member);
-                    }
+                let mut of_name: &[u64] = &[];
+                if !named.is_empty() {
+                    let name = self.store.members(storage).get(n).map_or(Slice::EMPTY, |m| m.name);
+                    let name = self.store.bytes(name);
+                    let named = named.iter().find(|named| named.name.eq_ignore_ascii_case(name));
+                    of_name = named.map_or(&[], |named| named.rules.as_slice());
                 }
+                self.hits.add_all(&found, (rules, of_name), storage, member);
             }
         }
         self.found = found;

@@ -1,12 +1,13 @@
 //! What a transaction knows: an arena of bytes, the members of each storage, and the contents that
 //! transformations made of them, each computed once.
 
+use super::memory::Known;
+use super::named::Named;
 use crate::decode::byteset::ByteSet;
 use crate::decode::transform::Transform;
 use crate::waf::compile::prefilter::Seen;
 use crate::waf::compile::program::{Node, NodeIndex, Program, TxSlot};
 use crate::waf::variable::{self, Storage, StorageId};
-use std::collections::HashMap;
 
 /// Bytes of the arena.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -30,6 +31,14 @@ pub(super) struct Member {
     pub(super) value: Slice,
     /// Its content at the root of the transformations; [`NONE`] until asked.
     content: u32,
+    /// Where the memory of values has it.
+    known: Known,
+}
+
+impl Member {
+    const fn new(name: Slice, value: Slice) -> Self {
+        Self { name, value, content: NONE, known: Known::NOT }
+    }
 }
 
 /// One distinct string after some transformations.
@@ -73,6 +82,11 @@ fn hash(bytes: &[u8]) -> usize {
     usize::from((spread >> 48).to_le_bytes()[0]) | usize::from((spread >> 56).to_le_bytes()[0]) << 8
 }
 
+fn slice_of(arena: &[u8], slice: Slice) -> &[u8] {
+    let start = slice.start as usize;
+    arena.get(start..start + slice.len as usize).unwrap_or_default()
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Store {
@@ -81,9 +95,7 @@ pub(super) struct Store {
     lists: Vec<Vec<Member>>,
     tx: Vec<Option<Slice>>,
     /// TX variables whose names are not in the program.
-    tx_more: Vec<(Slice, Slice)>,
-    /// Where each of them is, by its name in lower case: some rules make one for each argument.
-    tx_index: HashMap<Box<[u8]>, usize>,
+    named: Named,
     contents: Vec<Content>,
     /// For a root content: the content at each node where it may differ.
     rows: Vec<u32>,
@@ -102,18 +114,14 @@ impl Store {
     pub(super) fn reset(&mut self, program: &Program) {
         self.arena.clear();
         self.scalars.clear();
-        self.scalars.resize(
-            variable::COUNT,
-            Member { name: Slice::EMPTY, value: Slice::EMPTY, content: NONE },
-        );
+        self.scalars.resize(variable::COUNT, Member::new(Slice::EMPTY, Slice::EMPTY));
         for list in &mut self.lists {
             list.clear();
         }
         self.lists.resize_with(program.storages, Vec::new);
         self.tx.clear();
         self.tx.resize(program.tx_names.len(), None);
-        self.tx_more.clear();
-        self.tx_index.clear();
+        self.named.clear();
         self.contents.clear();
         self.rows.clear();
         self.masks.clear();
@@ -131,8 +139,7 @@ impl Store {
     }
 
     pub(super) fn bytes(&self, slice: Slice) -> &[u8] {
-        let start = slice.start as usize;
-        self.arena.get(start..start + slice.len as usize).unwrap_or_default()
+        slice_of(&self.arena, slice)
     }
 
     /// Copies bytes into the arena.
@@ -183,7 +190,7 @@ impl Store {
 
     pub(super) fn set_slice(&mut self, storage: Storage, value: Slice) {
         if let Some(member) = self.scalars.get_mut(usize::from(storage.id())) {
-            *member = Member { name: Slice::EMPTY, value, content: NONE };
+            *member = Member::new(Slice::EMPTY, value);
         }
     }
 
@@ -231,7 +238,7 @@ impl Store {
 
     pub(super) fn add(&mut self, storage: StorageId, name: Slice, value: Slice) {
         if let Some(list) = self.lists.get_mut(usize::from(storage)) {
-            list.push(Member { name, value, content: NONE });
+            list.push(Member::new(name, value));
         }
     }
 
@@ -248,6 +255,25 @@ impl Store {
             self.scalars.get(at).map(std::slice::from_ref).unwrap_or_default()
         } else {
             self.lists.get(at).map(Vec::as_slice).unwrap_or_default()
+        }
+    }
+
+    fn member_mut(&mut self, storage: StorageId, n: usize) -> Option<&mut Member> {
+        if variable::is_scalar(storage) {
+            self.scalars.get_mut(usize::from(storage))
+        } else {
+            self.lists.get_mut(usize::from(storage)).and_then(|list| list.get_mut(n))
+        }
+    }
+
+    /// Where the memory of values has the `n`-th member of a storage.
+    pub(super) fn known(&self, storage: StorageId, n: usize) -> Known {
+        self.members(storage).get(n).map_or(Known::NOT, |member| member.known)
+    }
+
+    pub(super) fn set_known(&mut self, storage: StorageId, n: usize, known: Known) {
+        if let Some(member) = self.member_mut(storage, n) {
+            member.known = known;
         }
     }
 
@@ -268,13 +294,13 @@ impl Store {
         match (at, value) {
             (Some(at), Some(value)) => {
                 if let Some(member) = list.get_mut(at) {
-                    *member = Member { name, value, content: NONE };
+                    *member = Member::new(name, value);
                 }
             }
             (Some(at), None) => {
                 list.remove(at);
             }
-            (None, Some(value)) => list.push(Member { name, value, content: NONE }),
+            (None, Some(value)) => list.push(Member::new(name, value)),
             (None, None) => {}
         }
     }
@@ -291,52 +317,47 @@ impl Store {
 
     /// Sets a TX variable by a name made at run time.
     pub(super) fn set_tx_named(&mut self, program: &Program, name: Slice, value: Option<Slice>) {
-        let lower = self.bytes(name).to_ascii_lowercase().into_boxed_slice();
-        if let Some(slot) = program.tx_index.get(&lower) {
-            self.set_tx(*slot, value);
+        let lower = self.mark();
+        self.append_slice(name);
+        self.arena.get_mut(lower..).unwrap_or_default().make_ascii_lowercase();
+        let lower = self.since(lower);
+        if let Some(slot) = program.tx_slot(self.bytes(lower)) {
+            self.set_tx(slot, value);
             return;
         }
-        let at = self.tx_index.get(&lower).copied();
-        match (at, value) {
-            (Some(at), Some(value)) => {
-                if let Some(place) = self.tx_more.get_mut(at) {
-                    place.1 = value;
-                }
-            }
-            (Some(at), None) => {
-                self.tx_index.remove(&lower);
-                self.tx_more.swap_remove(at);
-                // The last one stands there now.
-                if let Some((moved, _)) = self.tx_more.get(at) {
-                    let moved = self.bytes(*moved).to_ascii_lowercase();
-                    self.tx_index.insert(moved.into(), at);
-                }
-            }
-            (None, Some(value)) => {
-                self.tx_index.insert(lower, self.tx_more.len());
-                self.tx_more.push((name, value));
-            }
-            (None, None) => {}
+        let bytes = slice_of(&self.arena, lower);
+        let hash = self.named.hash(bytes);
+        let same = |other| slice_of(&self.arena, other) == bytes;
+        if !self.named.change(hash, same, value)
+            && let Some(value) = value
+        {
+            self.named.add(hash, name, lower, value);
         }
     }
 
-    pub(super) fn tx_named(&self, program: &Program, name: &[u8]) -> Option<Slice> {
-        let lower = name.to_ascii_lowercase();
-        match program.tx_index.get(lower.as_slice()) {
-            Some(slot) => self.tx(*slot),
+    pub(super) fn tx_named(&mut self, program: &Program, name: &[u8]) -> Option<Slice> {
+        let mut lower = std::mem::take(&mut self.scratch);
+        lower.clear();
+        lower.extend(name.iter().map(u8::to_ascii_lowercase));
+        let found = match program.tx_slot(&lower) {
+            Some(slot) => self.tx(slot),
             None => self.tx_unknown(&lower),
-        }
+        };
+        self.scratch = lower;
+        found
     }
 
     /// A TX variable whose name, in lower case, is not in the program.
     pub(super) fn tx_unknown(&self, name: &[u8]) -> Option<Slice> {
-        let at = self.tx_index.get(name)?;
-        self.tx_more.get(*at).map(|(_, value)| *value)
+        let hash = self.named.hash(name);
+        self.named.find(hash, |other| slice_of(&self.arena, other) == name)
     }
 
     /// All TX variables, names copied into the arena.
     pub(super) fn all_tx(&mut self, program: &Program) -> Vec<(Slice, Slice)> {
-        let mut all = self.tx_more.clone();
+        let named = self.named.items().iter();
+        let mut all: Vec<_> =
+            named.filter_map(|item| item.value.map(|value| (item.name, value))).collect();
         for (slot, name) in program.tx_names.iter().enumerate() {
             if let Some(value) = self.tx.get(slot).copied().flatten() {
                 let name = self.put(name);
@@ -444,20 +465,10 @@ impl Store {
         n: usize,
         node: NodeIndex,
     ) -> u32 {
-        let members = if variable::is_scalar(storage) {
-            self.scalars.get(usize::from(storage))
-        } else {
-            self.lists.get(usize::from(storage)).and_then(|list| list.get(n))
-        };
-        let Some(member) = members.copied() else { return NONE };
+        let Some(member) = self.member_mut(storage, n).copied() else { return NONE };
         let root = if member.content == NONE {
             let content = self.root(program, member.value);
-            let members = if variable::is_scalar(storage) {
-                self.scalars.get_mut(usize::from(storage))
-            } else {
-                self.lists.get_mut(usize::from(storage)).and_then(|list| list.get_mut(n))
-            };
-            if let Some(member) = members {
+            if let Some(member) = self.member_mut(storage, n) {
                 member.content = content;
             }
             content

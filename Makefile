@@ -3,7 +3,7 @@ export CARGO_TARGET_DIR ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cac
 CARGO ?= cargo
 SMESEC = $(CARGO_TARGET_DIR)/release/smesec
 
-.PHONY: demo test bars fuzz fmt conformance release header install
+.PHONY: demo test bars fuzz fmt conformance release header install install-c nginx-module
 
 ## demo: a shop behind the gateway, its visitors and attackers; then it is the reader's turn
 demo: release
@@ -50,12 +50,20 @@ header:
 
 ## install: the C library, its header and the command under PREFIX (DESTDIR for packagers)
 PREFIX ?= /usr/local
+BUILT ?= $(CARGO_TARGET_DIR)/release
+LIBRARY = $(DESTDIR)$(PREFIX)/lib
 install: release
 	@$(CARGO) build --locked --release -p smesec-ffi
-	install -d "$(DESTDIR)$(PREFIX)/include" "$(DESTDIR)$(PREFIX)/lib/pkgconfig" "$(DESTDIR)$(PREFIX)/bin"
-	install -m 644 include/smesec.h "$(DESTDIR)$(PREFIX)/include/"
-	install -m 644 "$(CARGO_TARGET_DIR)/release/libsmesec.a" "$(DESTDIR)$(PREFIX)/lib/"
-	install -m 755 "$(CARGO_TARGET_DIR)/release/libsmesec.so" "$(DESTDIR)$(PREFIX)/lib/libsmesec.so.0"
-	ln -sf libsmesec.so.0 "$(DESTDIR)$(PREFIX)/lib/libsmesec.so"
-	sed 's|@PREFIX@|$(PREFIX)|' smesec-ffi/smesec.pc.in > "$(DESTDIR)$(PREFIX)/lib/pkgconfig/smesec.pc"
+	@$(MAKE) install-c
+	install -d "$(DESTDIR)$(PREFIX)/bin"
 	install -m 755 "$(SMESEC)" "$(DESTDIR)$(PREFIX)/bin/"
+
+# The part for C alone, of what is built already.
+install-c:
+	install -d "$(DESTDIR)$(PREFIX)/include" "$(LIBRARY)/pkgconfig" "$(LIBRARY)/cmake/smesec"
+	install -m 644 include/smesec.h "$(DESTDIR)$(PREFIX)/include/"
+	install -m 644 "$(BUILT)/libsmesec.a" "$(LIBRARY)/"
+	install -m 755 "$(BUILT)/libsmesec.so" "$(LIBRARY)/libsmesec.so.0"
+	ln -sf libsmesec.so.0 "$(LIBRARY)/libsmesec.so"
+	sed 's|@PREFIX@|$(PREFIX)|' smesec-ffi/smesec.pc.in > "$(LIBRARY)/pkgconfig/smesec.pc"
+	install -m 644 smesec-ffi/cmake/smesec-config.cmake smesec-ffi/cmake/smesec-config-version.cmake "$(LIBRARY)/cmake/smesec/"

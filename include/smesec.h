@@ -6,12 +6,16 @@
  * is handed in is read during the call only; what is handed to a callback is valid during that
  * callback only. A callback may not call back into the object that called it.
  *
- * Handles are opaque. A rule set, a WAF and a transaction are each freed once by their own `_free`;
- * freeing NULL does nothing. A transaction keeps what it needs: its WAF may be freed before it, and
- * a WAF keeps its rule set.
+ * Handles are opaque. Each is freed once by its own `_free`; freeing NULL does nothing. What is built
+ * over a handle keeps what it needs: a rule set may be freed before its WAF, a WAF before its
+ * transactions, a scanner before the filter over it.
  *
- * Threads: a rule set and a WAF may be used by any number of threads at once. A builder and a
- * transaction are used by one thread at a time.
+ * Threads: a rule set, a store, a WAF, a filter, a scanner and a sink may be used by any number of
+ * threads at once. A builder, a transaction, its work and an event are used by one thread at a time.
+ *
+ * Filters, detectors, scanners and sinks may be written in C: a table of functions, which is copied, and a
+ * pointer of the host's that each function gets. What may be called on which thread stands at each
+ * table. When a `_new` fails, the pointer is still the host's to free.
  *
  * Structs that are handed in begin with `size`, which the caller sets to sizeof: so a later library
  * knows which fields the caller's header has.
@@ -151,6 +155,10 @@ enum smesec_action
   SMESEC_ACTION_DROP = 5,
   // Refuse the connection actively.
   SMESEC_ACTION_REJECT = 6,
+  // No verdict yet: long work waits in smesec_transaction_take_work(). Only after
+  // smesec_transaction_defer(). Hold the last piece of the body back until
+  // smesec_transaction_resume() has answered otherwise.
+  SMESEC_ACTION_PENDING = 7,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -183,11 +191,50 @@ typedef uint32_t smesec_phase;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// What a scan came to.
+enum smesec_scan_outcome
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // All of it was inspected and nothing was found.
+  SMESEC_SCAN_OUTCOME_CLEAN = 0,
+  // Something was found.
+  SMESEC_SCAN_OUTCOME_DETECTED = 1,
+  // Nothing was found in what could be inspected, but that was not all.
+  SMESEC_SCAN_OUTCOME_INCOMPLETE = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum smesec_scan_outcome smesec_scan_outcome;
+#else
+typedef uint32_t smesec_scan_outcome;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// One record of something that happened.
+typedef struct smesec_event smesec_event;
+
+// Admits HTTP transactions; for any number of threads at once.
+typedef struct smesec_filter smesec_filter;
+
+// Where a callback puts what it found; valid during that callback only.
+typedef struct smesec_findings smesec_findings;
+
 // A compiled rule set: immutable, for any number of threads and hosts.
 typedef struct smesec_ruleset smesec_ruleset;
 
 // Collects rules in the order in which they are to run.
 typedef struct smesec_ruleset_builder smesec_ruleset_builder;
+
+// Examines objects; for any number of threads at once.
+typedef struct smesec_scanner smesec_scanner;
+
+// Receives events from any number of threads at once. Never blocks; counts what it drops.
+typedef struct smesec_sink smesec_sink;
+
+// Keeps persistent collections (`IP`, `SESSION`); for any number of threads at once.
+typedef struct smesec_store smesec_store;
 
 // One HTTP transaction. Steps in their order: request head, request body up to its last piece (an
 // empty last piece where there is none), response head, response body, finish. Each answers with the
@@ -197,6 +244,9 @@ typedef struct smesec_transaction smesec_transaction;
 // The web application firewall.
 typedef struct smesec_waf smesec_waf;
 
+// Long work of a transaction: a scan, a look-up. Made by one thread, run by any, freed by any.
+typedef struct smesec_work smesec_work;
+
 // Bytes that somebody else owns; `data` may be null where `len` is 0.
 typedef struct {
   // The first byte.
@@ -204,6 +254,50 @@ typedef struct {
   // How many.
   size_t len;
 } smesec_bytes;
+
+// One thing that a rule recognised.
+typedef struct {
+  // sizeof(smesec_finding).
+  size_t size;
+  // The rule's id.
+  smesec_bytes rule_id;
+  // The rule's title.
+  smesec_bytes rule_name;
+  // Where it was found, such as `ARGS:q`.
+  smesec_bytes part;
+  // What was found; mask secrets.
+  smesec_bytes evidence;
+  // One line for a person.
+  smesec_bytes message;
+  // 1 informational, 2 low, 3 medium, 4 high, 5 critical.
+  uint32_t severity;
+} smesec_finding;
+
+// The fields of an event that C hosts make and read; the JSON form has them all.
+typedef struct {
+  // sizeof(smesec_event_fields).
+  size_t size;
+  // When it happened, in nanoseconds since 1970 UTC; 0 lets the library ask the system's clock.
+  int64_t unix_nanos;
+  // The upper half of its id: the host's seed.
+  uint64_t id_seed;
+  // The lower half: the host's counter.
+  uint64_t id_counter;
+  // One line for a person.
+  smesec_bytes message;
+  // The user; empty where unknown.
+  smesec_bytes user;
+  // The device; empty where unknown.
+  smesec_bytes device;
+  // What it is about, where neither user nor device says it.
+  smesec_bytes entity;
+  // The transaction, flow or scan that it belongs to.
+  smesec_bytes transaction_id;
+  // 1 informational, 2 low, 3 medium, 4 high, 5 critical.
+  uint32_t severity;
+  // What was done: a smesec_action.
+  uint32_t action;
+} smesec_event_fields;
 
 // Receives a text, JSON where the function says so. `user` is what the host handed over.
 typedef void (*smesec_text_fn)(void *user,
@@ -255,7 +349,7 @@ typedef struct {
 typedef struct {
   // sizeof(smesec_verdict).
   size_t size;
-  // A smesec_action; 2 and above end the transaction.
+  // A smesec_action; 2 to 6 end the transaction.
   uint32_t action;
   // The HTTP status of Deny and Redirect, else 0.
   uint16_t status;
@@ -293,6 +387,121 @@ typedef struct {
   bool aborted;
 } smesec_outcome;
 
+// A filter written in C. `begin` may be called by several threads at once; what it returns is a
+// transaction's state, and its functions are called by one thread at a time. A step writes its verdict;
+// PASS stands there before. Functions that are NULL answer with the verdict so far.
+typedef struct {
+  // sizeof(smesec_filter_vtable).
+  size_t size;
+  // The upper half of the id of each event.
+  uint64_t id_seed;
+  // A transaction begins; returns its state, which may be NULL.
+  void *(*begin)(void *user,
+                 const smesec_connection *connection);
+  // Whether the body of `phase` (2 or 4) is wanted; `hold` gets the bytes to hold back, 0 for none.
+  // NULL for filters that need no body.
+  bool (*wants)(void *state,
+                uint32_t phase,
+                uint64_t *hold);
+  // The request's head.
+  void (*request_head)(void *state,
+                       const smesec_request_head *head,
+                       smesec_findings *findings,
+                       smesec_verdict *verdict);
+  // A piece of the request's body.
+  void (*request_body)(void *state,
+                       smesec_bytes chunk,
+                       bool last,
+                       smesec_findings *findings,
+                       smesec_verdict *verdict);
+  // The response's head.
+  void (*response_head)(void *state,
+                        const smesec_response_head *head,
+                        smesec_findings *findings,
+                        smesec_verdict *verdict);
+  // A piece of the response's body.
+  void (*response_body)(void *state,
+                        smesec_bytes chunk,
+                        bool last,
+                        smesec_findings *findings,
+                        smesec_verdict *verdict);
+  // After a step answered SMESEC_ACTION_PENDING: the long work, on a thread of the host's pool.
+  void (*work)(void *state,
+               smesec_findings *findings,
+               smesec_verdict *verdict);
+  // Where a redirect leads; asked for after a step answered with one.
+  smesec_bytes (*location)(void *state);
+  // The transaction was logged. One event with all findings has been made of them already.
+  void (*finish)(void *state,
+                 const smesec_outcome *outcome);
+  // Called once for each state, finished or not; may be NULL.
+  void (*free_state)(void *state);
+  // Called once, when nothing uses the filter any more; may be NULL.
+  void (*free)(void *user);
+} smesec_filter_vtable;
+
+// A line of the load report. Its texts live as long as the rule set.
+typedef struct {
+  // sizeof(smesec_problem).
+  size_t size;
+  // The file, or the origin of a text.
+  smesec_bytes file;
+  // The rule's id; empty where it could not be read.
+  smesec_bytes rule;
+  // What was found and what to do.
+  smesec_bytes why;
+  // The line, from 1.
+  uint32_t line;
+  // The column, from 1.
+  uint32_t column;
+  // Whether the rule is in force, but does less than it says; else it is not in force.
+  bool degraded;
+} smesec_problem;
+
+// A scanner written in C.
+typedef struct {
+  // sizeof(smesec_scanner_vtable).
+  size_t size;
+  // Scans one object: its name, and all of its bytes. Adds what it found, and what it
+  // could not inspect, to `findings`. It may take long; it runs where the host runs its work.
+  void (*scan)(void *user,
+               smesec_bytes name,
+               smesec_bytes data,
+               smesec_findings *findings);
+  // Called once, when nothing uses the scanner any more; may be NULL.
+  void (*free)(void *user);
+  // Whether `scan` may run on several threads at once; else the library lets one in at a time.
+  bool concurrent;
+} smesec_scanner_vtable;
+
+// A sink written in C.
+typedef struct {
+  // sizeof(smesec_sink_vtable).
+  size_t size;
+  // Takes one event, on any thread; must not block, and must not call the sink again.
+  void (*accept)(void *user,
+                 const smesec_event *event);
+  // Called once, when nothing uses the sink any more; may be NULL.
+  void (*free)(void *user);
+} smesec_sink_vtable;
+
+// A detector of events written in C: a correlator, a counter. Its functions are called by one thread at a
+// time, inside smesec_sink_drain().
+typedef struct {
+  // sizeof(smesec_detector_vtable).
+  size_t size;
+  // Looks at one event; what it recognises goes to `raised`, which is valid during the call.
+  void (*observe)(void *user,
+                  const smesec_event *event,
+                  const smesec_sink *raised);
+  // Tells the time, so that windows close; may be NULL.
+  void (*advance)(void *user,
+                  int64_t unix_nanos,
+                  const smesec_sink *raised);
+  // Called once, when nothing uses the detector any more; may be NULL.
+  void (*free)(void *user);
+} smesec_detector_vtable;
+
 // Settings of a WAF; all zero but `size` are the defaults.
 typedef struct {
   // sizeof(smesec_waf_options).
@@ -307,7 +516,31 @@ typedef struct {
   uint64_t id_seed;
   // Values looked at by rules in one transaction; 0 for the default.
   uint64_t steps;
+  // Where persistent collections live; NULL for the process's own memory. It may be freed before the WAF.
+  const smesec_store *store;
+  // Whether events carry the headers of request and response, secrets masked.
+  bool record_headers;
 } smesec_waf_options;
+
+// Takes some rules away from some requests, for a while. Empty texts and zeros do not narrow it.
+typedef struct {
+  // sizeof(smesec_exception).
+  size_t size;
+  // The first rule id; 0 for all rules.
+  uint64_t first_rule;
+  // The last rule id, inclusive; 0 for `first_rule`.
+  uint64_t last_rule;
+  // A tag that the rules carry.
+  smesec_bytes tag;
+  // Only this target is taken away, such as `ARGS:comment`.
+  smesec_bytes target;
+  // Only for paths that begin with this.
+  smesec_bytes path_prefix;
+  // Why it was made.
+  smesec_bytes reason;
+  // From when on it no longer holds, in nanoseconds since 1970 UTC; 0 for never.
+  int64_t expires_unix_nanos;
+} smesec_exception;
 
 #ifdef __cplusplus
 extern "C" {
@@ -325,6 +558,76 @@ smesec_bytes smesec_status_text(uint32_t status);
 // The text of this thread's last failure, empty where there was none; valid until the next call on
 // this thread.
 smesec_bytes smesec_last_error(void);
+
+// Adds a finding; beyond 1,000 in one callback they are dropped.
+smesec_status smesec_findings_add(smesec_findings *findings,
+                                  const smesec_finding *finding);
+
+// For scanners: says that `member` (empty for the object itself) was not inspected, and why. An object with
+// such a note is never called clean.
+smesec_status smesec_findings_skip(smesec_findings *findings,
+                                   smesec_bytes member,
+                                   smesec_bytes why);
+
+// An event of the host's own.
+smesec_status smesec_event_new(const smesec_event_fields *fields,
+                               smesec_event **out);
+
+// Adds a finding to an event of the host's own.
+smesec_status smesec_event_add_finding(smesec_event *event,
+                                       const smesec_finding *finding);
+
+// Fills `out`; its texts live as long as the event. Set `size` before the call.
+smesec_status smesec_event_fields_of(const smesec_event *event,
+                                     smesec_event_fields *out);
+
+// How many findings an event has, 0 for NULL.
+size_t smesec_event_finding_count(const smesec_event *event);
+
+// Fills `out` with finding `n` from 0; its texts live as long as the event. Set `size` before the call.
+smesec_status smesec_event_finding(const smesec_event *event,
+                                   size_t n,
+                                   smesec_finding *out);
+
+// Tells an event as one JSON object (form v1).
+smesec_status smesec_event_json(const smesec_event *event,
+                                smesec_text_fn tell_to,
+                                void *user);
+
+// Frees an event that smesec_event_new() made.
+void smesec_event_free(smesec_event *event);
+
+// A filter written in C. The table is copied; `user` is handed to its functions. After a failure `user`
+// is still the host's to free.
+smesec_status smesec_filter_new(const smesec_filter_vtable *vtable,
+                                void *user,
+                                smesec_filter **out);
+
+// A WAF as a filter. Reloads of the WAF reach it; the WAF may be freed before it.
+smesec_status smesec_filter_waf(const smesec_waf *waf,
+                                smesec_filter **out);
+
+// Several filters as one, in order: the first decisive verdict wins, the findings of all are kept. Put the
+// WAF last: uploads of smesec_filter_scanning() come from the last.
+smesec_status smesec_filter_chain(const smesec_filter *const *filters,
+                                  size_t count,
+                                  smesec_filter **out);
+
+// The same filter with its uploads going to a scanner; `spool_bytes` is kept in memory for each transaction at
+// most, 0 for the default of 32 MiB. An upload that was not scanned whole is a finding, and the
+// filter's policy on limits decides.
+smesec_status smesec_filter_scanning(const smesec_filter *filter,
+                                     const smesec_scanner *scanner,
+                                     size_t spool_bytes,
+                                     smesec_filter **out);
+
+// Begins a transaction.
+smesec_status smesec_filter_begin(const smesec_filter *filter,
+                                  const smesec_connection *connection,
+                                  smesec_transaction **out);
+
+// Frees a filter; transactions and what was built over it keep what they need.
+void smesec_filter_free(smesec_filter *filter);
 
 // A builder without rules.
 smesec_status smesec_ruleset_builder_new(smesec_ruleset_builder **out);
@@ -365,13 +668,111 @@ smesec_status smesec_ruleset_report(const smesec_ruleset *ruleset,
                                     smesec_text_fn tell_to,
                                     void *user);
 
+// How many rules are not in force, and how many do less than they say: the latter come after the
+// former. 0 for NULL.
+size_t smesec_ruleset_problem_count(const smesec_ruleset *ruleset);
+
+// Fills `out` with problem `n` from 0. Set `size` before the call.
+smesec_status smesec_ruleset_problem(const smesec_ruleset *ruleset,
+                                     size_t n,
+                                     smesec_problem *out);
+
 // Frees a rule set; a WAF over it keeps what it needs.
 void smesec_ruleset_free(smesec_ruleset *ruleset);
+
+// A scanner written in C. The table is copied; `user` is handed to its functions.
+smesec_status smesec_scanner_new(const smesec_scanner_vtable *vtable,
+                                 void *user,
+                                 smesec_scanner **out);
+
+// Scans bytes. `outcome` gets a smesec_scan_outcome; `tell_to` (may be NULL) is told one JSON object:
+// `outcome`, `findings`, and `skipped` with `member` and `why`.
+smesec_status smesec_scanner_scan(const smesec_scanner *scanner,
+                                  smesec_bytes name,
+                                  smesec_bytes data,
+                                  uint32_t *outcome,
+                                  smesec_text_fn tell_to,
+                                  void *user);
+
+// Scans a file; of one above 64 MiB the first part, and that is `SMESEC_SCAN_OUTCOME_INCOMPLETE`.
+smesec_status smesec_scanner_scan_file(const smesec_scanner *scanner,
+                                       smesec_bytes path,
+                                       uint32_t *outcome,
+                                       smesec_text_fn tell_to,
+                                       void *user);
+
+// Frees a scanner; what was built over it keeps what it needs.
+void smesec_scanner_free(smesec_scanner *scanner);
+
+// A sink written in C. The table is copied; `user` is handed to its functions.
+smesec_status smesec_sink_new(const smesec_sink_vtable *vtable,
+                              void *user,
+                              smesec_sink **out);
+
+// A queue of at most `capacity` events; smesec_sink_drain() empties it.
+smesec_status smesec_sink_queue(size_t capacity,
+                                smesec_sink **out);
+
+// Hands every event to each of `count` sinks, in order. They may be freed before the tee.
+smesec_status smesec_sink_tee(const smesec_sink *const *sinks,
+                              size_t count,
+                              smesec_sink **out);
+
+// Puts a detector written in C behind a queue of `capacity` events; the host calls
+// smesec_sink_drain() where and when it likes. What it raises is one generation above what it saw, and
+// generations beyond 3 are dropped, so detectors that feed each other come to rest.
+smesec_status smesec_sink_detector(const smesec_detector_vtable *vtable,
+                                   void *user,
+                                   size_t capacity,
+                                   smesec_sink **out);
+
+// Hands an event to a sink; the event stays the caller's.
+smesec_status smesec_sink_accept(const smesec_sink *sink,
+                                 const smesec_event *event);
+
+// Empties a queue into `into`, or lets a detector see what waits and tells it the time
+// (nanoseconds since 1970 UTC, 0 for the system's clock); what it raises goes to `into`.
+smesec_status smesec_sink_drain(const smesec_sink *sink,
+                                int64_t unix_nanos,
+                                const smesec_sink *into);
+
+// Events that a queue or a detector's queue dropped so far; 0 for other sinks and NULL.
+uint64_t smesec_sink_dropped(const smesec_sink *sink);
+
+// Frees a sink; what was built over it keeps what it needs.
+void smesec_sink_free(smesec_sink *sink);
+
+// This process's own memory.
+smesec_status smesec_store_memory(smesec_store **out);
+
+// Memory of this process and of its later children: make it before the fork. 64 KiB at least.
+smesec_status smesec_store_anonymous(size_t size,
+                                     smesec_store **out);
+
+// The memory of a file, for every process that opens the same one with the same size.
+smesec_status smesec_store_file(smesec_bytes path,
+                                size_t size,
+                                smesec_store **out);
+
+// Memory that the host shares by its own means, all zero at first, aligned to 8 bytes. It has to stay
+// until the store and all that was built over it are freed, and nobody else may write to it. The first
+// call has to be over before another process makes one.
+smesec_status smesec_store_region(void *start,
+                                  size_t size,
+                                  smesec_store **out);
+
+// Frees a store; a WAF over it keeps what it needs.
+void smesec_store_free(smesec_store *store);
 
 // Begins a transaction under the rules now in force.
 smesec_status smesec_transaction_begin(const smesec_waf *waf,
                                        const smesec_connection *connection,
                                        smesec_transaction **out);
+
+// With true a step may answer SMESEC_ACTION_PENDING, and the host runs the work where it likes. Unless
+// set, long work is done inside the step.
+smesec_status smesec_transaction_defer(smesec_transaction *transaction,
+                                       bool defer);
 
 // The request's head.
 smesec_status smesec_transaction_request_head(smesec_transaction *transaction,
@@ -395,11 +796,28 @@ smesec_status smesec_transaction_response_body(smesec_transaction *transaction,
                                                bool last,
                                                smesec_verdict *out);
 
+// After SMESEC_ACTION_PENDING: the work, to be handed to smesec_work_run() and then to
+// smesec_transaction_resume(). NULL with SMESEC_STATUS_OK where none waits.
+smesec_status smesec_transaction_take_work(smesec_transaction *transaction,
+                                           smesec_work **out);
+
+// Runs the work, on any thread, once.
+smesec_status smesec_work_run(smesec_work *work);
+
+// Hands back work that was run; the answer is a verdict, or SMESEC_ACTION_PENDING where more waits. The
+// work is spent, and still has to be freed.
+smesec_status smesec_transaction_resume(smesec_transaction *transaction,
+                                        smesec_work *work,
+                                        smesec_verdict *out);
+
+// Frees work, run or not. A transaction whose work was never handed back can only be finished.
+void smesec_work_free(smesec_work *work);
+
 // How many bytes of a body (`phase` 2 or 4) the host has to hold back until the verdict on its last
 // piece: 0 where pieces may go on at once. `wanted` says whether the body has to be handed over at
 // all; a body that is not wanted still ends with an empty last piece.
 smesec_status smesec_transaction_wants(const smesec_transaction *transaction,
-                                       uint32_t phase,
+                                       uint32_t phase_number,
                                        bool *wanted,
                                        uint64_t *hold);
 
@@ -409,17 +827,28 @@ smesec_bytes smesec_transaction_location(const smesec_transaction *transaction);
 // How many findings there are so far, 0 for NULL and after `finish`.
 size_t smesec_transaction_finding_count(const smesec_transaction *transaction);
 
+// Fills `out` with finding `n` from 0; its texts live until the transaction's next step. Set `size`
+// before the call.
+smesec_status smesec_transaction_finding(const smesec_transaction *transaction,
+                                         size_t n,
+                                         smesec_finding *out);
+
 // Tells the findings so far as one JSON array.
 smesec_status smesec_transaction_findings_json(const smesec_transaction *transaction,
                                                smesec_text_fn tell_to,
                                                void *user);
 
-// The log phase: tells at most one event as JSON (form v1). `tell_to` may be NULL where nobody wants it,
-// `outcome` may not. The transaction still has to be freed.
+// The log phase: tells at most one event of each filter as JSON (form v1). `tell_to` may be NULL where
+// nobody wants it, `outcome` may not. The transaction still has to be freed.
 smesec_status smesec_transaction_finish(smesec_transaction *transaction,
                                         const smesec_outcome *outcome,
                                         smesec_text_fn tell_to,
                                         void *user);
+
+// As smesec_transaction_finish(), into a sink.
+smesec_status smesec_transaction_finish_into(smesec_transaction *transaction,
+                                             const smesec_outcome *outcome,
+                                             const smesec_sink *sink);
 
 // Frees a transaction, finished or not.
 void smesec_transaction_free(smesec_transaction *transaction);
@@ -428,6 +857,14 @@ void smesec_transaction_free(smesec_transaction *transaction);
 smesec_status smesec_waf_new(const smesec_ruleset *ruleset,
                              const smesec_waf_options *options,
                              smesec_waf **out);
+
+// Another host over the same compiled rules, with a smesec_mode and exceptions of its own (not those of
+// `waf`): kilobytes, and reloads reach both.
+smesec_status smesec_waf_overlay(const smesec_waf *waf,
+                                 uint32_t mode_number,
+                                 const smesec_exception *exceptions,
+                                 size_t count,
+                                 smesec_waf **out);
 
 // Puts other rules in force. What runs finishes on its own rules. `generation` may be NULL; it gets
 // the new generation's number.

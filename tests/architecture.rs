@@ -40,7 +40,13 @@ const UNSAFE: &[&str] = &[
     "smesec-core/src/collection/region.rs",
     "smesec-core/src/collection/shared.rs",
     "smesec-ffi/src/border.rs",
+    "smesec-ffi/src/event.rs",
+    "smesec-ffi/src/filter.rs",
+    "smesec-ffi/src/http.rs",
     "smesec-ffi/src/rules.rs",
+    "smesec-ffi/src/scanner.rs",
+    "smesec-ffi/src/sink.rs",
+    "smesec-ffi/src/store.rs",
     "smesec-ffi/src/transaction.rs",
     "smesec-ffi/src/waf.rs",
 ];

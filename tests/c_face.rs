@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// The face as cargo built it: the static and the shared library.
 struct Built {
@@ -65,7 +65,11 @@ fn scratch(name: &str) -> PathBuf {
     folder
 }
 
-fn gcc() -> Command {
+/// The programs of the tests.
+const PROGRAMS: &[&str] = &["check", "compose"];
+
+/// A strict compiler for one C file, `name` from the root without its extension.
+fn gcc(name: &str) -> Command {
     let mut gcc = Command::new("gcc");
     gcc.args([
         "-std=c11",
@@ -78,11 +82,50 @@ fn gcc() -> Command {
     ])
     .arg("-I")
     .arg(root().join("include"))
-    .arg(root().join("smesec-ffi/tests/c/check.c"));
+    .arg(root().join(name).with_extension("c"));
     gcc
 }
 
 const SYSTEM: &[&str] = &["-lpthread", "-ldl", "-lm"];
+
+/// Builds against the static library, under `AddressSanitizer` and `UndefinedBehaviorSanitizer`.
+fn with_sanitizers(name: &str) -> Command {
+    let program = scratch("c_face").join(Path::new(name).file_name().unwrap());
+    run(gcc(name)
+        .args(["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"])
+        .arg(built().archive)
+        .args(SYSTEM)
+        .arg("-o")
+        .arg(&program));
+    let mut command = Command::new(program);
+    command.env("RUST_BACKTRACE", "0");
+    command
+}
+
+/// Builds against the shared library as an installation has it: the name to link with, and the SONAME to run
+/// with; runs under valgrind.
+fn with_valgrind(name: &str) -> Command {
+    let shared = built().shared;
+    let folder = scratch("c_face_valgrind").join(Path::new(name).file_name().unwrap());
+    std::fs::create_dir_all(&folder).unwrap();
+    for link in ["libsmesec.so", "libsmesec.so.0"] {
+        std::fs::copy(&shared, folder.join(link)).unwrap();
+    }
+    let program = folder.join("program");
+    run(gcc(name).arg("-L").arg(&folder).arg("-lsmesec").args(SYSTEM).arg("-o").arg(&program));
+    let mut command = Command::new("valgrind");
+    command
+        .args([
+            "-q",
+            "--error-exitcode=9",
+            "--leak-check=full",
+            "--errors-for-leak-kinds=definite,indirect",
+        ])
+        .arg(&program)
+        .env("LD_LIBRARY_PATH", &folder)
+        .env("RUST_BACKTRACE", "0");
+    command
+}
 
 fn all_held(told: &str) {
     let (checks, failures) = told.trim().split_once(" checks, ").unwrap();
@@ -90,44 +133,92 @@ fn all_held(told: &str) {
 }
 
 #[test]
-fn a_c_host_runs_clean_under_the_sanitizers() {
+fn c_hosts_run_clean_under_the_sanitizers() {
     if !is_here("gcc") {
         return;
     }
-    let program = scratch("c_face").join("check-asan");
-    run(gcc()
-        .args(["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"])
-        .arg(built().archive)
-        .args(SYSTEM)
-        .arg("-o")
-        .arg(&program));
-    all_held(&run(Command::new(&program).env("RUST_BACKTRACE", "0")));
+    for name in PROGRAMS {
+        all_held(&run(&mut with_sanitizers(&format!("smesec-ffi/tests/c/{name}"))));
+    }
 }
 
 #[test]
-fn a_c_host_runs_clean_under_valgrind() {
+fn c_hosts_run_clean_under_valgrind() {
     if !is_here("gcc") || !is_here("valgrind") {
         return;
     }
-    let shared = built().shared;
-    let folder = scratch("c_face_shared");
-    // As an installation has it: the name to link with, and the SONAME to run with.
-    for name in ["libsmesec.so", "libsmesec.so.0"] {
-        std::fs::copy(&shared, folder.join(name)).unwrap();
+    for name in PROGRAMS {
+        all_held(&run(&mut with_valgrind(&format!("smesec-ffi/tests/c/{name}"))));
     }
-    let program = folder.join("check");
-    run(gcc().arg("-L").arg(&folder).arg("-lsmesec").args(SYSTEM).arg("-o").arg(&program));
-    let valgrind = [
-        "-q",
-        "--error-exitcode=9",
-        "--leak-check=full",
-        "--errors-for-leak-kinds=definite,indirect",
-    ];
-    all_held(&run(Command::new("valgrind")
-        .args(valgrind)
-        .arg(&program)
-        .env("LD_LIBRARY_PATH", &folder)
-        .env("RUST_BACKTRACE", "0")));
+}
+
+/// What `examples/c/upload_scanner.c` prints.
+const UPLOADS: &str = "a photo: action 0\n\
+    event: deny: 1 findings, score 0: the EICAR test file, 1 findings\n\
+    a sample: action 2, status 403\n\
+    event: the address is on the list, 1 findings\n\
+    from the list: action 2, status 403\n\
+    event: two blocked requests, 0 findings\n\
+    counted 2, alarms 1\n";
+
+#[test]
+fn the_upload_scanner_composes_with_the_firewall() {
+    if !is_here("gcc") {
+        return;
+    }
+    assert_eq!(run(&mut with_sanitizers("examples/c/upload_scanner")), UPLOADS);
+    if is_here("valgrind") {
+        assert_eq!(run(&mut with_valgrind("examples/c/upload_scanner")), UPLOADS);
+    }
+}
+
+/// Hands `input` to the request checker; its exit status and what it printed.
+fn checked(mut program: Command, arguments: &[&Path], input: &str) -> (Option<i32>, String) {
+    use std::io::Write as _;
+    let mut child = program
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    (
+        status.code(),
+        format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr)),
+    )
+}
+
+#[test]
+fn the_request_checker_judges_by_rule_files_and_by_the_own_pack() {
+    if !is_here("gcc") {
+        return;
+    }
+    let rules = scratch("c_face").join("checker.conf");
+    std::fs::write(&rules, "SecRule ARGS:q \"@contains evil\" \"id:7,phase:1,deny,msg:'evil'\"\n")
+        .unwrap();
+    let broken = scratch("c_face").join("broken.conf");
+    std::fs::write(&broken, "\nSecRule ARGS \"@nonsense x\" \"id:7,phase:1\"\n").unwrap();
+    let request = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: shop.example\r\n\r\n");
+    let program = || with_sanitizers("examples/c/request_checker");
+
+    let (status, told) = checked(program(), &[&rules], &request("/?q=evil"));
+    assert!(status == Some(1) && told.contains("rule 7 in ARGS:q: evil"), "{told}");
+    assert!(told.contains("\"schema_version\":1"), "{told}");
+    let (status, told) = checked(program(), &[&rules], &request("/?q=good"));
+    assert!(status == Some(0) && told.starts_with("passed"), "{told}");
+    let (status, told) =
+        checked(program(), &[], &request("/?q=1'+union+select+password+from+users--"));
+    assert!(status == Some(1) && told.starts_with("stopped, status 403"), "{told}");
+    let (status, told) = checked(program(), &[&broken], &request("/"));
+    assert!(status == Some(2) && told.contains("broken.conf:2:"), "{told}");
+    let (status, _) = checked(program(), &[&rules], "no request");
+    assert_eq!(status, Some(2));
+    if is_here("valgrind") {
+        let program = with_valgrind("examples/c/request_checker");
+        assert_eq!(checked(program, &[&rules], &request("/?q=evil")).0, Some(1));
+    }
 }
 
 #[test]
@@ -205,4 +296,65 @@ fn the_header_is_what_cbindgen_makes_of_the_sources() {
         .args(["--quiet", "--verify", "--config", "smesec-ffi/cbindgen.toml", "smesec-ffi"])
         .args(["--output", "include/smesec.h"])
         .current_dir(root()));
+}
+
+/// Installs what cargo built into `prefix`, as `make install` does.
+fn installed(prefix: &Path) {
+    let built = built();
+    if prefix.exists() {
+        std::fs::remove_dir_all(prefix).unwrap();
+    }
+    run(Command::new("make")
+        .arg("-s")
+        .arg("install-c")
+        .arg(format!("PREFIX={}", prefix.display()))
+        .arg(format!("BUILT={}", built.shared.parent().unwrap().display()))
+        .current_dir(root()));
+}
+
+#[test]
+fn an_installation_serves_pkg_config_cmake_and_the_linker() {
+    if !is_here("gcc") || !is_here("make") {
+        return;
+    }
+    let prefix = scratch("c_face_install").join("prefix");
+    installed(&prefix);
+    let library = prefix.join("lib");
+    let source = root().join("examples/c/upload_scanner.c");
+    let program = prefix.join("program");
+    let ran = |program: &Path| run(Command::new(program).env("LD_LIBRARY_PATH", &library));
+
+    let mut flags = vec![format!("-I{}", prefix.join("include").display())];
+    if is_here("pkg-config") {
+        let told = run(Command::new("pkg-config")
+            .args(["--cflags", "--libs", "smesec"])
+            .env("PKG_CONFIG_PATH", library.join("pkgconfig")));
+        flags = told.split_whitespace().map(str::to_owned).collect();
+        assert!(flags.iter().any(|flag| flag == "-lsmesec"), "{told}");
+    } else {
+        flags.extend([format!("-L{}", library.display()), "-lsmesec".to_owned()]);
+    }
+    run(Command::new("gcc").arg(&source).args(&flags).arg("-lpthread").arg("-o").arg(&program));
+    assert_eq!(ran(&program), UPLOADS);
+
+    if !is_here("cmake") {
+        return;
+    }
+    let project = scratch("c_face_install").join("project");
+    std::fs::create_dir_all(&project).unwrap();
+    for target in ["smesec::smesec", "smesec::static"] {
+        let text = format!(
+            "cmake_minimum_required(VERSION 3.13)\nproject(host C)\nfind_package(smesec 0.1 REQUIRED)\n\
+            find_package(Threads REQUIRED)\nadd_executable(host {})\n\
+            target_link_libraries(host PRIVATE {target} Threads::Threads)\n",
+            source.display()
+        );
+        std::fs::write(project.join("CMakeLists.txt"), text).unwrap();
+        let build = project.join("build");
+        run(Command::new("cmake")
+            .args(["-S".as_ref(), project.as_os_str(), "-B".as_ref(), build.as_os_str()])
+            .arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display())));
+        run(Command::new("cmake").arg("--build").arg(&build));
+        assert_eq!(ran(&build.join("host")), UPLOADS);
+    }
 }

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "pointers come from C; each is checked for null before it is read")]
 
 use smesec_core::Error;
+use smesec_core::error::PhaseError;
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -81,6 +82,13 @@ impl Bytes {
         let bytes = unsafe { self.get() }?;
         std::str::from_utf8(bytes).map_err(|_| Fault::config(format!("{what} is not UTF-8")))
     }
+
+    /// Text for reports: what is not UTF-8 is replaced.
+    pub(crate) unsafe fn lossy(self) -> Result<String, Fault> {
+        // SAFETY: as `get`.
+        let bytes = unsafe { self.get() }?;
+        Ok(String::from_utf8_lossy(bytes).into_owned())
+    }
 }
 
 /// Receives a text, JSON where the function says so. `user` is what the host handed over.
@@ -110,6 +118,44 @@ impl Fault {
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         Self { status: Status::of(&error), text: error.to_string() }
+    }
+}
+
+impl From<PhaseError> for Fault {
+    fn from(error: PhaseError) -> Self {
+        Self { status: Status::WrongPhase, text: error.to_string() }
+    }
+}
+
+/// A pointer of the host's with the function that frees it.
+#[derive(Debug)]
+pub(crate) struct Opaque {
+    user: *mut c_void,
+    free: Option<unsafe extern "C" fn(*mut c_void)>,
+}
+
+// SAFETY: the library only hands the pointer back; the header says which functions of a table are
+// called by one thread at a time and which by several.
+unsafe impl Send for Opaque {}
+// SAFETY: as above.
+unsafe impl Sync for Opaque {}
+
+impl Opaque {
+    pub(crate) fn new(user: *mut c_void, free: Option<unsafe extern "C" fn(*mut c_void)>) -> Self {
+        Self { user, free }
+    }
+
+    pub(crate) const fn pointer(&self) -> *mut c_void {
+        self.user
+    }
+}
+
+impl Drop for Opaque {
+    fn drop(&mut self) {
+        if let Some(free) = self.free {
+            // SAFETY: called once, and nothing holds the pointer any more.
+            unsafe { free(self.user) };
+        }
     }
 }
 
@@ -152,6 +198,22 @@ pub(crate) unsafe fn shared<'a, T>(pointer: *const T, what: &str) -> Result<&'a 
 pub(crate) unsafe fn unique<'a, T>(pointer: *mut T, what: &str) -> Result<&'a mut T, Fault> {
     // SAFETY: as `shared`; handles that change are used by one thread at a time.
     unsafe { pointer.as_mut() }.ok_or_else(|| Fault::null(what))
+}
+
+/// `count` things one after the other.
+pub(crate) unsafe fn slice<'a, T>(
+    first: *const T,
+    count: usize,
+    what: &str,
+) -> Result<&'a [T], Fault> {
+    if count == 0 {
+        return Ok(&[]);
+    }
+    if first.is_null() {
+        return Err(Fault::null(what));
+    }
+    // SAFETY: not null; the caller vouches for `count` of them during the call.
+    Ok(unsafe { std::slice::from_raw_parts(first, count) })
 }
 
 /// Writes a new handle to the caller's place.

@@ -8,8 +8,14 @@
 //! | --- | --- |
 //! | `border` | status, last error, panic boundary, bytes in and out |
 //! | `rules` | rule sets and their builder |
-//! | `waf` | the firewall |
-//! | `transaction` | the steps of one HTTP transaction |
+//! | `store` | where persistent collections live |
+//! | `waf` | the firewall, its exceptions |
+//! | `http` | the structs of a transaction, both ways |
+//! | `event` | findings and events |
+//! | `scanner` | scanners, those written in C |
+//! | `filter` | filters, chains, those written in C |
+//! | `transaction` | the steps of one HTTP transaction, its long work |
+//! | `sink` | where events go; detectors behind sinks |
 
 #![allow(
     clippy::missing_safety_doc,
@@ -21,28 +27,26 @@
 )]
 
 mod border;
+mod event;
+mod filter;
+mod http;
 mod rules;
+mod scanner;
+mod sink;
+mod store;
 mod transaction;
 mod waf;
 
-pub use border::{Bytes, Status, TextFn};
-pub use rules::{RuleSet, RuleSetBuilder};
-pub use transaction::{
-    Action, Connection, Header, Outcome, Phase, RequestHead, ResponseHead, Transaction, Verdict,
+pub use border::{
+    Bytes, Status, TextFn, smesec_abi_version, smesec_last_error, smesec_status_text,
+    smesec_version,
 };
-pub use waf::{Mode, OnBlock, OnLimit, Waf, WafOptions};
-
-pub use border::{smesec_abi_version, smesec_last_error, smesec_status_text, smesec_version};
-pub use rules::{
-    smesec_ruleset_builder_build, smesec_ruleset_builder_builtin, smesec_ruleset_builder_free,
-    smesec_ruleset_builder_new, smesec_ruleset_builder_paranoia, smesec_ruleset_builder_path,
-    smesec_ruleset_builder_strict, smesec_ruleset_builder_text, smesec_ruleset_free,
-    smesec_ruleset_len, smesec_ruleset_report,
-};
-pub use transaction::{
-    smesec_transaction_begin, smesec_transaction_finding_count, smesec_transaction_findings_json,
-    smesec_transaction_finish, smesec_transaction_free, smesec_transaction_location,
-    smesec_transaction_request_body, smesec_transaction_request_head,
-    smesec_transaction_response_body, smesec_transaction_response_head, smesec_transaction_wants,
-};
-pub use waf::{smesec_waf_free, smesec_waf_new, smesec_waf_reload};
+pub use event::*;
+pub use filter::*;
+pub use http::*;
+pub use rules::*;
+pub use scanner::*;
+pub use sink::*;
+pub use store::*;
+pub use transaction::*;
+pub use waf::*;

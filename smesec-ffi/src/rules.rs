@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "exports to C; pointers are checked in `border`")]
 
 use crate::border::{
-    Bytes, Fault, Status, TextFn, guard, hand_out, shared, take_back, tell, unique,
+    Bytes, Fault, Status, TextFn, check_size, guard, hand_out, shared, take_back, tell, unique,
 };
 use smesec_core::waf;
 use std::ffi::c_void;
@@ -160,6 +160,67 @@ pub unsafe extern "C" fn smesec_ruleset_report(
             let json = serde_json::to_string(ruleset.inner.report()).unwrap_or_default();
             tell(tell_to, user, &json)
         }
+    })
+}
+
+/// A line of the load report. Its texts live as long as the rule set.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::exhaustive_structs, reason = "C fills it in place")]
+pub struct Problem {
+    /// sizeof(smesec_problem).
+    pub size: usize,
+    /// The file, or the origin of a text.
+    pub file: Bytes,
+    /// The rule's id; empty where it could not be read.
+    pub rule: Bytes,
+    /// What was found and what to do.
+    pub why: Bytes,
+    /// The line, from 1.
+    pub line: u32,
+    /// The column, from 1.
+    pub column: u32,
+    /// Whether the rule is in force, but does less than it says; else it is not in force.
+    pub degraded: bool,
+}
+
+/// How many rules are not in force, and how many do less than they say: the latter come after the
+/// former. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn smesec_ruleset_problem_count(ruleset: *const RuleSet) -> usize {
+    // SAFETY: see `shared`.
+    unsafe { shared(ruleset, "the rule set") }.map_or(0, |ruleset| {
+        let report = ruleset.inner.report();
+        report.refused.len() + report.degraded.len()
+    })
+}
+
+/// Fills `out` with problem `n` from 0. Set `size` before the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn smesec_ruleset_problem(
+    ruleset: *const RuleSet,
+    n: usize,
+    out: *mut Problem,
+) -> Status {
+    guard(|| {
+        // SAFETY: see `shared` and `unique`.
+        let (ruleset, out) =
+            unsafe { (shared(ruleset, "the rule set")?, unique(out, "the problem")?) };
+        check_size(out.size, size_of::<Problem>(), "smesec_problem")?;
+        let report = ruleset.inner.report();
+        let refused = report.refused.len();
+        let found = report.refused.iter().chain(&report.degraded).nth(n);
+        let found = found.ok_or_else(|| Fault::config(format!("there is no problem {n}")))?;
+        *out = Problem {
+            size: out.size,
+            file: Bytes::of(found.file.as_bytes()),
+            rule: Bytes::of(found.rule.as_deref().unwrap_or_default().as_bytes()),
+            why: Bytes::of(found.why.as_bytes()),
+            line: found.line,
+            column: found.column,
+            degraded: n >= refused,
+        };
+        Ok(())
     })
 }
 

@@ -1,8 +1,10 @@
 //! The firewall.
 #![expect(unsafe_code, reason = "exports to C; pointers are checked in `border`")]
 
-use crate::border::{Fault, Status, check_size, guard, hand_out, shared, take_back};
+use crate::border::{Bytes, Fault, Status, check_size, guard, hand_out, shared, slice, take_back};
 use crate::rules::RuleSet;
+use crate::store::Store;
+use smesec_core::time::Timestamp;
 use smesec_core::{limits, policy, waf};
 use std::sync::Arc;
 
@@ -68,6 +70,60 @@ pub struct WafOptions {
     pub id_seed: u64,
     /// Values looked at by rules in one transaction; 0 for the default.
     pub steps: u64,
+    /// Where persistent collections live; NULL for the process's own memory. It may be freed before the WAF.
+    pub store: *const Store,
+    /// Whether events carry the headers of request and response, secrets masked.
+    pub record_headers: bool,
+}
+
+/// Takes some rules away from some requests, for a while. Empty texts and zeros do not narrow it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::exhaustive_structs, reason = "C fills it in place")]
+pub struct Exception {
+    /// sizeof(smesec_exception).
+    pub size: usize,
+    /// The first rule id; 0 for all rules.
+    pub first_rule: u64,
+    /// The last rule id, inclusive; 0 for `first_rule`.
+    pub last_rule: u64,
+    /// A tag that the rules carry.
+    pub tag: Bytes,
+    /// Only this target is taken away, such as `ARGS:comment`.
+    pub target: Bytes,
+    /// Only for paths that begin with this.
+    pub path_prefix: Bytes,
+    /// Why it was made.
+    pub reason: Bytes,
+    /// From when on it no longer holds, in nanoseconds since 1970 UTC; 0 for never.
+    pub expires_unix_nanos: i64,
+}
+
+impl Exception {
+    unsafe fn read(&self) -> Result<policy::Exception, Fault> {
+        check_size(self.size, size_of::<Self>(), "smesec_exception")?;
+        let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        let rules = match (self.first_rule, self.last_rule) {
+            (0, 0) => Vec::new(),
+            (first, 0) => vec![(first, first)],
+            (first, last) if first <= last => vec![(first, last)],
+            (first, last) => {
+                return Err(Fault::config(format!("the rules `{first}-{last}` are none")));
+            }
+        };
+        // SAFETY: see `Bytes`.
+        unsafe {
+            Ok(policy::Exception {
+                rules,
+                tag: some(self.tag.text("the tag")?),
+                target: some(self.target.text("the target")?),
+                path_prefix: self.path_prefix.text("the path prefix")?.to_owned(),
+                reason: self.reason.text("the reason")?.to_owned(),
+                expires: (self.expires_unix_nanos != 0)
+                    .then(|| Timestamp::from_unix_nanos(self.expires_unix_nanos)),
+            })
+        }
+    }
 }
 
 /// A WAF over a rule set; `options` may be NULL for the defaults.
@@ -90,17 +146,14 @@ pub unsafe extern "C" fn smesec_waf_new(
     })
 }
 
-fn configure(builder: waf::WafBuilder, options: &WafOptions) -> Result<waf::WafBuilder, Fault> {
+unsafe fn configure(
+    builder: waf::WafBuilder,
+    options: &WafOptions,
+) -> Result<waf::WafBuilder, Fault> {
     check_size(options.size, size_of::<WafOptions>(), "smesec_waf_options")?;
     let unknown =
         |what: &str, n: u32| Fault::config(format!("{what} `{n}` is unknown; see the header"));
-    let mode = match options.mode {
-        0 => waf::Mode::Rules,
-        1 => waf::Mode::Block,
-        2 => waf::Mode::Detect,
-        3 => waf::Mode::Off,
-        n => return Err(unknown("mode", n)),
-    };
+    let mode = mode(options.mode)?;
     let on_block = match options.on_block {
         0 => policy::OnBlock::Deny,
         1 => policy::OnBlock::Decoy,
@@ -112,8 +165,44 @@ fn configure(builder: waf::WafBuilder, options: &WafOptions) -> Result<waf::WafB
         1 => limits::OnLimit::Open,
         n => return Err(unknown("on_limit", n)),
     };
-    let builder = builder.mode(mode).on_block(on_block).on_limit(on_limit).id_seed(options.id_seed);
+    let mut builder =
+        builder.mode(mode).on_block(on_block).on_limit(on_limit).id_seed(options.id_seed);
+    // SAFETY: null or a store, as the header asks.
+    if let Some(store) = unsafe { options.store.as_ref() } {
+        builder = builder.store(Arc::clone(&store.inner));
+    }
+    let builder = builder.record_headers(options.record_headers);
     Ok(if options.steps == 0 { builder } else { builder.steps(options.steps) })
+}
+
+fn mode(number: u32) -> Result<waf::Mode, Fault> {
+    match number {
+        0 => Ok(waf::Mode::Rules),
+        1 => Ok(waf::Mode::Block),
+        2 => Ok(waf::Mode::Detect),
+        3 => Ok(waf::Mode::Off),
+        n => Err(Fault::config(format!("mode `{n}` is unknown; see the header"))),
+    }
+}
+
+/// Another host over the same compiled rules, with a smesec_mode and exceptions of its own (not those of
+/// `waf`): kilobytes, and reloads reach both.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn smesec_waf_overlay(
+    waf: *const Waf,
+    mode_number: u32,
+    exceptions: *const Exception,
+    count: usize,
+    out: *mut *mut Waf,
+) -> Status {
+    // SAFETY: see `shared`, `slice`, `Exception::read` and `hand_out`.
+    guard(|| unsafe {
+        let waf = shared(waf, "the WAF")?;
+        let mode = mode(mode_number)?;
+        let exceptions = slice(exceptions, count, "the exceptions")?.iter();
+        let exceptions = exceptions.map(|e| e.read()).collect::<Result<Vec<_>, _>>()?;
+        hand_out(out, || Ok(Waf { inner: waf.inner.with_mode(mode).with_exceptions(exceptions) }))
+    })
 }
 
 /// Puts other rules in force. What runs finishes on its own rules. `generation` may be NULL; it gets

@@ -275,6 +275,15 @@ static void broken_rules(void) {
     EXPECT(smesec_ruleset_len(set) == 1);
     EXPECT(smesec_ruleset_report(set, keep, &text) == SMESEC_STATUS_OK);
     EXPECT(contains(kept(&text), "\"loaded\":1") && contains(kept(&text), "\"line\":2"));
+    smesec_problem problem;
+    memset(&problem, 0, sizeof problem);
+    EXPECT(smesec_ruleset_problem(set, 0, &problem) == SMESEC_STATUS_CONFIG);
+    problem.size = sizeof problem;
+    EXPECT(sizeof(void *) != 8 || sizeof problem == 72);
+    EXPECT(smesec_ruleset_problem_count(set) == 1 && smesec_ruleset_problem_count(NULL) == 0);
+    EXPECT(smesec_ruleset_problem(set, 0, &problem) == SMESEC_STATUS_OK);
+    EXPECT(contains(problem.file, "check.conf") && problem.line == 2 && !problem.degraded);
+    EXPECT(smesec_ruleset_problem(set, 1, &problem) == SMESEC_STATUS_CONFIG);
     smesec_ruleset_free(set);
 
     EXPECT(smesec_ruleset_builder_new(&builder) == SMESEC_STATUS_OK);
@@ -383,7 +392,7 @@ int main(void) {
     EXPECT(sizeof(void *) != 8 || (sizeof(smesec_verdict) == 24 && sizeof(smesec_header) == 32 &&
                                    sizeof(smesec_connection) == 56 && sizeof(smesec_request_head) == 80 &&
                                    sizeof(smesec_response_head) == 56 && sizeof(smesec_outcome) == 32 &&
-                                   sizeof(smesec_waf_options) == 40));
+                                   sizeof(smesec_waf_options) == 56));
     threads();
     bodies();
     modes_and_redirects();

@@ -75,16 +75,18 @@ static SERIAL: AtomicU64 = AtomicU64::new(1);
 
 /// Compiles; what cannot run stands in the report.
 pub(crate) fn compile(
-    syntax: Syntax,
+    mut syntax: Syntax,
     loader: &dyn Loader,
     options: Options,
 ) -> Result<(Program, LoadReport), String> {
-    let mut compiler = Compiler::new(&syntax, loader);
+    let directives = std::mem::take(&mut syntax.directives);
+    let mut compiler = Compiler::new(&syntax, loader, directives.len());
     compiler.options = options;
     for error in &syntax.errors {
         compiler.refuse(error.span, error.rule, error.why.clone());
     }
-    for directive in &syntax.directives {
+    // What the tree took serves the tables as it goes.
+    for directive in directives {
         compiler.directive(directive.span, &directive.kind);
     }
     let (mut program, strings, report) = compiler.finish()?;
@@ -155,7 +157,8 @@ struct PendingRemoval {
 }
 
 impl<'s> Compiler<'s> {
-    fn new(syntax: &'s Syntax, loader: &'s dyn Loader) -> Self {
+    /// For about so many rules.
+    fn new(syntax: &'s Syntax, loader: &'s dyn Loader, rules: usize) -> Self {
         let root = Node { parent: 0, transform: None, triggers: ByteSet::EMPTY };
         Self {
             syntax,
@@ -163,7 +166,7 @@ impl<'s> Compiler<'s> {
             report: LoadReport::default(),
             settings: Settings::default(),
             names: Names::default(),
-            rules: Vec::new(),
+            rules: Vec::with_capacity(rules),
             ids: HashMap::new(),
             order: Vec::new(),
             defaults: [const { None }; 5],
@@ -348,7 +351,7 @@ impl<'s> Compiler<'s> {
             return Err(at(format!("the id `{id}` is taken by an earlier rule; choose another")));
         }
         let (mut targets, mut excluded) = (Vec::new(), Vec::new());
-        let (operator, negated);
+        let (mut operator, negated);
         if let Some(syntax) = syntax {
             for target in &syntax.targets {
                 let resolved = self.names.target_in(target, &namespaces);
@@ -381,7 +384,7 @@ impl<'s> Compiler<'s> {
         let nodes = self.chain_of(&actions.transforms, actions.multi_match).map_err(at)?;
         let steady = !targets.is_empty()
             && targets.iter().all(|t| !t.count && t.storages.iter().all(|s| !is_dynamic(*s)));
-        let gate = self.gate(&operator, negated, steady);
+        let gate = self.gate(&mut operator, negated, steady);
         let level = chain.map_or(0, |c| c.level);
         let info = RuleInfo {
             id: id.to_string(),
@@ -456,11 +459,11 @@ impl<'s> Compiler<'s> {
         Ok(if every { steps } else { vec![at] })
     }
 
-    fn gate(&mut self, operator: &Operator, negated: bool, steady: bool) -> Gate {
+    fn gate(&mut self, operator: &mut Operator, negated: bool, steady: bool) -> Gate {
         if !steady || !self.options.gates {
             return Gate::Run;
         }
-        let mut requirement = operator.requirement();
+        let mut requirement = operator.take_requirement();
         if negated {
             // Words of a list are seldom there, so that the rule matches; a pattern for what is
             // right mostly fits, so that it does not.

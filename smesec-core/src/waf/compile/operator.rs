@@ -211,16 +211,16 @@ impl RestPath {
 }
 
 impl Operator {
-    /// What a value must contain for the operator to match.
-    pub(crate) fn requirement(&self) -> Requirement {
+    /// What a value must contain for the operator to match; a pattern's is handed out once.
+    pub(crate) fn take_requirement(&mut self) -> Requirement {
         match self {
             Self::Rx(pattern)
             | Self::RxGlobal(pattern)
             | Self::CardNumber(pattern)
             | Self::Cpf(pattern)
             | Self::Ssn(pattern)
-            | Self::Svnr(pattern) => pattern.requirement().clone(),
-            Self::Backtrack(pattern) => pattern.requirement(),
+            | Self::Svnr(pattern) => pattern.take_requirement(),
+            Self::Backtrack(pattern) => pattern.take_requirement(),
             Self::Pm(phrases) => Requirement::texts(phrases.list.iter().map(Vec::as_slice)),
             Self::Contains(text) | Self::BeginsWith(text) | Self::EndsWith(text) => {
                 Requirement::texts(text.literal().into_iter())

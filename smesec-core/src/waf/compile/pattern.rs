@@ -71,6 +71,12 @@ impl Pattern {
         self.regex().is_some_and(|regex| regex.is_match(value))
     }
 
+    /// What every match contains; asked once, while rules are compiled.
+    pub(crate) fn take_requirement(&mut self) -> Requirement {
+        std::mem::take(&mut self.requirement)
+    }
+
+    #[cfg(test)]
     pub(crate) const fn requirement(&self) -> &Requirement {
         &self.requirement
     }

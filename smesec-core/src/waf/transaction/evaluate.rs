@@ -598,19 +598,13 @@ impl Cursor {
             let value = store.tx(slot)?;
             return Some(Candidate { name: Slice::EMPTY, value, place: None });
         }
-        if self.tx.is_none() {
-            self.tx = Some(store.all_tx(program));
-        }
-        let all = self.tx.as_ref()?;
-        while let Some((name, value)) = all.get(self.member).copied() {
+        let all = self.tx.get_or_insert_with(|| match &target.select {
+            Select::Pattern(pattern) => store.all_tx(program, |name| pattern.is_match(name)),
+            _ => store.all_tx(program, |_| true),
+        });
+        if let Some((name, value)) = all.get(self.member).copied() {
             self.member += 1;
-            let selected = match &target.select {
-                Select::Pattern(pattern) => pattern.is_match(store.bytes(name)),
-                _ => true,
-            };
-            if selected {
-                return Some(Candidate { name, value, place: None });
-            }
+            return Some(Candidate { name, value, place: None });
         }
         self.storage += 1;
         None

@@ -336,9 +336,10 @@ impl State {
                 }
                 self.spend(1);
                 let remembered = value.len() <= longest;
+                let hash = if remembered { self.store.hash(storage, n) } else { 0 };
                 if remembered
                     && let Some((known, found)) =
-                        self.memory.find(self.store.bytes(value), question)
+                        self.memory.find((self.store.bytes(value), hash), question)
                 {
                     self.hits.add_all(found, (rules, of_name), storage, member);
                     self.store.set_known(storage, n, known);
@@ -358,7 +359,7 @@ impl State {
                     self.store.keep_prepared(root, (of_phase, nodes), &found);
                 }
                 if remembered {
-                    let known = self.memory.keep(self.store.bytes(value), question, &found);
+                    let known = self.memory.keep((self.store.bytes(value), hash), question, &found);
                     self.store.set_known(storage, n, known);
                 }
                 self.hits.add_all(&found, (rules, of_name), storage, member);

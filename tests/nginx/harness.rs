@@ -163,10 +163,9 @@ impl Nginx {
         let folder = configured(1, free_port(), http, files);
         let told = command(&folder).arg("-t").output().unwrap();
         let text = String::from_utf8_lossy(&told.stderr).into_owned();
-        (
-            told.status.success(),
-            text + &std::fs::read_to_string(folder.join("error.log")).unwrap_or_default(),
-        )
+        let log = std::fs::read_to_string(folder.join("error.log")).unwrap_or_default();
+        let _ = std::fs::remove_dir_all(&folder);
+        (told.status.success(), text + &log)
     }
 
     pub(crate) fn ask(&self, request: &[u8]) -> Answer {

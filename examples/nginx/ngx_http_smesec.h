@@ -85,12 +85,13 @@ typedef struct {
     smesec_verdict verdict;
     smesec_status failed;        /* of a call that did not succeed */
     enum { NGX_HTTP_SMESEC_READING, NGX_HTTP_SMESEC_INSPECTING, NGX_HTTP_SMESEC_DECIDED } state;
-    ngx_thread_task_t *task;
     ngx_chain_t *body;           /* what is inspected in the pool */
 
     ngx_chain_t *held;           /* the response, until its verdict */
     ngx_chain_t **held_last;
-    uint64_t hold;               /* bytes that may be held still */
+    ngx_chain_t *late;           /* what came after that, its buffers not taken yet */
+    uint64_t hold;               /* bytes that the rules look at */
+    uint64_t seen;               /* bytes of the response's body so far */
 
     ngx_str_t action;            /* for variables and logs, after the log phase too */
     ngx_str_t rules;
@@ -100,6 +101,8 @@ typedef struct {
     unsigned watching : 1;       /* the response's body is inspected */
     unsigned holding : 1;        /* and its head is held back */
     unsigned answered : 1;       /* the response's head was seen */
+    unsigned thinking : 1;       /* the response is judged in the pool */
+    unsigned gone : 1;           /* nginx has given the request up */
     unsigned finished : 1;
 } ngx_http_smesec_ctx_t;
 
@@ -117,7 +120,12 @@ ngx_int_t ngx_http_smesec_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_smesec_status(ngx_http_request_t *r, ngx_http_smesec_ctx_t *ctx);
 ngx_int_t ngx_http_smesec_failed(ngx_http_smesec_ctx_t *ctx, smesec_status status);
 
+ngx_int_t ngx_http_smesec_post(ngx_http_request_t *r, ngx_http_smesec_ctx_t *ctx,
+                               void (*work)(void *data, ngx_log_t *log), ngx_event_handler_pt done);
+ngx_uint_t ngx_http_smesec_still_running(ngx_http_smesec_ctx_t *ctx, ngx_event_t *event);
+
 /* response */
+#define NGX_HTTP_SMESEC_BUFFERED 0x08 /* of r->buffered; nginx's image filter has the same, and never stands beside */
 void ngx_http_smesec_filters(void);
 
 /* log */

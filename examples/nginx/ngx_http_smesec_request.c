@@ -145,25 +145,60 @@ static void ngx_http_smesec_inspect(void *data, ngx_log_t *log) {
     (void)ngx_http_smesec_piece(ctx, NULL, 0, true);
 }
 
+/* Hands work to the pool of the location; NGX_DECLINED where there is none, or its queue is full. */
+ngx_int_t ngx_http_smesec_post(ngx_http_request_t *r, ngx_http_smesec_ctx_t *ctx,
+                               void (*work)(void *data, ngx_log_t *log), ngx_event_handler_pt done) {
+    ngx_thread_task_t *task;
+    if (ctx->conf->pool == NULL) {
+        return NGX_DECLINED;
+    }
+    task = ngx_thread_task_alloc(r->pool, sizeof ctx);
+    if (task == NULL) {
+        return NGX_DECLINED;
+    }
+    *(ngx_http_smesec_ctx_t **)task->ctx = ctx;
+    task->handler = work;
+    task->event.handler = done;
+    task->event.data = ctx;
+    task->event.log = r->connection->log;
+    if (ngx_thread_task_post(ctx->conf->pool, task) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+    /* A worker that shuts down stays while a timer runs; without one it would leave the request. */
+    ngx_add_timer(&task->event, NGX_HTTP_SMESEC_MINUTE);
+    r->main->blocked++;
+    r->aio = 1;
+    return NGX_OK;
+}
+
+/* What an event of a task means: the pool is done, unless only its minute has passed. */
+ngx_uint_t ngx_http_smesec_still_running(ngx_http_smesec_ctx_t *ctx, ngx_event_t *event) {
+    ngx_http_request_t *r = ctx->request;
+    ngx_http_set_log_request(r->connection->log, r);
+    if (event->timedout) {
+        event->timedout = 0;
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0, "smesec: an inspection has taken a minute");
+        ngx_add_timer(event, NGX_HTTP_SMESEC_MINUTE);
+        return 1;
+    }
+    if (event->timer_set) {
+        ngx_del_timer(event);
+    }
+    r->main->blocked--;
+    r->aio = 0;
+    return 0;
+}
+
 /* Back in the worker. */
 static void ngx_http_smesec_inspected(ngx_event_t *event) {
     ngx_http_smesec_ctx_t *ctx = event->data;
     ngx_http_request_t *r = ctx->request;
     ngx_connection_t *c = r->connection;
 
-    ngx_http_set_log_request(c->log, r);
-    if (event->timedout) {
-        event->timedout = 0;
-        ngx_log_error(NGX_LOG_WARN, c->log, 0, "smesec: an inspection has taken a minute");
-        ngx_add_timer(event, NGX_HTTP_SMESEC_MINUTE);
+    if (ngx_http_smesec_still_running(ctx, event)) {
         return;
     }
-    if (event->timer_set) {
-        ngx_del_timer(event);
-    }
     ctx->state = NGX_HTTP_SMESEC_DECIDED;
-    r->main->blocked--;
-    r->aio = 0;
     if (r->done) {
         c->write->handler(c->write);
     } else {
@@ -189,24 +224,11 @@ static void ngx_http_smesec_body_read(ngx_http_request_t *r) {
         size += ngx_buf_size(link->buf);
     }
     ctx->state = NGX_HTTP_SMESEC_INSPECTING;
-    if (ctx->conf->pool != NULL && size >= (off_t)ctx->conf->long_body) {
-        ctx->task = ngx_thread_task_alloc(r->pool, sizeof ctx);
-        if (ctx->task != NULL) {
-            *(ngx_http_smesec_ctx_t **)ctx->task->ctx = ctx;
-            ctx->task->handler = ngx_http_smesec_inspect;
-            ctx->task->event.handler = ngx_http_smesec_inspected;
-            ctx->task->event.data = ctx;
-            if (ngx_thread_task_post(ctx->conf->pool, ctx->task) == NGX_OK) {
-                /* A worker that shuts down stays while a timer runs; without one it would leave the request. */
-                ctx->task->event.log = r->connection->log;
-                ngx_add_timer(&ctx->task->event, NGX_HTTP_SMESEC_MINUTE);
-                r->main->blocked++;
-                r->aio = 1;
-                return;
-            }
-        }
-        /* The pool's queue is full: better late than not at all. */
+    if (size >= (off_t)ctx->conf->long_body &&
+        ngx_http_smesec_post(r, ctx, ngx_http_smesec_inspect, ngx_http_smesec_inspected) == NGX_OK) {
+        return;
     }
+    /* No pool, or too much in it: better late than not at all. */
     ngx_http_smesec_inspect(&ctx, r->connection->log);
     ctx->state = NGX_HTTP_SMESEC_DECIDED;
     ngx_http_core_run_phases(r);

@@ -1,8 +1,8 @@
 /* Filters over the response: its head, its body as it streams.
  *
- * Where the rules may stop a response by its body, head and body are held back until the last piece was seen or as
- * many bytes as the rules want; else each piece goes on at once. They stand before compression. What subrequests
- * bring is nginx's own. */
+ * Where the rules may stop a response by its body, head and body are held back until the last piece came, or more
+ * than the rules look at; else each piece goes on at once. A long one is judged in nginx's thread pool, its end
+ * held back for so long. They stand before compression. What subrequests bring is nginx's own. */
 #include "ngx_http_smesec.h"
 
 static ngx_http_output_header_filter_pt ngx_http_smesec_next_header;
@@ -73,7 +73,6 @@ static ngx_uint_t ngx_http_smesec_response_piece(ngx_http_smesec_ctx_t *ctx, u_c
 /* Another answer instead; nothing of this one has been sent. */
 static ngx_int_t ngx_http_smesec_replace(ngx_http_request_t *r, ngx_http_smesec_ctx_t *ctx) {
     ctx->acted = 1;
-    ctx->watching = 0;
     ctx->holding = 0;
     ngx_http_smesec_tell(r, ctx);
     if (ctx->verdict.action == SMESEC_ACTION_DROP || ctx->verdict.action == SMESEC_ACTION_REJECT) {
@@ -88,8 +87,14 @@ static ngx_int_t ngx_http_smesec_replace(ngx_http_request_t *r, ngx_http_smesec_
     return ngx_http_filter_finalize_request(r, &ngx_http_smesec_module, ngx_http_smesec_status(r, ctx));
 }
 
+/* nginx gives the request up; it stays until the pool is done with it. */
+static void ngx_http_smesec_gone(void *data) {
+    ((ngx_http_smesec_ctx_t *)data)->gone = 1;
+}
+
 static ngx_int_t ngx_http_smesec_header_filter(ngx_http_request_t *r) {
     ngx_http_smesec_ctx_t *ctx;
+    ngx_http_cleanup_t *cleanup;
     bool wanted = false;
     uint64_t hold = 0;
 
@@ -114,6 +119,12 @@ static ngx_int_t ngx_http_smesec_header_filter(ngx_http_request_t *r) {
         return ngx_http_smesec_response_piece(ctx, NULL, 0, true) ? ngx_http_smesec_next_header(r)
                                                                   : ngx_http_smesec_replace(r, ctx);
     }
+    cleanup = ngx_http_cleanup_add(r, 0);
+    if (cleanup == NULL) {
+        return NGX_ERROR;
+    }
+    cleanup->handler = ngx_http_smesec_gone;
+    cleanup->data = ctx;
     ctx->watching = 1;
     r->filter_need_in_memory = 1;
     if (hold != 0) {
@@ -145,20 +156,83 @@ static ngx_int_t ngx_http_smesec_keep(ngx_http_request_t *r, ngx_http_smesec_ctx
     ctx->held_last = &link->next;
     b->pos = b->last;
     b->file_pos = b->file_last;
-    ctx->hold -= ngx_min(ctx->hold, (uint64_t)len);
     return NGX_OK;
 }
 
-/* Sends what was held, then goes on as if nothing had been. */
-static ngx_int_t ngx_http_smesec_release(ngx_http_request_t *r, ngx_http_smesec_ctx_t *ctx, ngx_chain_t *rest) {
-    ngx_int_t rc;
-    ctx->holding = 0;
-    rc = ngx_http_smesec_next_header(r);
-    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
-        return rc;
+/* Judges what is held, or has been seen. Runs in the pool too: touches nothing but the context and the chain. */
+static void ngx_http_smesec_judge(void *data, ngx_log_t *log) {
+    ngx_http_smesec_ctx_t *ctx = *(ngx_http_smesec_ctx_t **)data;
+    ngx_chain_t *link;
+    for (link = ctx->holding ? ctx->held : NULL; link != NULL; link = link->next) {
+        ngx_buf_t *b = link->buf;
+        if (b->last != b->pos && !ngx_http_smesec_response_piece(ctx, b->pos, (size_t)(b->last - b->pos), false)) {
+            return;
+        }
     }
-    *ctx->held_last = rest;
-    return ngx_http_smesec_next_body(r, ctx->held);
+    (void)ngx_http_smesec_response_piece(ctx, NULL, 0, true);
+}
+
+/* The verdict is here: sends what was held back, or something else instead. */
+static ngx_int_t ngx_http_smesec_conclude(ngx_http_request_t *r, ngx_http_smesec_ctx_t *ctx) {
+    ngx_chain_t *out = ctx->late;
+    ngx_int_t rc;
+
+    ctx->watching = 0;
+    ctx->thinking = 0;
+    r->buffered &= ~NGX_HTTP_SMESEC_BUFFERED;
+    if (ngx_http_smesec_stops(&ctx->verdict)) {
+        if (ctx->holding) {
+            return ngx_http_smesec_replace(r, ctx);
+        }
+        /* The head is gone: all that is left is to break off. */
+        ctx->acted = 1;
+        ngx_http_smesec_tell(r, ctx);
+        r->connection->error = 1;
+        return NGX_ERROR;
+    }
+    if (ctx->holding) {
+        ctx->holding = 0;
+        rc = ngx_http_smesec_next_header(r);
+        if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+            return rc;
+        }
+        *ctx->held_last = ctx->late;
+        out = ctx->held;
+    }
+    return ngx_http_smesec_next_body(r, out);
+}
+
+static void ngx_http_smesec_judged(ngx_event_t *event) {
+    ngx_http_smesec_ctx_t *ctx = event->data;
+    ngx_http_request_t *r = ctx->request;
+    ngx_connection_t *c = r->connection;
+
+    if (ngx_http_smesec_still_running(ctx, event)) {
+        return;
+    }
+    if (r->done) {
+        c->write->handler(c->write);
+        return;
+    }
+    /* An upstream that waits for more would not ask again: what is held goes on from here. */
+    if (!ctx->gone && ngx_http_smesec_conclude(r, ctx) == NGX_ERROR) {
+        ngx_http_finalize_request(r, NGX_ERROR);
+    } else {
+        r->write_event_handler(r);
+    }
+    ngx_http_run_posted_requests(c);
+}
+
+/* All that is to be judged is here. */
+static ngx_int_t ngx_http_smesec_decide(ngx_http_request_t *r, ngx_http_smesec_ctx_t *ctx) {
+    if (ctx->seen >= ctx->conf->long_body &&
+        ngx_http_smesec_post(r, ctx, ngx_http_smesec_judge, ngx_http_smesec_judged) == NGX_OK) {
+        ctx->thinking = 1;
+        r->buffered |= NGX_HTTP_SMESEC_BUFFERED;
+        return NGX_AGAIN;
+    }
+    ngx_http_smesec_judge(&ctx, r->connection->log);
+    return ngx_http_smesec_conclude(r, ctx);
 }
 
 static ngx_int_t ngx_http_smesec_body_filter(ngx_http_request_t *r, ngx_chain_t *in) {
@@ -167,42 +241,36 @@ static ngx_int_t ngx_http_smesec_body_filter(ngx_http_request_t *r, ngx_chain_t 
     ngx_uint_t last;
     size_t len;
 
-    if (r != r->main || in == NULL) {
+    if (r != r->main) {
         return ngx_http_smesec_next_body(r, in);
     }
     ctx = ngx_http_get_module_ctx(r, ngx_http_smesec_module);
     if (ctx == NULL || !ctx->watching) {
         return ngx_http_smesec_next_body(r, in);
     }
+    if (ctx->thinking) {
+        /* Not taken: who sends it has to wait as well. */
+        return in == NULL || ngx_chain_add_copy(r->pool, &ctx->late, in) == NGX_OK ? NGX_AGAIN : NGX_ERROR;
+    }
     for (link = in; link != NULL; link = link->next) {
         ngx_buf_t *b = link->buf;
         last = b->last_buf;
         len = ngx_buf_in_memory(b) ? (size_t)(b->last - b->pos) : 0;
-        if ((len != 0 || last) && !ngx_http_smesec_response_piece(ctx, b->pos, len, last)) {
-            if (ctx->holding) {
-                return ngx_http_smesec_replace(r, ctx);
+        ctx->seen += len;
+        if (ctx->holding) {
+            if (ngx_http_smesec_keep(r, ctx, b, len) != NGX_OK) {
+                return NGX_ERROR;
             }
-            /* The head is gone: all that is left is to break off. */
-            ctx->acted = 1;
-            ctx->watching = 0;
-            ngx_http_smesec_tell(r, ctx);
-            r->connection->error = 1;
-            return NGX_ERROR;
+        } else if (len != 0 && !ngx_http_smesec_response_piece(ctx, b->pos, len, false)) {
+            return ngx_http_smesec_conclude(r, ctx);
         }
-        if (ctx->holding && ngx_http_smesec_keep(r, ctx, b, len) != NGX_OK) {
-            return NGX_ERROR;
-        }
-        if (last) {
-            ctx->watching = 0;
-        }
-        if (ctx->holding && (last || ctx->hold == 0)) {
-            /* What comes after is watched when it comes; this chain has no more that was not seen. */
-            ngx_chain_t *rest = link->next;
-            if (rest == NULL) {
-                return ngx_http_smesec_release(r, ctx, NULL);
+        if (last || (ctx->holding && ctx->seen > ctx->hold)) {
+            /* What was held is judged; what is not looked at any more goes on behind it. */
+            link = ctx->holding ? link->next : in;
+            if (link != NULL && ngx_chain_add_copy(r->pool, &ctx->late, link) != NGX_OK) {
+                return NGX_ERROR;
             }
-            ngx_int_t rc = ngx_http_smesec_release(r, ctx, NULL);
-            return rc == NGX_ERROR || rc > NGX_OK ? rc : ngx_http_smesec_body_filter(r, rest);
+            return ngx_http_smesec_decide(r, ctx);
         }
     }
     return ctx->holding ? NGX_OK : ngx_http_smesec_next_body(r, in);

@@ -272,7 +272,7 @@ static char *ngx_http_smesec_compile(ngx_conf_t *cf, ngx_http_smesec_set_t *set)
         refused += !problem.degraded;
         level = set->strict ? NGX_LOG_EMERG : NGX_LOG_WARN;
         if (problem.degraded) {
-            level = NGX_LOG_NOTICE;
+            level = NGX_LOG_INFO;
         }
         ngx_log_error(level, cf->log, 0,
                       "smesec: %V:%uD:%uD: %V", &file, problem.line, problem.column, &why);
@@ -282,7 +282,9 @@ static char *ngx_http_smesec_compile(ngx_conf_t *cf, ngx_http_smesec_set_t *set)
                            "smesec: %ui rules are not in force; mend them, or say \"smesec_strict off\"", refused);
         return NGX_CONF_ERROR;
     }
-    ngx_log_error(NGX_LOG_INFO, cf->log, 0, "smesec: %uz rules in force", smesec_ruleset_len(set->rules));
+    ngx_log_error(NGX_LOG_NOTICE, cf->log, 0,
+                  "smesec: %uz rules in force, %ui are not, %uz do less than they say (\"error_log ... info\" names them)",
+                  smesec_ruleset_len(set->rules), refused, n - refused);
     return NGX_CONF_OK;
 }
 

@@ -39,6 +39,14 @@ pub(crate) fn module() -> Option<&'static Path> {
     MODULE.get_or_init(build).as_deref()
 }
 
+const STRICT: &str = "-Wall -Wextra -Wno-unused-parameter";
+const SANITIZED: &str = "-fsanitize=address -fno-omit-frame-pointer -U_FORTIFY_SOURCE";
+
+/// With `SMESEC_NGINX_ASAN=1` the module is built with `AddressSanitizer`, and nginx runs under it.
+pub(crate) fn with_sanitizer() -> bool {
+    std::env::var("SMESEC_NGINX_ASAN").is_ok_and(|value| value == "1")
+}
+
 fn build() -> Option<PathBuf> {
     let source = std::env::var("NGINX_SRC").unwrap_or_else(|_| "/usr/share/nginx/src".to_owned());
     if !tool("nginx") {
@@ -67,7 +75,8 @@ fn build() -> Option<PathBuf> {
         .arg(root().join("examples/nginx/build.sh"))
         .arg(&out)
         .env("SMESEC_LIB", archive.parent().unwrap())
-        .env("SMESEC_CFLAGS", "-Wall -Wextra -Wno-unused-parameter")
+        .env("SMESEC_CFLAGS", if with_sanitizer() { SANITIZED } else { STRICT })
+        .env("SMESEC_LDFLAGS", if with_sanitizer() { "-fsanitize=address" } else { "" })
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&built.stdout) + String::from_utf8_lossy(&built.stderr);
@@ -115,6 +124,12 @@ fn command(folder: &Path) -> Command {
     let mut command = Command::new("nginx");
     let place = format!("{}/", folder.display());
     command.args(["-p", &place, "-c", "nginx.conf", "-e"]).arg(folder.join("error.log"));
+    if with_sanitizer() {
+        let asan = Command::new("gcc").arg("-print-file-name=libasan.so").output().unwrap();
+        let log = format!("log_path={place}asan:detect_leaks=0:abort_on_error=1");
+        command.env("LD_PRELOAD", String::from_utf8_lossy(&asan.stdout).trim());
+        command.env("ASAN_OPTIONS", log);
+    }
     command
 }
 
@@ -148,10 +163,9 @@ impl Nginx {
         let folder = configured(1, free_port(), http, files);
         let told = command(&folder).arg("-t").output().unwrap();
         let text = String::from_utf8_lossy(&told.stderr).into_owned();
-        (
-            told.status.success(),
-            text + &std::fs::read_to_string(folder.join("error.log")).unwrap_or_default(),
-        )
+        let log = std::fs::read_to_string(folder.join("error.log")).unwrap_or_default();
+        let _ = std::fs::remove_dir_all(&folder);
+        (told.status.success(), text + &log)
     }
 
     pub(crate) fn ask(&self, request: &[u8]) -> Answer {

@@ -17,6 +17,10 @@
  * pointer of the host's that each function gets. What may be called on which thread stands at each
  * table. When a `_new` fails, the pointer is still the host's to free.
  *
+ * Processes: what was made before a fork may be used in each child. Ids of events are unique within a WAF:
+ * give each process's an `id_seed` of its own. Collections are each process's own but for those of
+ * smesec_store_anonymous(), _file() and _region().
+ *
  * Structs that are handed in begin with `size`, which the caller sets to sizeof: so a later library
  * knows which fields the caller's header has.
  *

@@ -300,6 +300,17 @@ fn http_2_is_judged_alike() {
         let data = ["--http2-prior-knowledge", "-H", "Content-Length:", "--data-binary", &data];
         assert_eq!(nginx.curl(&data, "/"), want, "without a length, at {at}");
     }
+    // Clients that leave in the midst of an upload, while the pool may have it.
+    let path = nginx.write("d", &body(900_000, 899_000));
+    let data = format!("@{}", path.display());
+    for n in 1..30 {
+        let seconds = format!("0.{:03}", n * 2);
+        nginx.curl(
+            &["--http2-prior-knowledge", "--max-time", &seconds, "--data-binary", &data],
+            "/",
+        );
+    }
+    assert_eq!(nginx.curl(&["--http2-prior-knowledge"], "/?q=good"), "200");
     nginx.no_worker_died();
 }
 
@@ -326,6 +337,82 @@ fn internal_redirects_keep_their_transaction() {
     assert_eq!(nginx.get("/unguarded?q=evil").0, 403, "the second location is guarded");
     let events = nginx.settled("events.json", 3);
     assert_eq!(events.lines().count(), 3, "one event for each that was stopped: {events}");
+}
+
+#[test]
+fn error_pages_answer_at_once_and_lead_past_nothing() {
+    let _ = module_or_return!();
+    let backend = Backend::start(|request, stream| {
+        let text = format!("app {}", request.body.len());
+        let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+    });
+    let nginx = server(&format!(
+        "root ROOT; client_max_body_size 20k; client_body_timeout 1s; client_body_buffer_size 1k; \
+        error_page 400 408 413 /sorry; location = /sorry {{ return 200 sorry; }} location / {{ return 200 hello; }} \
+        location /page {{ smesec off; error_page 404 = @app; }} location /file.html {{ smesec off; }} \
+        location @app {{ proxy_pass http://127.0.0.1:{}; }}",
+        backend.port
+    ));
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n";
+    let began = Instant::now();
+    let large = format!("{head}Transfer-Encoding: chunked\r\n\r\n8000\r\n{}", "x".repeat(0x8000));
+    assert_eq!(nginx.ask(large.as_bytes()).status, 413);
+    let broken = format!("{head}Transfer-Encoding: chunked\r\n\r\n4\r\nnote\r\nzz\r\n");
+    assert_eq!(nginx.ask(broken.as_bytes()).status, 400);
+    let attack = format!("{head}Transfer-Encoding: chunked\r\n\r\n9\r\nnote=evil\r\nzz\r\n");
+    let status = nginx.ask(attack.as_bytes()).status;
+    assert!(status == 400 || status == 406, "{status}");
+    let late = format!("{head}Content-Length: 100\r\n\r\nnote=");
+    let status = nginx.ask(late.as_bytes()).status;
+    assert!(status == 408 || status == 0, "{status}");
+    assert_eq!(nginx.ask(b"GARBAGE\r\n\r\n").status, 400);
+    assert_eq!(nginx.post("/", &vec![b'x'; 30_000]).0, 413);
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+
+    // A location that is not guarded leads to one that is.
+    assert_eq!(nginx.get("/page"), (200, "app 0".to_owned()));
+    assert_eq!(nginx.get("/page?q=evil").0, 403);
+    nginx.no_worker_died();
+}
+
+#[test]
+fn a_websocket_is_untouched_after_its_handshake() {
+    let _ = module_or_return!();
+    let backend = Backend::start(|_, stream| {
+        let _ = stream.write_all(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        );
+        let mut piece = [0; 64];
+        while let Ok(n @ 1..) = stream.read(&mut piece) {
+            let _ = stream.write_all(&piece[..n]);
+        }
+    });
+    let nginx = server(&format!(
+        "location / {{ proxy_pass http://127.0.0.1:{}; proxy_http_version 1.1; \
+        proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }}",
+        backend.port
+    ));
+    let upgrade = |target: &str| {
+        format!(
+            "GET {target} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+        )
+    };
+    assert_eq!(nginx.ask(upgrade("/?q=evil").as_bytes()).status, 403);
+    let mut stream = connect(nginx.port);
+    stream.write_all(upgrade("/").as_bytes()).unwrap();
+    let mut got = Vec::new();
+    while !got.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        got.push(byte[0]);
+    }
+    assert!(got.starts_with(b"HTTP/1.1 101"));
+    for word in ["evil", "secret", "anything"] {
+        stream.write_all(word.as_bytes()).unwrap();
+        let mut echo = vec![0; word.len()];
+        stream.read_exact(&mut echo).unwrap();
+        assert_eq!(echo, word.as_bytes());
+    }
 }
 
 #[test]
@@ -638,7 +725,9 @@ fn no_worker_dies_of_raw_requests() {
         b"GET http://a/page/../x?a[]=1&a=2 HTTP/1.0\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n",
     ];
     let mut numbers = Numbers(0x5eed_0f12_3456_789a);
-    let until = Instant::now() + Duration::from_secs(6);
+    let seconds =
+        std::env::var("SMESEC_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(6);
+    let until = Instant::now() + Duration::from_secs(seconds);
     let mut sent = 0;
     while Instant::now() < until {
         let mut request = seeds[numbers.below(seeds.len())].to_vec();

@@ -641,6 +641,36 @@ fn four_workers_count_one_visitor_once() {
     assert_eq!(passed, 100);
     nginx.reload();
     assert_eq!(nginx.get("/").0, 429, "the counter outlives a reload");
+    nginx.kill_a_worker();
+    for _ in 0..20 {
+        assert_eq!(nginx.get("/").0, 429, "and a worker that was killed");
+    }
+}
+
+#[test]
+fn a_reload_with_broken_rules_changes_nothing_and_a_reopen_moves_the_log() {
+    let _ = module_or_return!();
+    let nginx = server("location / { return 200 hello; }");
+    nginx.write("rules.conf", b"SecRule ARGS \"@nonsense x\" \"id:1,phase:1\"\n");
+    for _ in 0..3 {
+        nginx.signal("reload");
+    }
+    let log = nginx.settled("error.log", 3);
+    assert!(log.contains("rules.conf:1:"), "{log}");
+    assert_eq!(nginx.get("/?q=evil").0, 403, "the old rules are in force");
+    nginx.write("rules.conf", (RULES.to_owned() + "SecRuleRemoveById 1\n").as_bytes());
+    nginx.reload();
+    assert_eq!(nginx.get("/?q=evil").0, 200, "the new ones are");
+
+    assert_eq!(nginx.post("/", b"note=evil").0, 406);
+    let before = nginx.settled("events.json", 2);
+    assert_eq!(before.lines().count(), 2, "{before}");
+    nginx.rename("events.json", "events.1");
+    nginx.signal("reopen");
+    nginx.settled("events.json", 0);
+    assert_eq!(nginx.post("/", b"note=evil").0, 406);
+    assert_eq!(nginx.settled("events.json", 1).lines().count(), 1);
+    assert_eq!(nginx.file("events.1"), before);
 }
 
 #[test]

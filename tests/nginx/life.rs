@@ -125,6 +125,7 @@ fn no_worker_dies_of_raw_requests() {
         smesec_rules_inline 'SecResponseBodyAccess On\nSecResponseBodyMimeType text/html text/plain\nSecRule RESPONSE_BODY \"@contains secret\" \"id:1,phase:4,deny\"'; \
         client_max_body_size 1m; client_header_timeout 2s; client_body_timeout 2s; smesec_thread_pool default 2k; \
         server { listen 127.0.0.1:PORT; location / { return 200 hello; } \
+          location = /status { smesec off; stub_status; } \
           location /decoy { smesec_decoy @bait; return 200 real; } location @bait { return 200 bait; } \
           location /page { smesec_thread_pool default 1; error_page 400 403 404 405 413 /index.html; root ROOT; } }",
         &[],
@@ -176,6 +177,16 @@ fn no_worker_dies_of_raw_requests() {
     assert!(sent > 300, "{sent}");
     nginx.no_worker_died();
     assert_eq!(nginx.get("/").0, 200);
+    // No request hangs: all but the one that asks are over when nginx's time-outs have passed.
+    let until = Instant::now() + Duration::from_secs(15);
+    loop {
+        let status = nginx.get("/status").1;
+        if status.starts_with("Active connections: 1 ") {
+            break;
+        }
+        assert!(Instant::now() < until, "{status}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 #[test]

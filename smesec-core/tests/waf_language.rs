@@ -697,3 +697,35 @@ fn events_have_the_form_of_modsecuritys_audit_log_too() {
     assert_eq!(record_2["transaction"]["response"]["headers"]["X-A"], "b");
     assert_eq!(record_2["transaction"]["messages"][0]["details"]["ruleId"], "8");
 }
+
+#[test]
+fn groups_are_told_to_whoever_reads_them() {
+    let message = |rules: &str, target: &str| {
+        let waf = waf(rules);
+        let mut transaction = waf.begin(&connection("192.0.2.1:1"), None);
+        let _ = transaction.request_head(&RequestHead {
+            method: b"GET",
+            target: target.as_bytes(),
+            version: b"HTTP/1.1",
+            headers: &[],
+            now: Timestamp::default(),
+        });
+        let messages = transaction.findings().iter().map(|f| f.message.clone());
+        messages.collect::<Vec<_>>().join(" ")
+    };
+    let own = r#"SecRule ARGS:a "@rx (\d+)-(\d+)" "id:1,phase:1,pass,capture,msg:'%{TX.0} %{TX.1} %{TX.2}'""#;
+    assert_eq!(message(own, "/?a=x12-345y"), "12-345 12 345");
+    let whole = r#"SecRule ARGS:a "@rx (\d+)-(\d+)" "id:1,phase:1,pass,capture,msg:'%{TX.0}'""#;
+    assert_eq!(message(whole, "/?a=x12-345y"), "12-345");
+    let chain = r#"SecRule ARGS:a "@rx (\d+)-(\d+)" "id:1,phase:1,pass,capture,msg:'more',chain"
+        SecRule TX:2 "@gt 300" "t:none""#;
+    assert_eq!(message(chain, "/?a=x12-345y"), "more");
+    assert_eq!(message(chain, "/?a=x12-245y"), "");
+    let later = r#"SecRule ARGS:a "@rx (\d+)-(\d+)" "id:1,phase:1,pass,nolog,capture"
+        SecRule TX:/^[12]$/ "@gt 300" "id:2,phase:1,pass,msg:'later'""#;
+    assert_eq!(message(later, "/?a=x12-345y"), "later");
+    assert_eq!(message(later, "/?a=x12-245y"), "");
+    let copied = r#"SecRule ARGS:a "@rx (\d+)-(\d+)" "id:1,phase:1,pass,nolog,capture,setvar:tx.kept=%{TX.2}"
+        SecRule TX:kept "@eq 345" "id:2,phase:1,pass,msg:'kept'""#;
+    assert_eq!(message(copied, "/?a=x12-345y"), "kept");
+}

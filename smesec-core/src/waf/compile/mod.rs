@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `program` | the tables |
 //! | `pattern` | regular expressions |
+//! | `groups` | whose captured groups are read |
 //! | `requirement` | what every match must contain |
 //! | `operator` | operators |
 //! | `geo` | the database of `@geoLookup` |
@@ -16,6 +17,7 @@
 mod action;
 pub(crate) mod backtrack;
 pub(crate) mod geo;
+mod groups;
 mod names;
 pub(crate) mod operator;
 pub(crate) mod pattern;
@@ -427,6 +429,7 @@ impl<'s> Compiler<'s> {
             quick: None,
             reads_matched: true,
             reads_value_only: false,
+            groups: true,
         };
         Ok((rule, actions.skip_after, actions.skip))
     }
@@ -571,6 +574,7 @@ impl<'s> Compiler<'s> {
             rule.reads_matched = quick::reads_matched(rule);
             rule.reads_value_only = rule.operator.reads_value_only();
         }
+        groups::resolve(&mut self.rules);
         let phases = phases.map(|list| {
             let heads = list.into_iter().filter_map(|index| {
                 let rule = self.rules.get(index as usize)?;

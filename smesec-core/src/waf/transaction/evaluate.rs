@@ -362,6 +362,10 @@ impl State {
                 if !rule.capture {
                     return bare(regex.is_match(bytes));
                 }
+                if !rule.groups {
+                    let span = regex.find(bytes).map(|found| (found.start(), found.end()))?;
+                    return Some(Hit { captures: vec![Some(span)], text: None });
+                }
                 if !regex.is_match(bytes) {
                     return None;
                 }

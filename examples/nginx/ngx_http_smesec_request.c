@@ -316,16 +316,26 @@ ngx_int_t ngx_http_smesec_handler(ngx_http_request_t *r) {
     uint64_t hold = 0;
     ngx_int_t rc;
 
-    /* Subrequests come from nginx itself; so does what it makes of an error. */
+    /* Subrequests come from nginx itself. */
     if (r != r->main) {
         return NGX_DECLINED;
     }
     ctx = ngx_http_smesec_find(r);
     if (ctx != NULL) {
-        return ctx->state == NGX_HTTP_SMESEC_DECIDED ? ngx_http_smesec_act(r, ctx) : NGX_DONE;
+        if (ctx->state == NGX_HTTP_SMESEC_INSPECTING) {
+            return NGX_DONE;
+        }
+        if (ctx->state == NGX_HTTP_SMESEC_READING) {
+            /* nginx gave the body up and comes with an error page, which may lead to an upstream. */
+            ctx->body = r->request_body == NULL ? NULL : r->request_body->bufs;
+            ngx_http_smesec_inspect(&ctx, r->connection->log);
+            ctx->state = NGX_HTTP_SMESEC_DECIDED;
+        }
+        return ngx_http_smesec_act(r, ctx);
     }
     conf = ngx_http_get_module_loc_conf(r, ngx_http_smesec_module);
-    if (conf->overlay == NULL || r->error_page) {
+    /* Without a method it is the page for a request that nginx could not read. */
+    if (conf->overlay == NULL || r->method_name.len == 0) {
         return NGX_DECLINED;
     }
 

@@ -234,8 +234,7 @@ impl Nginx {
     /// Reloads, and waits until the new workers serve and the old ones are gone.
     pub(crate) fn reload(&self) {
         let before = self.children();
-        let done = command(&self.folder).args(["-s", "reload"]).output().unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        self.signal("reload");
         let until = Instant::now() + Duration::from_secs(20);
         loop {
             let now = self.children();
@@ -245,6 +244,34 @@ impl Nginx {
             assert!(Instant::now() < until, "the reload did not end: {}", self.file("error.log"));
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// By the master's process id, since `nginx -s` reads the configuration first, which may be broken.
+    pub(crate) fn signal(&self, what: &str) {
+        let name = if what == "reload" { "-HUP" } else { "-USR1" };
+        self.kill(name, &self.master.id().to_string());
+        if what != "reload" {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    pub(crate) fn kill_a_worker(&self) {
+        let before = self.children();
+        self.kill("-KILL", &before[0]);
+        let until = Instant::now() + Duration::from_secs(10);
+        while self.children().len() < before.len() || self.children().contains(&before[0]) {
+            assert!(Instant::now() < until, "the master does not replace a worker");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn kill(&self, signal: &str, pid: &str) {
+        let done = Command::new("kill").args([signal, pid]).status().unwrap();
+        assert!(done.success(), "{}", self.file("error.log"));
+    }
+
+    pub(crate) fn rename(&self, from: &str, to: &str) {
+        std::fs::rename(self.folder.join(from), self.folder.join(to)).unwrap();
     }
 
     fn children(&self) -> Vec<String> {

@@ -729,3 +729,29 @@ fn groups_are_told_to_whoever_reads_them() {
         SecRule TX:kept "@eq 345" "id:2,phase:1,pass,msg:'kept'""#;
     assert_eq!(message(copied, "/?a=x12-345y"), "kept");
 }
+
+#[test]
+fn bodies_are_held_to_a_json_schema() {
+    let files =
+        |schema: &str| Memory([("order.json".to_owned(), schema.as_bytes().to_vec())].into());
+    let rules = r#"
+        SecRule REQUEST_HEADERS:Content-Type "@contains json" "id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=JSON"
+        SecRule REQUEST_BODY "@validateSchema order.json" "id:2,phase:2,deny,status:422,msg:'no order'"
+    "#;
+    let schema =
+        r#"{"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}}}"#;
+    let set = builder(files(schema), rules).build().unwrap();
+    assert_eq!(set.report().refused.len(), 0);
+    let waf = Waf::builder(Arc::new(set)).build();
+    let headers = [Header::new("Content-Type", "application/json")];
+    let send = |body: &[u8]| from(&waf, "192.0.2.1:1", "/", &headers, body).0;
+    assert_eq!(send(br#"{"id": 7}"#), Action::Pass);
+    assert_eq!(send(br#"{"id": "7"}"#), deny(422));
+
+    let refused = builder(files(r#"{"typo": 1}"#), rules).build().unwrap();
+    let why = &refused.report().refused[0].why;
+    assert!(why.contains("order.json") && why.contains("`typo` is not offered"), "{why}");
+    let xml = r#"SecRule XML "@validateSchema order.xsd" "id:3,phase:2,deny""#;
+    let refused = builder(Memory::default(), xml).build().unwrap();
+    assert!(refused.report().refused[0].why.contains("JSON Schema"));
+}

@@ -9,6 +9,7 @@
 //! | `operator` | operators |
 //! | `geo` | the database of `@geoLookup` |
 //! | `action` | actions, `ctl`, `setvar` |
+//! | `schema` | JSON Schema |
 //! | `setting` | directives that set something |
 //! | `prefilter` | one automaton over the strings of all rules |
 //! | `quick` | rules that only compare a TX variable |
@@ -25,6 +26,7 @@ pub(crate) mod prefilter;
 pub(crate) mod program;
 mod quick;
 pub(crate) mod requirement;
+mod schema;
 mod setting;
 
 use self::action::Actions;

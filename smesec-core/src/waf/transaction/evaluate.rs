@@ -457,6 +457,7 @@ impl State {
                 self.hits.forget();
                 Some(Hit::BARE)
             }
+            Operator::JsonSchema(schema) => bare(!schema.fits(bytes)),
             Operator::Always => Some(Hit::BARE),
             Operator::Never => None,
         }

@@ -633,6 +633,13 @@ smesec_status smesec_event_json(const smesec_event *event,
                                 smesec_text_fn tell_to,
                                 void *user);
 
+// Tells an event of the firewall as a line of ModSecurity's JSON audit log, for tools that read that. Headers
+// are there where the WAF records them. `ruleset` is the one that was in force.
+smesec_status smesec_event_modsecurity_json(const smesec_event *event,
+                                            const smesec_ruleset *ruleset,
+                                            smesec_text_fn tell_to,
+                                            void *user);
+
 // Frees an event that smesec_event_new() made.
 void smesec_event_free(smesec_event *event);
 

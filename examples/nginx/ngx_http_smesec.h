@@ -58,6 +58,7 @@ typedef struct {
     ngx_array_t sets;       /* of ngx_http_smesec_set_t * */
     ngx_array_t overlays;   /* of ngx_http_smesec_overlay_t * */
     ngx_shm_zone_t *zone;   /* collections that all workers share */
+    ngx_flag_t headers;     /* whether some log wants them */
     ngx_pool_t *pool;
 } ngx_http_smesec_main_conf_t;
 
@@ -70,6 +71,7 @@ typedef struct {
     ngx_str_t decoy;         /* a URI or a named location, empty for none */
     ngx_open_file_t *log;    /* of events, NULL for none */
     ngx_flag_t log_set;
+    ngx_flag_t log_modsecurity; /* in the form of ModSecurity's audit log */
     ngx_thread_pool_t *pool; /* for long bodies, NULL for none */
     ngx_flag_t pool_set;
     size_t long_body;        /* from how many bytes on a body is inspected in the pool */
@@ -129,6 +131,7 @@ ngx_uint_t ngx_http_smesec_still_running(ngx_http_smesec_ctx_t *ctx, ngx_event_t
 void ngx_http_smesec_filters(void);
 
 /* log */
+smesec_status ngx_http_smesec_log_start(void);
 ngx_int_t ngx_http_smesec_log_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_smesec_variables(ngx_conf_t *cf);
 void ngx_http_smesec_tell(ngx_http_request_t *r, ngx_http_smesec_ctx_t *ctx);

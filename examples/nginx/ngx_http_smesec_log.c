@@ -60,6 +60,7 @@ void ngx_http_smesec_tell(ngx_http_request_t *r, ngx_http_smesec_ctx_t *ctx) {
 typedef struct {
     ngx_http_request_t *request;
     ngx_open_file_t *file;
+    const smesec_ruleset *rules;
 } ngx_http_smesec_line_t;
 
 static void ngx_http_smesec_write(void *user, smesec_bytes json) {
@@ -78,6 +79,41 @@ static void ngx_http_smesec_write(void *user, smesec_bytes json) {
         ngx_log_error(NGX_LOG_ALERT, line->request->connection->log, n < 0 ? ngx_errno : 0,
                       ngx_write_fd_n " to \"%V\" failed", &line->file->name);
     }
+}
+
+/* The line whose event passes through the sink below; a worker has one thread that logs. */
+static ngx_http_smesec_line_t *ngx_http_smesec_line;
+static smesec_sink *ngx_http_smesec_sink;
+
+static void ngx_http_smesec_accept(void *user, const smesec_event *event) {
+    ngx_http_smesec_line_t *line = ngx_http_smesec_line;
+    if (line != NULL) {
+        (void)smesec_event_modsecurity_json(event, line->rules, ngx_http_smesec_write, line);
+    }
+}
+
+/* The sink of a worker through which events become lines of ModSecurity's form. */
+smesec_status ngx_http_smesec_log_start(void) {
+    smesec_sink_vtable table;
+    if (ngx_http_smesec_sink != NULL) {
+        return SMESEC_STATUS_OK;
+    }
+    ngx_memzero(&table, sizeof table);
+    table.size = sizeof table;
+    table.accept = ngx_http_smesec_accept;
+    return smesec_sink_new(&table, NULL, &ngx_http_smesec_sink);
+}
+
+static smesec_status ngx_http_smesec_finish(ngx_http_smesec_ctx_t *ctx, const smesec_outcome *outcome,
+                                            ngx_http_smesec_line_t *line) {
+    smesec_status status;
+    if (line->file == NULL || !ctx->conf->log_modsecurity) {
+        return smesec_transaction_finish(ctx->transaction, outcome, line->file ? ngx_http_smesec_write : NULL, line);
+    }
+    ngx_http_smesec_line = line;
+    status = smesec_transaction_finish_into(ctx->transaction, outcome, ngx_http_smesec_sink);
+    ngx_http_smesec_line = NULL;
+    return status;
 }
 
 ngx_int_t ngx_http_smesec_log_handler(ngx_http_request_t *r) {
@@ -103,8 +139,8 @@ ngx_int_t ngx_http_smesec_log_handler(ngx_http_request_t *r) {
     outcome.aborted = r->connection->error != 0;
     line.request = r;
     line.file = ctx->conf->log;
-    if (smesec_transaction_finish(ctx->transaction, &outcome, line.file ? ngx_http_smesec_write : NULL, &line) !=
-        SMESEC_STATUS_OK) {
+    line.rules = ctx->conf->set->rules;
+    if (ngx_http_smesec_finish(ctx, &outcome, &line) != SMESEC_STATUS_OK) {
         ngx_log_error(NGX_LOG_ALERT, r->connection->log, 0, "smesec: the event could not be made");
     }
     return NGX_OK;

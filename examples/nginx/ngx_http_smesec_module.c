@@ -43,7 +43,7 @@ static ngx_command_t ngx_http_smesec_commands[] = {
      NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
     {ngx_string("smesec_decoy"), EVERYWHERE | NGX_CONF_TAKE1, ngx_http_smesec_decoy, NGX_HTTP_LOC_CONF_OFFSET, 0,
      NULL},
-    {ngx_string("smesec_log"), EVERYWHERE | NGX_CONF_TAKE1, ngx_http_smesec_log, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+    {ngx_string("smesec_log"), EVERYWHERE | NGX_CONF_TAKE12, ngx_http_smesec_log, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
     {ngx_string("smesec_thread_pool"), EVERYWHERE | NGX_CONF_TAKE12, ngx_http_smesec_thread_pool,
      NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
     {ngx_string("smesec_zone"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, ngx_http_smesec_zone, NGX_HTTP_MAIN_CONF_OFFSET,
@@ -109,6 +109,7 @@ static char *ngx_http_smesec_merge_loc_conf(ngx_conf_t *cf, void *above, void *b
     if (conf->log_set == NGX_CONF_UNSET) {
         conf->log_set = parent->log_set;
         conf->log = parent->log;
+        conf->log_modsecurity = parent->log_modsecurity;
     }
     if (conf->pool_set == NGX_CONF_UNSET) {
         conf->pool_set = parent->pool_set;
@@ -159,6 +160,7 @@ static ngx_int_t ngx_http_smesec_init_process(ngx_cycle_t *cycle) {
 }
 
 static char *ngx_http_smesec_log(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) {
+    ngx_http_smesec_main_conf_t *mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_smesec_module);
     ngx_http_smesec_loc_conf_t *lcf = conf;
     ngx_str_t *value = cf->args->elts;
     if (lcf->log_set != NGX_CONF_UNSET) {
@@ -167,6 +169,13 @@ static char *ngx_http_smesec_log(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     lcf->log_set = 1;
     if (ngx_strcmp(value[1].data, "off") == 0) {
         return NGX_CONF_OK;
+    }
+    if (cf->args->nelts == 3) {
+        if (ngx_strcmp(value[2].data, "modsecurity") != 0) {
+            return "takes \"modsecurity\" as the form, or none";
+        }
+        lcf->log_modsecurity = 1;
+        mcf->headers = 1;
     }
     lcf->log = ngx_conf_open_file(cf->cycle, &value[1]);
     return lcf->log == NULL ? NGX_CONF_ERROR : NGX_CONF_OK;

@@ -468,7 +468,7 @@ ngx_int_t ngx_http_smesec_start_worker(ngx_cycle_t *cycle, ngx_http_smesec_main_
     ngx_http_smesec_set_t **set = mcf->sets.elts;
     ngx_http_smesec_overlay_t **overlay = mcf->overlays.elts;
     smesec_store *store = NULL;
-    smesec_status status = SMESEC_STATUS_OK;
+    smesec_status status = ngx_http_smesec_log_start();
     smesec_waf_options options;
     ngx_str_t why;
     ngx_uint_t n;
@@ -476,11 +476,12 @@ ngx_int_t ngx_http_smesec_start_worker(ngx_cycle_t *cycle, ngx_http_smesec_main_
     ngx_memzero(&options, sizeof options);
     options.size = sizeof options;
     options.mode = SMESEC_MODE_RULES;
+    options.record_headers = mcf->headers != 0;
     options.id_seed = ((uint64_t)ngx_time() << 32) | (uint64_t)ngx_pid;
     if (mcf->zone != NULL) {
         ngx_http_smesec_region_t *region = ((ngx_slab_pool_t *)mcf->zone->shm.addr)->data;
-        status = smesec_store_region(region->start, region->size, &store);
-    } else {
+        status = status == SMESEC_STATUS_OK ? smesec_store_region(region->start, region->size, &store) : status;
+    } else if (status == SMESEC_STATUS_OK) {
         status = smesec_store_memory(&store);
     }
     options.store = store;

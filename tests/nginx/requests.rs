@@ -191,3 +191,22 @@ fn http_2_is_judged_alike() {
     assert_eq!(nginx.curl(&["--http2-prior-knowledge"], "/?q=good"), "200");
     nginx.no_worker_died();
 }
+
+#[test]
+fn events_can_have_the_form_of_modsecurity() {
+    module_or_return!();
+    let nginx = server("location / { smesec_log audit.json modsecurity; return 200 hello; }");
+    let request =
+        b"GET /?q=evil HTTP/1.1\r\nHost: shop.example\r\nAuthorization: Basic aGVsbG8=\r\n\r\n";
+    assert_eq!(nginx.ask(request).status, 403);
+    let line = nginx.settled("audit.json", 1);
+    let record: serde_json::Value = serde_json::from_str(line.trim()).unwrap();
+    let transaction = &record["transaction"];
+    assert_eq!(transaction["messages"][0]["details"]["ruleId"], "1");
+    assert_eq!(transaction["messages"][0]["message"], "evil in q");
+    assert_eq!(transaction["request"]["uri"], "/?q=evil");
+    assert_eq!(transaction["request"]["headers"]["Host"], "shop.example");
+    assert!(!line.contains("aGVsbG8="), "{line}");
+    assert_eq!(transaction["response"]["http_code"], 403);
+    assert_eq!(nginx.file("events.json"), "");
+}

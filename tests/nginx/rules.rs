@@ -36,6 +36,7 @@ fn errors_in_rules_are_told_by_nginx_t_with_file_and_line() {
         ("smesec_zone small:4k;", "128k"),
         ("smesec_zone nothing;", "name and a size"),
         ("smesec_rules *.nothing;", "names no file"),
+        ("smesec_log events.json xml;", "modsecurity"),
     ] {
         let (good, told) = check(&format!("{directive} server {{ listen 127.0.0.1:PORT; }}"), &[]);
         assert!(

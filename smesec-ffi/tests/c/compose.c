@@ -515,6 +515,7 @@ static void sinks(void) {
     GOOD(smesec_event_json(event, keep, &text));
     EXPECT(strstr(text.data, "\"user\":\"alice\"") && strstr(text.data, "\"schema_version\":1"));
     EXPECT(smesec_event_json(event, NULL, NULL) == SMESEC_STATUS_NULL);
+    EXPECT(smesec_event_modsecurity_json(event, NULL, keep, &text) == SMESEC_STATUS_NULL);
     smesec_event_free(event);
     EXPECT(smesec_event_new(NULL, &event) == SMESEC_STATUS_NULL);
     fields.action = SMESEC_ACTION_PENDING;

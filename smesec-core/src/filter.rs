@@ -350,6 +350,11 @@ impl Ordered {
         Self { inner: Some(inner), next: Phase::RequestHead, decided: false, pending: false }
     }
 
+    /// One that has ended already: every step is an error.
+    pub const fn ended() -> Self {
+        Self { inner: None, next: Phase::Log, decided: true, pending: false }
+    }
+
     /// As [`Transaction::request_head`].
     ///
     /// # Errors

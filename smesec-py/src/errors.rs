@@ -6,26 +6,21 @@ use pyo3::prelude::*;
 use smesec_core::Error;
 
 create_exception!(
-    _native,
+    smesec,
     SmesecError,
     PyException,
     "Any error of smesec; `code` is its stable number."
 );
 create_exception!(
-    _native,
+    smesec,
     RuleError,
     SmesecError,
     "A rule that cannot be loaded; has `file`, `line`, `column`."
 );
-create_exception!(_native, ConfigError, SmesecError, "A setting or an argument is wrong.");
-create_exception!(
-    _native,
-    PhaseError,
-    SmesecError,
-    "A step in the wrong phase of its transaction."
-);
-create_exception!(_native, LimitError, SmesecError, "A limit was reached.");
-create_exception!(_native, InputError, SmesecError, "A file could not be read.");
+create_exception!(smesec, ConfigError, SmesecError, "A setting or an argument is wrong.");
+create_exception!(smesec, PhaseError, SmesecError, "A step in the wrong phase of its transaction.");
+create_exception!(smesec, LimitError, SmesecError, "A limit was reached.");
+create_exception!(smesec, InputError, SmesecError, "A file could not be read.");
 
 /// The exception of an error, with `code`, and with `file`, `line` and `column` where it has them.
 pub(crate) fn raised(py: Python<'_>, error: &Error) -> PyErr {

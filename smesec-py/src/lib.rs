@@ -4,8 +4,15 @@
 //! Python's. `python/smesec/_native.pyi` is the signature that users see.
 
 mod errors;
+mod event;
+mod filter;
+mod http;
 mod rules;
+mod scanner;
+mod sink;
+mod store;
 mod transaction;
+mod verdict;
 mod waf;
 
 use pyo3::prelude::*;
@@ -17,13 +24,27 @@ mod native {
     #[pymodule_export]
     use super::errors::{ConfigError, InputError, LimitError, PhaseError, RuleError, SmesecError};
     #[pymodule_export]
+    use super::event::_after_fork;
+    #[pymodule_export]
+    use super::filter::{Chain, Filter};
+    #[pymodule_export]
+    use super::http::{Connection, Outcome, RequestHead, ResponseHead};
+    #[pymodule_export]
     use super::rules::RuleSet;
     #[pymodule_export]
     use super::run_command;
     #[pymodule_export]
-    use super::transaction::{Transaction, Verdict};
+    use super::scanner::{ScanObject, ScanReport};
     #[pymodule_export]
-    use super::waf::Waf;
+    use super::sink::{DetectorSink, Queue, Tee};
+    #[pymodule_export]
+    use super::store::{MemoryStore, SharedStore};
+    #[pymodule_export]
+    use super::transaction::{Transaction, Work};
+    #[pymodule_export]
+    use super::verdict::Verdict;
+    #[pymodule_export]
+    use super::waf::{Exclusion, Waf};
     use pyo3::prelude::*;
 
     #[pymodule_init]

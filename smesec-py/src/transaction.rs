@@ -1,249 +1,104 @@
-//! Verdicts, and transactions step by step.
+//! Transactions step by step, and their long work.
 
-use crate::errors::raised;
-use pyo3::Borrowed;
+use crate::errors::{raised, wrong};
+use crate::event;
+use crate::http::{Bytes, Headers};
+use crate::sink::Out;
+use crate::verdict::Verdict;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyString};
 use smesec_core::error::PhaseError;
-use smesec_core::filter::{self, Outcome};
-use smesec_core::sink::Queue;
+use smesec_core::event::Event;
+use smesec_core::filter::{self, Ordered, WorkResult};
+use smesec_core::sink::{Discard, Sink};
 use smesec_core::time::Timestamp;
-use smesec_core::verdict::{self, Action, Body, Phase, Step};
-use smesec_core::{Header, RequestHead, ResponseHead};
-use std::sync::{Mutex, PoisonError};
-
-/// Bytes, or text of the wire: latin-1 where it fits (as WSGI hands it over), else UTF-8.
-pub(crate) enum Bytes {
-    /// Borrowed from a Python `bytes`, or copied from what may change.
-    Backed(PyBackedBytes),
-    Text(Vec<u8>),
-}
-
-impl Bytes {
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Backed(bytes) => bytes,
-            Self::Text(bytes) => bytes,
-        }
-    }
-}
-
-impl<'py> FromPyObject<'_, 'py> for Bytes {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        if let Ok(text) = object.cast::<PyString>() {
-            let text = text.to_cow()?;
-            let latin: Option<Vec<u8>> =
-                text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
-            return Ok(Self::Text(latin.unwrap_or_else(|| text.as_bytes().to_vec())));
-        }
-        if let Ok(bytes) = object.extract::<PyBackedBytes>() {
-            return Ok(Self::Backed(bytes));
-        }
-        if !object.is_instance_of::<pyo3::types::PyMemoryView>() {
-            let kind = object.get_type().name()?;
-            let why = format!("str, bytes, bytearray or memoryview expected, not {kind}");
-            return Err(pyo3::exceptions::PyTypeError::new_err(why));
-        }
-        let copy = object.py().get_type::<PyBytes>().call1((object,))?;
-        Ok(Self::Backed(copy.extract()?))
-    }
-}
-
-/// Headers in their order.
-#[derive(Default)]
-pub(crate) struct Headers(Vec<(Bytes, Bytes)>);
-
-impl<'py> FromPyObject<'_, 'py> for Headers {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        let pairs = object.try_iter()?.map(|pair| pair?.extract::<(Bytes, Bytes)>());
-        Ok(Self(pairs.collect::<PyResult<_>>()?))
-    }
-}
-
-impl Headers {
-    pub(crate) fn views(&self) -> Vec<Header<'_>> {
-        self.0
-            .iter()
-            .map(|(name, value)| Header { name: name.as_slice(), value: value.as_slice() })
-            .collect()
-    }
-}
-
-/// What the host is to do.
-#[pyclass(frozen, module = "smesec")]
-#[derive(Debug)]
-pub(crate) struct Verdict {
-    pub(crate) action: Action,
-    score: i32,
-    location: Option<String>,
-    findings: Vec<smesec_core::Finding>,
-}
-
-impl Verdict {
-    pub(crate) fn of(verdict: verdict::Verdict, transaction: &dyn filter::Transaction) -> Self {
-        Self {
-            action: verdict.action(),
-            score: verdict.score(),
-            location: transaction.location().map(str::to_owned),
-            findings: transaction.findings().to_vec(),
-        }
-    }
-}
-
-#[pymethods]
-impl Verdict {
-    /// One word: "pass", "log", "deny", "redirect", "decoy", "drop" or "reject".
-    #[getter]
-    fn action(&self) -> &'static str {
-        self.action.word()
-    }
-
-    /// Whether the transaction ends here.
-    #[getter]
-    fn blocked(&self) -> bool {
-        self.action.is_decisive()
-    }
-
-    /// The HTTP status of "deny" and "redirect", else None.
-    #[getter]
-    fn status(&self) -> Option<u16> {
-        match self.action {
-            Action::Deny { status } | Action::Redirect { status } => Some(status),
-            _ => None,
-        }
-    }
-
-    /// The anomaly score, 0 where no rule scored.
-    #[getter]
-    fn score(&self) -> i32 {
-        self.score
-    }
-
-    /// Where a redirect leads, else None.
-    #[getter]
-    fn location(&self) -> Option<&str> {
-        self.location.as_deref()
-    }
-
-    /// What was found so far: a list of dicts as in the event's JSON form.
-    #[getter]
-    fn findings<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        loads(py, &serde_json::to_string(&self.findings).unwrap_or_default())
-    }
-
-    /// The ids of the rules that matched, in order, as text.
-    #[getter]
-    fn rule_ids(&self) -> Vec<&str> {
-        self.findings.iter().map(|finding| finding.rule.id.as_str()).collect()
-    }
-
-    fn __repr__(&self) -> String {
-        let status = self.status().map_or(String::new(), |status| format!(" {status}"));
-        format!(
-            "<smesec.Verdict: {}{status}, score {}, {} findings>",
-            self.action.word(),
-            self.score,
-            self.findings.len()
-        )
-    }
-}
+use smesec_core::verdict::{Body, Phase, Step};
+use smesec_core::{RequestHead, ResponseHead};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// One HTTP transaction: request head, request body up to its last piece, response head, response body,
-/// finish. Each step answers with the verdict so far; a step out of order raises `PhaseError`.
+/// finish. Each step answers with the verdict so far; a step out of order, or from a second thread
+/// meanwhile, raises `PhaseError`.
 ///
-/// As a context manager it finishes itself, as aborted where `finish` was not called.
+/// As a context manager it finishes itself, as aborted where `finish` was not called. Begun with
+/// `defer=True`, a step whose verdict needs long work (a scan) answers "pending": take the work with
+/// `take_work`, run it in any thread, hand it to `resume`.
 #[pyclass(frozen, module = "smesec")]
 pub(crate) struct Transaction {
-    state: Mutex<State>,
-    sink: Option<Py<PyAny>>,
-}
-
-struct State {
-    /// Empty after `finish`.
-    inner: Option<Box<dyn filter::Transaction>>,
-    next: Phase,
-    decided: bool,
+    inner: Mutex<Ordered>,
+    sink: Option<Out>,
+    defer: bool,
 }
 
 impl Transaction {
-    pub(crate) fn new(inner: Box<dyn filter::Transaction>, sink: Option<Py<PyAny>>) -> Self {
-        let state = State { inner: Some(inner), next: Phase::RequestHead, decided: false };
-        Self { state: Mutex::new(state), sink }
+    pub(crate) const fn new(inner: Ordered, sink: Option<Out>, defer: bool) -> Self {
+        Self { inner: Mutex::new(inner), sink, defer }
+    }
+
+    /// Waiting could be for ever: a filter written in Python may call its own transaction.
+    fn alone(&self, call: &'static str) -> Result<MutexGuard<'_, Ordered>, PhaseError> {
+        match self.inner.try_lock() {
+            Ok(inner) => Ok(inner),
+            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => Err(PhaseError::new(call, "another step")),
+        }
     }
 
     fn step(
         &self,
         py: Python<'_>,
         call: &'static str,
-        phase: Phase,
-        last: bool,
-        run: impl FnOnce(&mut dyn filter::Transaction) -> Step + Send,
+        run: impl FnOnce(&mut Ordered) -> Result<Step, PhaseError> + Send,
     ) -> PyResult<Verdict> {
-        let outcome = py.detach(|| {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.step(call, phase, last, run)
+        let told = py.detach(|| {
+            let mut inner = self.alone(call)?;
+            let mut step = run(&mut inner)?;
+            if !self.defer {
+                step = Step::Done(inner.work_in_place(step));
+            }
+            let transaction = inner.transaction().ok_or(PhaseError::new(call, "finished"))?;
+            Ok(Verdict::of_step(step, transaction))
         });
-        outcome.map_err(|error| raised(py, &error.into()))
+        told.map_err(|error: PhaseError| raised(py, &error.into()))
     }
-}
 
-impl State {
-    fn step(
-        &mut self,
-        call: &'static str,
-        phase: Phase,
-        last: bool,
-        run: impl FnOnce(&mut dyn filter::Transaction) -> Step,
-    ) -> Result<Verdict, PhaseError> {
-        let jump = self.decided && self.next <= phase && phase >= Phase::ResponseHead;
-        if self.inner.is_none() || self.next != phase && !jump {
-            return Err(PhaseError::new(
-                call,
-                word(self.inner.as_ref().map_or(Phase::Log, |_| self.next)),
-            ));
-        }
-        let Some(inner) = self.inner.as_mut() else {
-            return Err(PhaseError::new(call, "finished"));
-        };
-        let mut step = run(inner.as_mut());
-        // No pool is known here, so long work is done in place.
-        while step == Step::Pending {
-            let Some(work) = inner.take_work() else { break };
-            step = inner.resume(work.run());
-        }
-        let verdict = step.verdict().unwrap_or_default();
-        let told = Verdict::of(verdict, inner.as_ref());
-        self.decided |= verdict.is_decisive();
-        if last {
-            self.next = match phase {
-                Phase::RequestHead => Phase::RequestBody,
-                Phase::RequestBody => Phase::ResponseHead,
-                Phase::ResponseHead => Phase::ResponseBody,
-                _ => Phase::Log,
+    fn end(
+        &self,
+        py: Python<'_>,
+        outcome: filter::Outcome,
+        extra: serde_json::Map<String, serde_json::Value>,
+    ) -> PyResult<()> {
+        let done = py.detach(|| {
+            // Out of the lock before it ends, so that a sink may look at anything.
+            let mut ended = {
+                let mut inner = self.alone("finish")?;
+                std::mem::replace(&mut *inner, Ordered::ended())
             };
-        }
-        Ok(told)
+            match &self.sink {
+                Some(sink) => ended.finish(outcome, &Extra { sink: sink.0.as_ref(), extra }),
+                None => ended.finish(outcome, &Discard),
+            }
+        });
+        done.map_err(|error: PhaseError| raised(py, &error.into()))
     }
 }
 
-const fn word(phase: Phase) -> &'static str {
-    match phase {
-        Phase::RequestHead => "request_head",
-        Phase::RequestBody => "request_body",
-        Phase::ResponseHead => "response_head",
-        Phase::ResponseBody => "response_body",
-        Phase::Log => "finish",
+/// Adds the host's own fields to events.
+struct Extra<'a> {
+    sink: &'a dyn Sink,
+    extra: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Sink for Extra<'_> {
+    fn accept(&self, mut event: Event) {
+        let own = self.extra.iter().map(|(key, value)| (key.clone(), value.clone()));
+        event.extra.extend(own);
+        self.sink.accept(event);
     }
 }
 
 #[pymethods]
 impl Transaction {
-    /// The request's head.
+    /// The request's head: the target is path and query as sent, headers are pairs in their order.
     #[pyo3(signature = (method, target, headers=None, *, version="HTTP/1.1"))]
     fn request_head(
         &self,
@@ -254,7 +109,7 @@ impl Transaction {
         version: &str,
     ) -> PyResult<Verdict> {
         let headers = headers.unwrap_or_default();
-        self.step(py, "request_head", Phase::RequestHead, true, |inner| {
+        self.step(py, "request_head", |inner| {
             inner.request_head(&RequestHead {
                 method: method.as_slice(),
                 target: target.as_slice(),
@@ -268,9 +123,7 @@ impl Transaction {
     /// A piece of the request's body; `last` with the last one, which may be empty.
     #[pyo3(signature = (chunk, last=false))]
     fn request_body(&self, py: Python<'_>, chunk: Bytes, last: bool) -> PyResult<Verdict> {
-        self.step(py, "request_body", Phase::RequestBody, last, |inner| {
-            inner.request_body(chunk.as_slice(), last)
-        })
+        self.step(py, "request_body", |inner| inner.request_body(chunk.as_slice(), last))
     }
 
     /// The response's head.
@@ -283,7 +136,7 @@ impl Transaction {
         version: &str,
     ) -> PyResult<Verdict> {
         let headers = headers.unwrap_or_default();
-        self.step(py, "response_head", Phase::ResponseHead, true, |inner| {
+        self.step(py, "response_head", |inner| {
             inner.response_head(&ResponseHead {
                 status,
                 version: version.as_bytes(),
@@ -296,9 +149,7 @@ impl Transaction {
     /// A piece of the response's body; `last` with the last one.
     #[pyo3(signature = (chunk, last=false))]
     fn response_body(&self, py: Python<'_>, chunk: Bytes, last: bool) -> PyResult<Verdict> {
-        self.step(py, "response_body", Phase::ResponseBody, last, |inner| {
-            inner.response_body(chunk.as_slice(), last)
-        })
+        self.step(py, "response_body", |inner| inner.response_body(chunk.as_slice(), last))
     }
 
     /// What is wanted of a body ("request" or "response"), once its head was seen: None to skip it, 0
@@ -308,33 +159,48 @@ impl Transaction {
             "request" => Phase::RequestBody,
             "response" => Phase::ResponseBody,
             other => {
-                return Err(crate::errors::wrong(
-                    py,
-                    format!("side `{other}` is unknown; write request or response"),
-                ));
+                let why = format!("side `{other}` is unknown; write request or response");
+                return Err(wrong(py, why));
             }
         };
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(match state.inner.as_ref().map_or(Body::Skip, |inner| inner.wants(phase)) {
+        let wanted = py.detach(|| {
+            let inner = self.alone("wants")?;
+            Ok(inner.transaction().map_or(Body::Skip, |inner| inner.wants(phase)))
+        });
+        Ok(match wanted.map_err(|error: PhaseError| raised(py, &error.into()))? {
             Body::Skip => None,
             Body::Hold { at_most } => Some(at_most),
             _ => Some(0),
         })
     }
 
-    /// The log phase: at most one event goes to the sink of the `Waf`.
-    #[pyo3(signature = (status=0, *, bytes=0, aborted=false))]
-    fn finish(&self, py: Python<'_>, status: u16, bytes: u64, aborted: bool) -> PyResult<()> {
-        let queue = Queue::new(16);
-        let done = py.detach(|| {
-            let inner = self.state.lock().unwrap_or_else(PoisonError::into_inner).inner.take();
-            let inner = inner.ok_or_else(|| PhaseError::new("finish", "finish"))?;
-            let outcome = Outcome { status, bytes, aborted, now: Timestamp::from_system_clock() };
-            inner.finish(outcome, &queue);
-            Ok::<(), PhaseError>(())
-        });
-        done.map_err(|error| raised(py, &error.into()))?;
-        emit(py, self.sink.as_ref(), &queue)
+    /// After a "pending" verdict: the work that waits, None where there is none.
+    fn take_work(&self, py: Python<'_>) -> PyResult<Option<Work>> {
+        let work = py.detach(|| Ok(self.alone("take_work")?.take_work()));
+        let work = work.map_err(|error: PhaseError| raised(py, &error.into()))?;
+        Ok(work.map(|work| Work { state: Mutex::new(WorkState::Waits(work)) }))
+    }
+
+    /// Hands back work that was run. Answers with the verdict, or "pending" where more waits.
+    fn resume(&self, py: Python<'_>, work: &Bound<'_, Work>) -> PyResult<Verdict> {
+        let done = work.get().spend().map_err(|error| raised(py, &error.into()))?;
+        self.step(py, "resume", |inner| inner.resume(done))
+    }
+
+    /// The log phase: at most one event of each filter goes to the sink, with the fields of the dict `extra` in its
+    /// `extra`. `status` is what the client got (0 for nothing), `bytes` the length of the body sent.
+    #[pyo3(signature = (status=0, *, bytes=0, aborted=false, extra=None))]
+    fn finish(
+        &self,
+        py: Python<'_>,
+        status: u16,
+        bytes: u64,
+        aborted: bool,
+        extra: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let extra = extra.map(event::fields).transpose()?.unwrap_or_default();
+        let now = Timestamp::from_system_clock();
+        self.end(py, filter::Outcome { status, bytes, aborted, now }, extra)
     }
 
     fn __enter__(this: Py<Self>) -> Py<Self> {
@@ -347,23 +213,85 @@ impl Transaction {
         py: Python<'_>,
         _exception: &Bound<'_, pyo3::types::PyTuple>,
     ) -> PyResult<()> {
-        let running = self.state.lock().unwrap_or_else(PoisonError::into_inner).inner.is_some();
-        if running { self.finish(py, 0, 0, true) } else { Ok(()) }
+        let running = py.detach(|| self.alone("finish").is_ok_and(|t| t.transaction().is_some()));
+        if !running {
+            return Ok(());
+        }
+        let now = Timestamp::from_system_clock();
+        let outcome = filter::Outcome { aborted: true, now, ..filter::Outcome::default() };
+        self.end(py, outcome, serde_json::Map::new())
     }
 }
 
-/// Hands what waits to the Python sink; what that raises is reported and changes no verdict.
-pub(crate) fn emit(py: Python<'_>, sink: Option<&Py<PyAny>>, queue: &Queue) -> PyResult<()> {
-    let Some(sink) = sink else { return Ok(()) };
-    for event in queue.drain() {
-        let dict = loads(py, &event.to_json())?;
-        if let Err(error) = sink.call1(py, (dict,)) {
-            error.write_unraisable(py, Some(sink.bind(py)));
+/// Long work: a scan, a look-up. `Transaction.take_work` gives it out; call `run` in any thread, once, then
+/// hand it to `Transaction.resume`.
+///
+/// A step of a filter written in Python answers with `Work(job)` where it needs long work of its own; `job` is
+/// called without arguments and answers as a step does, with a Verdict or None.
+#[pyclass(frozen, module = "smesec")]
+pub(crate) struct Work {
+    state: Mutex<WorkState>,
+}
+
+enum WorkState {
+    /// Made in Python, on its way into the library.
+    Job(Py<PyAny>),
+    Waits(filter::Work),
+    Done(WorkResult),
+    Spent,
+}
+
+impl Work {
+    fn lock(&self) -> MutexGuard<'_, WorkState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The job of a filter written in Python.
+    pub(crate) fn job(&self) -> Option<Py<PyAny>> {
+        let mut state = self.lock();
+        match std::mem::replace(&mut *state, WorkState::Spent) {
+            WorkState::Job(job) => Some(job),
+            other => {
+                *state = other;
+                None
+            }
         }
     }
-    Ok(())
+
+    fn spend(&self) -> Result<WorkResult, PhaseError> {
+        let mut state = self.lock();
+        match std::mem::replace(&mut *state, WorkState::Spent) {
+            WorkState::Done(result) => Ok(result),
+            other => {
+                *state = other;
+                Err(PhaseError::new("resume", "before the work was run"))
+            }
+        }
+    }
 }
 
-fn loads<'py>(py: Python<'py>, json: &str) -> PyResult<Bound<'py, PyAny>> {
-    py.import("json")?.call_method1("loads", (json,))
+#[pymethods]
+impl Work {
+    #[new]
+    fn new(job: Py<PyAny>) -> Self {
+        Self { state: Mutex::new(WorkState::Job(job)) }
+    }
+
+    /// Does the work, here. Other threads run meanwhile.
+    fn run(&self, py: Python<'_>) -> PyResult<()> {
+        let work = {
+            let mut state = self.lock();
+            match std::mem::replace(&mut *state, WorkState::Spent) {
+                WorkState::Waits(work) => work,
+                other => {
+                    *state = other;
+                    let why = "run takes work that `take_work` gave out, once".to_owned();
+                    return Err(wrong(py, why));
+                }
+            }
+        };
+        let result = py.detach(|| work.run());
+        *self.lock() = WorkState::Done(result);
+        Ok(())
+    }
 }

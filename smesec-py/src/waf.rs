@@ -1,165 +1,303 @@
 //! The firewall.
 
 use crate::errors::wrong;
+use crate::event;
+use crate::filter::{Filter, policy};
 use crate::rules::RuleSet;
-use crate::transaction::{Bytes, Headers, Transaction, Verdict, emit};
+use crate::sink::Out;
+use crate::store::Kept;
+use arc_swap::ArcSwap;
+use pyo3::Borrowed;
 use pyo3::prelude::*;
-use smesec_core::filter::{Filter, Outcome};
-use smesec_core::limits::OnLimit;
-use smesec_core::policy::OnBlock;
-use smesec_core::sink::Queue;
+use smesec_core::filter;
+use smesec_core::http::Connection;
+use smesec_core::intake::Intake;
+use smesec_core::policy::{Exception, OnBlock};
 use smesec_core::time::Timestamp;
-use smesec_core::verdict::Action;
-use smesec_core::{Connection, RequestHead, waf};
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use smesec_core::waf;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// The web application firewall over a rule set; one serves all threads.
+/// Takes some rules away from some requests, for a while.
+///
+/// `rules` are ids or inclusive pairs of ids; without rules and `tag` every rule is meant. `target` (such as
+/// "ARGS:comment") takes away only what the rules see of it; `path_prefix` limits it to paths that
+/// begin so; `expires` is a datetime or Unix time in seconds, from when on it no longer holds.
+#[pyclass(frozen, module = "smesec")]
+#[derive(Debug, Clone)]
+pub(crate) struct Exclusion {
+    inner: Exception,
+}
+
+/// A rule id, or an inclusive pair.
+pub(crate) struct Ids(u64, u64);
+
+impl<'py> FromPyObject<'_, 'py> for Ids {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok((from, to)) = object.extract::<(u64, u64)>() {
+            return Ok(Self(from, to));
+        }
+        let id = object.extract::<u64>()?;
+        Ok(Self(id, id))
+    }
+}
+
+#[pymethods]
+impl Exclusion {
+    #[new]
+    #[pyo3(signature = (rules=Vec::new(), *, tag=None, target=None, path_prefix="", expires=None, reason=""))]
+    fn new(
+        rules: Vec<Ids>,
+        tag: Option<String>,
+        target: Option<String>,
+        path_prefix: &str,
+        expires: Option<&Bound<'_, PyAny>>,
+        reason: &str,
+    ) -> PyResult<Self> {
+        let seconds = match expires {
+            None => None,
+            Some(when) => Some(match when.getattr_opt("timestamp")? {
+                Some(timestamp) => timestamp.call0()?.extract::<f64>()?,
+                None => when.extract::<f64>()?,
+            }),
+        };
+        let expires = match seconds {
+            None => None,
+            Some(seconds) => Some(nanos(seconds).ok_or_else(|| {
+                pyo3::exceptions::PyValueError::new_err("`expires` lies beyond the year 2262")
+            })?),
+        };
+        let inner = Exception {
+            rules: rules.into_iter().map(|Ids(from, to)| (from, to)).collect(),
+            tag,
+            target,
+            path_prefix: path_prefix.to_owned(),
+            expires,
+            reason: reason.to_owned(),
+        };
+        Ok(Self { inner })
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<smesec.Exclusion: {:?} {}>", self.inner.rules, self.inner.path_prefix)
+    }
+}
+
+/// Unix time in seconds as nanoseconds.
+fn nanos(seconds: f64) -> Option<Timestamp> {
+    let since = std::time::Duration::try_from_secs_f64(seconds.abs()).ok()?;
+    let nanos = i64::try_from(since.as_nanos()).ok()?;
+    Some(Timestamp::from_unix_nanos(if seconds < 0.0 { -nanos } else { nanos }))
+}
+
+fn exceptions(exclusions: Vec<PyRef<'_, Exclusion>>) -> Vec<Exception> {
+    exclusions.iter().map(|exclusion| exclusion.inner.clone()).collect()
+}
+
+fn mode(py: Python<'_>, word: &str) -> PyResult<waf::Mode> {
+    Ok(match word {
+        "rules" => waf::Mode::Rules,
+        "block" => waf::Mode::Block,
+        "detect" => waf::Mode::Detect,
+        "off" => waf::Mode::Off,
+        other => {
+            let why = format!("mode `{other}` is unknown; write rules, block, detect or off");
+            return Err(wrong(py, why));
+        }
+    })
+}
+
+/// A firewall that takes ids of its own in each child of a fork.
+struct Forkable {
+    /// The forks that it is of.
+    current: ArcSwap<(u64, waf::Waf)>,
+}
+
+impl Forkable {
+    fn new(waf: waf::Waf) -> Self {
+        Self { current: ArcSwap::from_pointee((event::forks(), waf)) }
+    }
+
+    fn waf(&self) -> waf::Waf {
+        let current = self.current.load();
+        if current.0 == event::forks() {
+            return current.1.clone();
+        }
+        let own = current.1.in_child(event::fresh_seed());
+        self.current.store(Arc::new((event::forks(), own)));
+        self.current.load().1.clone()
+    }
+}
+
+impl filter::Filter for Forkable {
+    fn begin(
+        &self,
+        connection: &Connection,
+        intake: Option<Box<dyn Intake>>,
+    ) -> Box<dyn filter::Transaction> {
+        self.waf().begin(connection, intake)
+    }
+}
+
+/// The resolver of `@rbl`: a callable that takes a host name and answers with a list of addresses as
+/// text, or None where that could not be found out.
+struct PyResolver(Py<PyAny>);
+
+impl waf::Resolver for PyResolver {
+    fn resolve(&self, name: &str) -> Option<Vec<IpAddr>> {
+        Python::try_attach(|py| {
+            let answer =
+                self.0.call1(py, (name,)).and_then(|a| a.extract::<Option<Vec<String>>>(py));
+            match answer {
+                Ok(addresses) => {
+                    addresses?.iter().map(|address| address.parse().ok()).collect::<Option<_>>()
+                }
+                Err(error) => {
+                    error.write_unraisable(py, Some(self.0.bind(py)));
+                    None
+                }
+            }
+        })?
+    }
+}
+
+/// The web application firewall over a rule set; one serves all threads, and forked children.
 ///
 /// `mode`: "rules" (as `SecRuleEngine` says), "block", "detect" or "off". `on_block`: "deny", "decoy" or
-/// "log". `on_limit`: "closed" or "open". `sink` is called with each event as a dict, on the thread
-/// that finished the transaction; what it raises is reported through `sys.unraisablehook` and
-/// changes no verdict. `id_seed` is the upper half of every event id.
-#[pyclass(frozen, module = "smesec")]
+/// "log". `on_limit`: "closed" or "open", for what could not be inspected whole (a limit, a failed
+/// scan). `steps`: values that rules may look at in one transaction (50 million, some seconds of CPU).
+/// `exclusions`: see `Exclusion`. `store`: where collections live (`MemoryStore`, or `SharedStore` for
+/// several workers). `resolver`: a callable that looks names up for `@rbl`. `scanner`, `spool_bytes`: where
+/// uploads go, see `Filter`. `record_headers`: events carry the headers, secrets masked. `sink` receives
+/// each event on the thread that finished the transaction: a `Queue`, `Tee`, `DetectorSink`, or a callable
+/// that takes a dict, whose exceptions are reported through `sys.unraisablehook` and change no
+/// verdict. `id_seed` is the upper half of every event id, random unless given; forked children
+/// take their own.
+#[pyclass(frozen, extends = Filter, module = "smesec")]
 pub(crate) struct Waf {
-    inner: waf::Waf,
-    sink: Option<Py<PyAny>>,
+    own: Arc<Forkable>,
+    shared: Shared,
+}
+
+/// The rules last given to a firewall and to those made from it, with what they were compiled from.
+type Given = Arc<Mutex<RuleSet>>;
+
+/// What another host over the same firewall takes over.
+struct Shared {
+    given: Given,
+    scanner: Option<Py<PyAny>>,
+    spool_bytes: Option<usize>,
+    sink: Option<Out>,
+}
+
+impl Waf {
+    fn build(waf: waf::Waf, shared: Shared, py: Python<'_>) -> PyClassInitializer<Self> {
+        let own = Arc::new(Forkable::new(waf));
+        let scanner = shared.scanner.as_ref().map(|scanner| scanner.clone_ref(py));
+        let base = Filter::with(own.clone(), scanner, shared.spool_bytes, shared.sink.clone());
+        PyClassInitializer::from(base).add_subclass(Self { own, shared })
+    }
+
+    fn another(&self, py: Python<'_>, waf: waf::Waf) -> PyResult<Py<Self>> {
+        let shared = Shared {
+            given: Arc::clone(&self.shared.given),
+            scanner: self.shared.scanner.as_ref().map(|scanner| scanner.clone_ref(py)),
+            spool_bytes: self.shared.spool_bytes,
+            sink: self.shared.sink.clone(),
+        };
+        Py::new(py, Self::build(waf, shared, py))
+    }
 }
 
 #[pymethods]
 impl Waf {
     #[new]
-    #[pyo3(signature = (ruleset, *, mode="rules", on_block="deny", on_limit="closed", sink=None, id_seed=0))]
+    #[pyo3(signature = (ruleset, *, mode="rules", on_block="deny", on_limit="closed", steps=50_000_000,
+        exclusions=Vec::new(), store=None, resolver=None, scanner=None, spool_bytes=None,
+        record_headers=false, sink=None, id_seed=None))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "keyword arguments in Python, each with a default"
+    )]
     fn new(
         py: Python<'_>,
         ruleset: &RuleSet,
         mode: &str,
         on_block: &str,
         on_limit: &str,
-        sink: Option<Py<PyAny>>,
-        id_seed: u64,
-    ) -> PyResult<Self> {
-        let unknown = |what: &str, value: &str, known: &str| {
-            wrong(py, format!("{what} `{value}` is unknown; write {known}"))
-        };
-        let mode = match mode {
-            "rules" => waf::Mode::Rules,
-            "block" => waf::Mode::Block,
-            "detect" => waf::Mode::Detect,
-            "off" => waf::Mode::Off,
-            other => return Err(unknown("mode", other, "rules, block, detect or off")),
-        };
+        steps: u64,
+        exclusions: Vec<PyRef<'_, Exclusion>>,
+        store: Option<Kept>,
+        resolver: Option<Py<PyAny>>,
+        scanner: Option<Py<PyAny>>,
+        spool_bytes: Option<usize>,
+        record_headers: bool,
+        sink: Option<Out>,
+        id_seed: Option<u64>,
+    ) -> PyResult<PyClassInitializer<Self>> {
         let on_block = match on_block {
             "deny" => OnBlock::Deny,
             "decoy" => OnBlock::Decoy,
             "log" => OnBlock::Log,
-            other => return Err(unknown("on_block", other, "deny, decoy or log")),
-        };
-        let on_limit = match on_limit {
-            "closed" => OnLimit::Closed,
-            "open" => OnLimit::Open,
-            other => return Err(unknown("on_limit", other, "closed or open")),
-        };
-        let builder = waf::Waf::builder(Arc::clone(&ruleset.inner));
-        let inner =
-            builder.mode(mode).on_block(on_block).on_limit(on_limit).id_seed(id_seed).build();
-        Ok(Self { inner, sink })
-    }
-
-    /// Checks one whole request and finishes its transaction; other threads run meanwhile.
-    ///
-    /// `target` is path and query as sent; `headers` are pairs of str or bytes in their order.
-    #[pyo3(signature = (method, target, headers=None, body=None, *, version="HTTP/1.1",
-        client=("127.0.0.1".to_owned(), 0), server=("127.0.0.1".to_owned(), 80)))]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "keyword arguments in Python, each with a default"
-    )]
-    fn check(
-        &self,
-        py: Python<'_>,
-        method: Bytes,
-        target: Bytes,
-        headers: Option<Headers>,
-        body: Option<Bytes>,
-        version: &str,
-        client: (String, u16),
-        server: (String, u16),
-    ) -> PyResult<Verdict> {
-        let connection = connection(py, &client, &server)?;
-        let headers = headers.unwrap_or_default();
-        // One transaction makes one event; room for those of a chain of filters.
-        let queue = Queue::new(16);
-        let verdict = py.detach(|| {
-            let views = headers.views();
-            let mut transaction = self.inner.begin(&connection, None);
-            let mut verdict = transaction.request_head(&RequestHead {
-                method: method.as_slice(),
-                target: target.as_slice(),
-                version: version.as_bytes(),
-                headers: &views,
-                now: connection.now,
-            });
-            if !verdict.verdict().unwrap_or_default().is_decisive() {
-                let body = body.as_ref().map_or(&b""[..], Bytes::as_slice);
-                verdict = transaction.request_body(body, true);
+            other => {
+                let why = format!("on_block `{other}` is unknown; write deny, decoy or log");
+                return Err(wrong(py, why));
             }
-            let told = Verdict::of(verdict.verdict().unwrap_or_default(), transaction.as_ref());
-            let status = match told.action {
-                Action::Deny { status } | Action::Redirect { status } => status,
-                _ => 0,
-            };
-            let outcome =
-                Outcome { status, now: Timestamp::from_system_clock(), ..Outcome::default() };
-            transaction.finish(outcome, &queue);
-            told
-        });
-        emit(py, self.sink.as_ref(), &queue)?;
-        Ok(verdict)
+        };
+        let mut builder = waf::Waf::builder(Arc::clone(&ruleset.inner))
+            .mode(self::mode(py, mode)?)
+            .on_block(on_block)
+            .on_limit(policy(py, "on_limit", on_limit)?)
+            .steps(steps)
+            .exceptions(exceptions(exclusions))
+            .record_headers(record_headers)
+            .id_seed(id_seed.unwrap_or_else(event::fresh_seed));
+        if let Some(store) = store {
+            builder = builder.store(store.0);
+        }
+        if let Some(resolver) = resolver {
+            builder = builder.resolver(Arc::new(PyResolver(resolver)));
+        }
+        let given = Arc::new(Mutex::new(ruleset.again()));
+        Ok(Self::build(builder.build(), Shared { given, scanner, spool_bytes, sink }, py))
     }
 
-    /// Begins a transaction that goes step by step.
-    #[pyo3(signature = (*, client=("127.0.0.1".to_owned(), 0), server=("127.0.0.1".to_owned(), 80)))]
-    fn begin(
+    /// Another firewall over the same rules with exclusions of its own instead: it costs kilobytes, and reloads
+    /// reach both.
+    fn with_exclusions(
         &self,
         py: Python<'_>,
-        client: (String, u16),
-        server: (String, u16),
-    ) -> PyResult<Transaction> {
-        let connection = connection(py, &client, &server)?;
-        let sink = self.sink.as_ref().map(|sink| sink.clone_ref(py));
-        Ok(Transaction::new(self.inner.begin(&connection, None), sink))
+        exclusions: Vec<PyRef<'_, Exclusion>>,
+    ) -> PyResult<Py<Self>> {
+        self.another(py, self.own.waf().with_exceptions(exceptions(exclusions)))
+    }
+
+    /// Another firewall over the same rules with a mode of its own.
+    fn with_mode(&self, py: Python<'_>, mode: &str) -> PyResult<Py<Self>> {
+        self.another(py, self.own.waf().with_mode(self::mode(py, mode)?))
     }
 
     /// Puts other rules in force; what runs finishes on its own. Returns the generation's number.
     fn reload(&self, ruleset: &RuleSet) -> u64 {
-        self.inner.reload(Arc::clone(&ruleset.inner))
+        *self.shared.given.lock().unwrap_or_else(PoisonError::into_inner) = ruleset.again();
+        self.own.waf().reload(Arc::clone(&ruleset.inner))
     }
 
     /// The rules in force.
     #[getter]
     fn rules(&self) -> RuleSet {
-        RuleSet { inner: self.inner.rules() }
+        let inner = self.own.waf().rules();
+        let given = self.shared.given.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&given.inner, &inner) {
+            given.again()
+        } else {
+            RuleSet { inner, recipe: None }
+        }
     }
 
     fn __repr__(&self) -> String {
-        format!("<smesec.Waf: {} rules>", self.inner.rules().len())
+        format!("<smesec.Waf: {} rules>", self.own.waf().rules().len())
     }
-}
-
-fn connection(
-    py: Python<'_>,
-    client: &(String, u16),
-    server: &(String, u16),
-) -> PyResult<Connection> {
-    let end = |(address, port): &(String, u16)| {
-        let address: IpAddr =
-            address.parse().map_err(|_| wrong(py, format!("`{address}` is not an IP address")))?;
-        Ok::<_, PyErr>(SocketAddr::new(address, *port))
-    };
-    Ok(Connection {
-        client: end(client)?,
-        server: end(server)?,
-        now: Timestamp::from_system_clock(),
-    })
 }

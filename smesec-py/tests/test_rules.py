@@ -1,5 +1,8 @@
 """Rule sets: loading, reports, errors."""
 
+import multiprocessing
+import pickle
+
 import pytest
 
 import smesec
@@ -46,3 +49,41 @@ def test_the_builtin_pack_and_its_paranoia() -> None:
     with pytest.raises(smesec.ConfigError) as caught:
         smesec.RuleSet.builtin(paranoia=9)
     assert caught.value.code == 11 and caught.value.file is None and "9" in str(caught.value)
+
+
+def test_rule_sets_pickle_as_what_they_were_compiled_from(tmp_path) -> None:
+    (tmp_path / "words.data").write_text("attack\n")
+    (tmp_path / "in.conf").write_text('SecRule ARGS:q "@pmFromFile words.data" "id:7,phase:1,deny"\n')
+    (tmp_path / "all.conf").write_text("SecRuleEngine On\nInclude i*.conf\n")
+    rules = smesec.RuleSet.from_path(tmp_path / "all.conf")
+    text = smesec.RuleSet.from_text(GOOD, origin="shop.conf", paranoia=2)
+    kept = [pickle.dumps(rules), pickle.dumps(text), pickle.dumps(smesec.RuleSet.builtin(paranoia=2))]
+    for file in tmp_path.iterdir():
+        file.unlink()
+    again, text_again, builtin = (pickle.loads(one) for one in kept)
+    assert len(again) == 1 and smesec.Waf(again).check("GET", "/?q=an%20attack", [("Host", "a")]).blocked
+    assert text_again.report == text.report and len(builtin) == len(smesec.RuleSet.builtin(paranoia=2))
+    assert pickle.loads(pickle.dumps(again)).report == again.report
+    waf = smesec.Waf(text)
+    assert pickle.loads(pickle.dumps(waf.rules)).report == text.report
+    waf.with_mode("detect").reload(again)
+    assert len(pickle.loads(pickle.dumps(waf.rules))) == 1
+
+
+def test_sources_of_all_kinds_in_one_set(tmp_path) -> None:
+    (tmp_path / "a.conf").write_text(GOOD)
+    rules = smesec.RuleSet.from_sources(None, tmp_path / "a.conf", ("mine", GOOD.replace("id:1", "id:2")), strict=True)
+    assert len(rules) == len(smesec.RuleSet.builtin()) + 2
+    assert len(pickle.loads(pickle.dumps(rules))) == len(rules)
+    with pytest.raises(TypeError):
+        smesec.RuleSet.from_sources(7)
+
+
+def test_rules_reach_the_processes_of_a_pool() -> None:
+    rules = smesec.RuleSet.from_text("SecRuleEngine On\n" + GOOD)
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        assert pool.starmap(blocked, [(rules, "attack"), (rules, "boots")]) == [True, False]
+
+
+def blocked(rules: smesec.RuleSet, q: str) -> bool:
+    return smesec.Waf(rules).check("GET", f"/?q={q}", [("Host", "a.example")]).blocked

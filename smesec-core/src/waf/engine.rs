@@ -249,6 +249,17 @@ impl Waf {
         self.with(|inner| inner.mode = mode)
     }
 
+    /// The same firewall for a child process after a fork: the same rules (a reload reaches this one only) and
+    /// the same collections, ids of its own, and no lock that another thread of the parent may have held.
+    pub fn in_child(&self, id_seed: u64) -> Self {
+        self.with(|inner| {
+            inner.rules = Arc::new(Reloadable::new(inner.rules.current()));
+            inner.seed = id_seed;
+            inner.counter = Arc::new(AtomicU64::new(0));
+            inner.spare = Arc::new(Mutex::new(Spare::default()));
+        })
+    }
+
     fn with(&self, change: impl FnOnce(&mut Inner)) -> Self {
         let inner = &self.inner;
         let mut other = Inner {

@@ -9,38 +9,106 @@ A web application firewall first: unmodified OWASP Core Rule Set, or the built-i
     if verdict.blocked:
         print(verdict.status, verdict.rule_ids)
 
-A `RuleSet` is compiled once and shared; a `Waf` serves all threads; a `Transaction` goes step by step
-where bodies come in pieces or the response is inspected too. Other threads run while rules are compiled
-and requests are checked. Nothing here starts a thread or opens a file that you did not name.
+In front of a web application:
+
+    application = smesec.wsgi.Middleware(application)     # Django, Flask, every WSGI application
+    application = smesec.asgi.Middleware(application)     # FastAPI, Starlette, Django, every ASGI application
+
+Rules and engines: a `RuleSet` is compiled once, shared and pickled; a `Waf` serves all threads, and the
+children of a fork; an `Exclusion` takes rules away from some requests. A `Transaction` goes step by step
+where bodies come in pieces or the response is inspected too. A `Filter` is a part of your own, a
+`Chain` several parts as one; uploads go to a scanner of yours, which answers with a `ScanReport`.
+
+Events are dicts in the JSON form v1 (`smesec.frames` makes data frames of them). They go into a sink: a
+`Queue`, a `Tee`, a `LogSink`, a `DetectorSink` in front of a detector of yours, or any callable.
+
+State between transactions lives in a `MemoryStore`, or in a `SharedStore` that workers share.
+
+Units: times are nanoseconds since 1970 UTC, as `time.time_ns()` gives them, unless said otherwise; sizes are bytes.
+Other threads run while rules are compiled, requests are checked and objects scanned. Nothing here starts a
+thread or opens a file that you did not name.
 
 Errors are `SmesecError` and its kinds; each has `.code` (the number that the C face has too), and
-`.file`, `.line` and `.column` where there is a place (else None).
+`.file`, `.line` and `.column` where there is a place (else None). What a callback of yours raises is told
+through `sys.unraisablehook` and in a finding `smesec-callback`, and a policy decides: closed unless you say open.
 """
 
+import importlib as _importlib
+import os as _os
+from typing import Any as _Any
+
+from . import _native
+from ._log import LogSink
 from ._native import (
+    Chain,
     ConfigError,
+    Connection,
+    DetectorSink,
+    Exclusion,
+    Filter,
     InputError,
     LimitError,
+    MemoryStore,
+    Outcome,
     PhaseError,
+    Queue,
+    RequestHead,
+    ResponseHead,
     RuleError,
     RuleSet,
+    ScanObject,
+    ScanReport,
+    SharedStore,
     SmesecError,
+    Tee,
     Transaction,
     Verdict,
     Waf,
+    Work,
     __version__,
 )
+from ._parts import FilterTransaction, finding
+from ._settings import Settings
+
+# Parent and children of a fork must not give the same event ids.
+_os.register_at_fork(after_in_child=_native._after_fork)
 
 __all__ = [
+    "Chain",
     "ConfigError",
+    "Connection",
+    "DetectorSink",
+    "Exclusion",
+    "Filter",
+    "FilterTransaction",
     "InputError",
     "LimitError",
+    "LogSink",
+    "MemoryStore",
+    "Outcome",
     "PhaseError",
+    "Queue",
+    "RequestHead",
+    "ResponseHead",
     "RuleError",
     "RuleSet",
+    "ScanObject",
+    "ScanReport",
+    "Settings",
+    "SharedStore",
     "SmesecError",
+    "Tee",
     "Transaction",
     "Verdict",
     "Waf",
+    "Work",
     "__version__",
+    "finding",
 ]
+
+
+def __getattr__(name: str) -> _Any:
+    """`smesec.wsgi`, `smesec.asgi` and `smesec.frames`, loaded when they are first named."""
+    if name in ("asgi", "frames", "wsgi"):
+        return _importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

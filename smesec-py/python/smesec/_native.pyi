@@ -1,22 +1,43 @@
 """The compiled part of the package `smesec`."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from os import PathLike
 from types import TracebackType
-from typing import Any, Literal, TypedDict, final
+from typing import Any, Literal, NoReturn, TypedDict, final
+
+from typing_extensions import disjoint_base
+
+from ._parts import DetectorLike, FilterLike, FindingLike, ScannerLike
 
 __all__ = [
+    "Chain",
     "ConfigError",
+    "Connection",
+    "DetectorSink",
+    "Exclusion",
+    "Filter",
     "InputError",
     "LimitError",
+    "MemoryStore",
+    "Outcome",
     "PhaseError",
+    "Queue",
+    "RequestHead",
+    "ResponseHead",
     "RuleError",
     "RuleSet",
+    "ScanObject",
+    "ScanReport",
+    "SharedStore",
     "SmesecError",
+    "Tee",
     "Transaction",
     "Verdict",
     "Waf",
+    "Work",
     "__version__",
+    "_after_fork",
     "run_command",
 ]
 
@@ -25,6 +46,11 @@ __version__: str
 type _Bytes = bytes | bytearray | memoryview | str
 type _Headers = Iterable[tuple[_Bytes, _Bytes]]
 type _Endpoint = tuple[str, int]
+type _Event = dict[str, Any]
+type _Sink = Callable[[_Event], object]
+type _Policy = Literal["closed", "open"]
+type _Mode = Literal["rules", "block", "detect", "off"]
+type _Scanner = ScannerLike | Callable[[ScanObject], ScanReport]
 
 class _Refused(TypedDict):
     file: str
@@ -53,23 +79,61 @@ class InputError(SmesecError): ...
 @final
 class RuleSet:
     @staticmethod
-    def from_path(*paths: str | PathLike[str], paranoia: int | None = None, strict: bool = False) -> RuleSet: ...
+    def from_path(
+        *paths: str | PathLike[str],
+        paranoia: int | None = None,
+        strict: bool = False,
+        backtrack_limit: int | None = None,
+    ) -> RuleSet: ...
     @staticmethod
     def from_text(
-        text: str, *, origin: str = "<text>", paranoia: int | None = None, strict: bool = False
+        text: str,
+        *,
+        origin: str = "<text>",
+        paranoia: int | None = None,
+        strict: bool = False,
+        backtrack_limit: int | None = None,
+    ) -> RuleSet: ...
+    @staticmethod
+    def from_sources(
+        *sources: str | PathLike[str] | tuple[str, str] | None,
+        paranoia: int | None = None,
+        strict: bool = False,
+        backtrack_limit: int | None = None,
     ) -> RuleSet: ...
     @staticmethod
     def builtin(*, paranoia: int | None = None) -> RuleSet: ...
+    @staticmethod
+    def _unpickled(
+        sources: list[tuple[str | None, bytes | None]],
+        paranoia: int | None,
+        strict: bool,
+        backtrack_limit: int | None,
+        files: list[tuple[str, bytes]],
+        lists: list[tuple[str, list[str]]],
+    ) -> RuleSet: ...
     @property
     def report(self) -> _Report: ...
     def __len__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
 
 @final
 class Verdict:
+    def __new__(
+        cls,
+        action: Literal["pass", "log", "deny", "redirect", "decoy", "drop", "reject"] = "pass",
+        status: int | None = None,
+        *,
+        score: int = 0,
+        location: str | None = None,
+        findings: Iterable[FindingLike] | None = None,
+    ) -> Verdict: ...
     @property
-    def action(self) -> Literal["pass", "log", "deny", "redirect", "decoy", "drop", "reject"]: ...
+    def action(self) -> Literal["pass", "log", "deny", "redirect", "decoy", "drop", "reject", "pending"]: ...
     @property
     def blocked(self) -> bool: ...
+    @property
+    def pending(self) -> bool: ...
     @property
     def status(self) -> int | None: ...
     @property
@@ -82,17 +146,62 @@ class Verdict:
     def rule_ids(self) -> list[str]: ...
 
 @final
-class Waf:
+class Connection:
+    @property
+    def client(self) -> _Endpoint: ...
+    @property
+    def server(self) -> _Endpoint: ...
+    @property
+    def now(self) -> int: ...
+
+@final
+class RequestHead:
+    @property
+    def method(self) -> bytes: ...
+    @property
+    def target(self) -> bytes: ...
+    @property
+    def version(self) -> bytes: ...
+    @property
+    def now(self) -> int: ...
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]: ...
+    def header(self, name: str) -> bytes | None: ...
+
+@final
+class ResponseHead:
+    @property
+    def status(self) -> int: ...
+    @property
+    def version(self) -> bytes: ...
+    @property
+    def now(self) -> int: ...
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]: ...
+    def header(self, name: str) -> bytes | None: ...
+
+@final
+class Outcome:
+    @property
+    def status(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def aborted(self) -> bool: ...
+    @property
+    def now(self) -> int: ...
+
+@disjoint_base
+class Filter:
     def __new__(
         cls,
-        ruleset: RuleSet,
+        part: Filter | FilterLike,
         *,
-        mode: Literal["rules", "block", "detect", "off"] = "rules",
-        on_block: Literal["deny", "decoy", "log"] = "deny",
-        on_limit: Literal["closed", "open"] = "closed",
-        sink: Callable[[dict[str, Any]], object] | None = None,
-        id_seed: int = 0,
-    ) -> Waf: ...
+        on_error: _Policy = "closed",
+        scanner: _Scanner | None = None,
+        spool_bytes: int | None = None,
+        sink: _Sink | None = None,
+    ) -> Filter: ...
     def check(
         self,
         method: _Bytes,
@@ -101,10 +210,59 @@ class Waf:
         body: _Bytes | None = None,
         *,
         version: str = "HTTP/1.1",
-        client: _Endpoint = ...,
-        server: _Endpoint = ...,
+        client: _Endpoint | None = None,
+        server: _Endpoint | None = None,
     ) -> Verdict: ...
-    def begin(self, *, client: _Endpoint = ..., server: _Endpoint = ...) -> Transaction: ...
+    def begin(
+        self, *, client: _Endpoint | None = None, server: _Endpoint | None = None, defer: bool = False
+    ) -> Transaction: ...
+    def __reduce__(self) -> NoReturn: ...
+
+@final
+class Chain(Filter):
+    def __new__(
+        cls,
+        *filters: Filter | FilterLike,
+        on_error: _Policy = "closed",
+        scanner: _Scanner | None = None,
+        spool_bytes: int | None = None,
+        sink: _Sink | None = None,
+    ) -> Chain: ...
+
+@final
+class Exclusion:
+    def __new__(
+        cls,
+        rules: Sequence[int | tuple[int, int]] = ...,
+        *,
+        tag: str | None = None,
+        target: str | None = None,
+        path_prefix: str = "",
+        expires: datetime | float | None = None,
+        reason: str = "",
+    ) -> Exclusion: ...
+
+@final
+class Waf(Filter):
+    def __new__(
+        cls,
+        ruleset: RuleSet,
+        *,
+        mode: _Mode = "rules",
+        on_block: Literal["deny", "decoy", "log"] = "deny",
+        on_limit: _Policy = "closed",
+        steps: int = 50_000_000,
+        exclusions: Sequence[Exclusion] = ...,
+        store: MemoryStore | SharedStore | None = None,
+        resolver: Callable[[str], Sequence[str] | None] | None = None,
+        scanner: _Scanner | None = None,
+        spool_bytes: int | None = None,
+        record_headers: bool = False,
+        sink: _Sink | None = None,
+        id_seed: int | None = None,
+    ) -> Waf: ...
+    def with_exclusions(self, exclusions: Sequence[Exclusion]) -> Waf: ...
+    def with_mode(self, mode: _Mode) -> Waf: ...
     def reload(self, ruleset: RuleSet) -> int: ...
     @property
     def rules(self) -> RuleSet: ...
@@ -120,10 +278,76 @@ class Transaction:
     ) -> Verdict: ...
     def response_body(self, chunk: _Bytes, last: bool = False) -> Verdict: ...
     def wants(self, side: Literal["request", "response"]) -> int | None: ...
-    def finish(self, status: int = 0, *, bytes: int = 0, aborted: bool = False) -> None: ...
+    def take_work(self) -> Work | None: ...
+    def resume(self, work: Work) -> Verdict: ...
+    def finish(
+        self, status: int = 0, *, bytes: int = 0, aborted: bool = False, extra: dict[str, Any] | None = None
+    ) -> None: ...
     def __enter__(self) -> Transaction: ...
     def __exit__(
         self, *_exception: type[BaseException] | BaseException | TracebackType | None
     ) -> None: ...
 
+@final
+class Work:
+    def __new__(cls, job: Callable[[], Verdict | None]) -> Work: ...
+    def run(self) -> None: ...
+
+@final
+class ScanObject:
+    @property
+    def name(self) -> str: ...
+    @property
+    def data(self) -> bytes | None: ...
+    @property
+    def path(self) -> str | None: ...
+    @property
+    def process(self) -> int | None: ...
+
+@final
+class ScanReport:
+    def __new__(
+        cls, findings: Iterable[FindingLike] | None = None, *, skipped: Sequence[tuple[str, str]] = ...
+    ) -> ScanReport: ...
+    @property
+    def outcome(self) -> Literal["clean", "detected", "incomplete"]: ...
+    @property
+    def findings(self) -> list[dict[str, Any]]: ...
+    @property
+    def skipped(self) -> list[tuple[str, str]]: ...
+
+@final
+class Queue:
+    def __new__(cls, capacity: int = 10_000) -> Queue: ...
+    def drain(self) -> list[_Event]: ...
+    def drain_json(self) -> str: ...
+    @property
+    def dropped(self) -> int: ...
+    def __call__(self, event: _Event) -> None: ...
+    def __iter__(self) -> Iterator[_Event]: ...
+
+@final
+class Tee:
+    def __new__(cls, *sinks: _Sink) -> Tee: ...
+    def __call__(self, event: _Event) -> None: ...
+
+@final
+class DetectorSink:
+    def __new__(cls, detector: DetectorLike, *, capacity: int = 10_000) -> DetectorSink: ...
+    def drain(self, sink: _Sink, now: int | None = None) -> bool: ...
+    @property
+    def dropped(self) -> int: ...
+    def __call__(self, event: _Event) -> None: ...
+
+@final
+class MemoryStore:
+    def __new__(cls, capacity: int = 65_536, *, timeout: int = 3_600) -> MemoryStore: ...
+
+@final
+class SharedStore:
+    def __new__(
+        cls, bytes: int = ..., *, path: str | PathLike[str] | None = None, timeout: int = 3_600
+    ) -> SharedStore: ...
+
 def run_command(args: Sequence[str]) -> int: ...
+def _after_fork() -> None: ...

@@ -155,7 +155,8 @@ static ngx_int_t ngx_http_smesec_variable(ngx_http_request_t *r, ngx_http_variab
     v->valid = 1;
     v->no_cacheable = 1;
     v->not_found = 0;
-    if (ctx == NULL || ctx->transaction == NULL || ctx->state != NGX_HTTP_SMESEC_DECIDED) {
+    /* While the pool has the transaction, nobody else looks at it. */
+    if (ctx == NULL || ctx->transaction == NULL || ctx->state != NGX_HTTP_SMESEC_DECIDED || ctx->thinking) {
         v->not_found = 1;
         return NGX_OK;
     }

@@ -10,8 +10,8 @@ import smesec.wsgi
 
 RULES = """
 SecRuleEngine On
-SecAction "id:1,phase:1,pass,nolog,initcol:ip=%{REMOTE_ADDR},setvar:ip.visits=+1,expirevar:ip.visits=60"
-SecRule IP:visits "@gt 20" "id:2,phase:1,deny,status:429,msg:'more than 20 visits'"
+SecRule REQUEST_FILENAME "@streq /" "id:1,phase:1,pass,nolog,initcol:ip=%{REMOTE_ADDR},setvar:ip.visits=+1,expirevar:ip.visits=60"
+SecRule IP:visits "@gt 20" "id:2,phase:1,deny,status:429,msg:'more than 20 visits of /'"
 """
 
 store = smesec.SharedStore(1 << 20, path=os.environ.get("SHARED_LIMIT_FILE"))

@@ -60,6 +60,8 @@ impl Region {
             unsafe { rustix::mm::mmap(std::ptr::null_mut(), bytes, access, flags, &file, 0) };
         let region = Self::mapped(start.map_err(|e| failed(e.into()))?, bytes)?;
         ready(&region)?;
+        // Explicitly: the mapping keeps the file open, and with it the lock.
+        rustix::fs::flock(&file, FlockOperation::Unlock).map_err(|e| failed(e.into()))?;
         Ok(region)
     }
 

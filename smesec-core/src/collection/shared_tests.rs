@@ -149,3 +149,16 @@ fn what_is_not_a_store_is_refused() {
     );
     std::fs::remove_file(&path).unwrap();
 }
+
+#[test]
+fn two_at_once_have_the_same_file() {
+    let path = std::env::temp_dir().join(format!("smesec-shared-two-{}", std::process::id()));
+    let first = SharedStore::file(&path, LEAST_BYTES).unwrap();
+    let (opened, wait) = std::sync::mpsc::channel();
+    let again = path.clone();
+    std::thread::spawn(move || opened.send(SharedStore::file(&again, LEAST_BYTES).unwrap()));
+    let second = wait.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert!(first.apply("IP", b"k", b"n", Change::Add(2), at(0)));
+    assert_eq!(second.load("IP", b"k", at(0)), vec![(b"n".to_vec(), b"2".to_vec())]);
+    std::fs::remove_file(&path).unwrap();
+}

@@ -172,8 +172,7 @@ def _is_header(value: str) -> bool:
     return value.isascii() and value.isprintable()
 
 
-@functools.lru_cache(4_096)
-def _address(text: str) -> str | None:
+def _parsed(text: str) -> str | None:
     """The address of one entry of `X-Forwarded-For`, with or without a port."""
     text = text[:64]
     if text.startswith("["):
@@ -186,6 +185,9 @@ def _address(text: str) -> str | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return str(mapped or address).partition("%")[0]
+
+
+_address = functools.lru_cache(4_096)(_parsed)
 
 
 def _is_in(text: str, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:

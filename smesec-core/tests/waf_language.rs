@@ -755,3 +755,24 @@ fn bodies_are_held_to_a_json_schema() {
     let refused = builder(Memory::default(), xml).build().unwrap();
     assert!(refused.report().refused[0].why.contains("JSON Schema"));
 }
+
+#[test]
+fn an_exclusion_of_a_header_covers_its_view() {
+    let rules = |without: &str| {
+        waf(&format!(
+            "SmesecDecodedViews On\nSecRule ARGS \"@contains <script\" \"id:1,phase:2,deny,status:403\"\n\
+             SecRuleUpdateTargetById 1 \"{without}\"\n"
+        ))
+    };
+    let own = [Header::new("X-Own", "<script>")];
+    let answer = |without: &str, target: &str| {
+        from(&rules(without), "192.0.2.1:1", target, &own, b"").0 != Action::Pass
+    };
+    assert!(answer("!REQUEST_HEADERS:x-other", "/"));
+    assert!(!answer("!REQUEST_HEADERS:X-Own", "/"));
+    assert!(!answer("!REQUEST_HEADERS", "/"));
+    assert!(answer("!REQUEST_HEADERS", "/?q=<script>"));
+    assert!(answer("!REQUEST_HEADERS", "/a/%3Cscript%3E"));
+    let both = "!REQUEST_HEADERS,!REQUEST_FILENAME";
+    assert!(!answer(both, "/a/%3Cscript%3E") && answer(both, "/?q=<script>"));
+}

@@ -292,13 +292,27 @@ impl State {
     }
 
     fn excludes(&self, excluded: &Target, target: &Target, candidate: Candidate) -> bool {
-        if !excluded.storages.iter().any(|s| match candidate.place {
-            Some((storage, _)) => *s == storage,
-            None => target.storages.contains(s),
-        }) {
-            return false;
+        let has = |storage: StorageId| excluded.storages.contains(&storage);
+        let mut name = self.excluded_name(candidate.place, candidate.name);
+        let covered = match candidate.place {
+            Some((storage, _)) => has(storage),
+            None => target.storages.iter().any(|storage| has(*storage)),
+        };
+        if !covered {
+            // A header and a segment of the path stand among the decoded arguments too.
+            let decoded = Storage::ArgsDecoded.id();
+            if candidate.place.is_none_or(|(storage, _)| storage != decoded) {
+                return false;
+            }
+            if let Some(header) = name.strip_prefix(b"header.")
+                && has(Storage::RequestHeaders.id())
+            {
+                name = header;
+            } else {
+                let of_path = name.starts_with(b"path.");
+                return of_path && has(Storage::RequestFilename.id());
+            }
         }
-        let name = self.excluded_name(candidate.place, candidate.name);
         match &excluded.select {
             Select::All => true,
             Select::Name(wanted) => name.eq_ignore_ascii_case(wanted),

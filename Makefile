@@ -22,6 +22,7 @@ bars: release
 	@SMESEC="$(SMESEC)" sh benches/peers/gateway_latency.sh
 	@SMESEC="$(SMESEC)" sh benches/peers/gateway_reload.sh
 	@SMESEC="$(SMESEC)" sh benches/peers/python.sh
+	@$(MAKE) -s nginx-module && SMESEC_MODULE="$(NGINX_MODULE)" sh benches/peers/nginx_modsecurity.sh
 
 conformance: release
 	@python3 tests/conformance/crs.py "$(SMESEC)"
@@ -68,3 +69,10 @@ install-c:
 	ln -sf libsmesec.so.0 "$(LIBRARY)/libsmesec.so"
 	sed 's|@PREFIX@|$(PREFIX)|' smesec-ffi/smesec.pc.in > "$(LIBRARY)/pkgconfig/smesec.pc"
 	install -m 644 smesec-ffi/cmake/smesec-config.cmake smesec-ffi/cmake/smesec-config-version.cmake "$(LIBRARY)/cmake/smesec/"
+
+## nginx-module: the dynamic module for the nginx of Debian's nginx-dev
+NGINX_MODULE = $(CARGO_TARGET_DIR)/nginx/ngx_http_smesec_module.so
+nginx-module:
+	@$(CARGO) build --locked --release -p smesec-ffi
+	@SMESEC_LIB="$(CARGO_TARGET_DIR)/release" sh examples/nginx/build.sh "$(CARGO_TARGET_DIR)/nginx"
+	@echo "$(NGINX_MODULE)"

@@ -17,6 +17,10 @@
  * pointer of the host's that each function gets. What may be called on which thread stands at each
  * table. When a `_new` fails, the pointer is still the host's to free.
  *
+ * Processes: what was made before a fork may be used in each child. Ids of events are unique within a WAF:
+ * give each process's an `id_seed` of its own. Collections are each process's own but for those of
+ * smesec_store_anonymous(), _file() and _region().
+ *
  * Structs that are handed in begin with `size`, which the caller sets to sizeof: so a later library
  * knows which fields the caller's header has.
  *
@@ -440,6 +444,41 @@ typedef struct {
   void (*free)(void *user);
 } smesec_filter_vtable;
 
+// What is known of an object when it begins.
+typedef struct {
+  // sizeof(smesec_object) of the library.
+  size_t size;
+  // The file name that the sender gave; never a path to trust.
+  smesec_bytes name;
+  // The field that it came in.
+  smesec_bytes field;
+  // The media type that the sender claims.
+  smesec_bytes content_type;
+} smesec_object;
+
+// An intake written in C. `open` may be called by several threads at once; what it returns is the object's
+// state, and its functions are called by one thread at a time.
+typedef struct {
+  // sizeof(smesec_intake_vtable).
+  size_t size;
+  // An object begins; returns its state, which may be NULL.
+  void *(*open)(void *user,
+                const smesec_object *object);
+  // Bytes of it.
+  void (*data)(void *state,
+               smesec_bytes bytes);
+  // It ends; `complete` is false where the stream broke off. True asks for `scan`.
+  bool (*close)(void *state,
+                bool complete);
+  // The long work on it, where the host runs its work; what it adds is judged by the filter.
+  void (*scan)(void *state,
+               smesec_findings *findings);
+  // Called once for each state; may be NULL.
+  void (*free_state)(void *state);
+  // Called once, when nothing uses the intake any more; may be NULL.
+  void (*free)(void *user);
+} smesec_intake_vtable;
+
 // A line of the load report. Its texts live as long as the rule set.
 typedef struct {
   // sizeof(smesec_problem).
@@ -594,6 +633,13 @@ smesec_status smesec_event_json(const smesec_event *event,
                                 smesec_text_fn tell_to,
                                 void *user);
 
+// Tells an event of the firewall as a line of ModSecurity's JSON audit log, for tools that read that. Headers
+// are there where the WAF records them. `ruleset` is the one that was in force.
+smesec_status smesec_event_modsecurity_json(const smesec_event *event,
+                                            const smesec_ruleset *ruleset,
+                                            smesec_text_fn tell_to,
+                                            void *user);
+
 // Frees an event that smesec_event_new() made.
 void smesec_event_free(smesec_event *event);
 
@@ -628,6 +674,13 @@ smesec_status smesec_filter_begin(const smesec_filter *filter,
 
 // Frees a filter; transactions and what was built over it keep what they need.
 void smesec_filter_free(smesec_filter *filter);
+
+// The same filter with the objects (uploads) inside its bodies going to an intake written in C. The table is
+// copied; `user` is handed to `open` and `free`.
+smesec_status smesec_filter_intake(const smesec_filter *filter,
+                                   const smesec_intake_vtable *vtable,
+                                   void *user,
+                                   smesec_filter **out);
 
 // A builder without rules.
 smesec_status smesec_ruleset_builder_new(smesec_ruleset_builder **out);

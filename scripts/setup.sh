@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
 skipped() { echo "##### SKIPPED: $1 #####"; }
 
-wanted="libmodsecurity3 modsecurity-crs nginx libnginx-mod-http-modsecurity valgrind g++ wrk python3-venv"
+wanted="libmodsecurity3 modsecurity-crs nginx nginx-dev libnginx-mod-http-modsecurity valgrind g++ cmake pkg-config curl wrk python3-venv"
 missing=""
 for package in $wanted; do
   dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"

@@ -59,6 +59,11 @@ pytests() {
   (cd smesec-py && python -m pytest)
 }
 
+through_nginx() {
+  [ -x /usr/share/nginx/src/configure ] || { echo "##### SKIPPED: no nginx source here (Debian package nginx-dev) #####"; return 0; }
+  make -s nginx-module && python tests/conformance/nginx.py "$CARGO_TARGET_DIR/nginx/ngx_http_smesec_module.so"
+}
+
 stage "setup" bash scripts/setup.sh
 stage "format" cargo fmt --all --check
 stage "clippy" cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
@@ -72,6 +77,7 @@ stage "Python: tests" pytests
 stage "release build" cargo build --locked --release -p smesec-core --features cli
 stage "conformance" python tests/conformance/crs.py "$CARGO_TARGET_DIR/release/smesec"
 stage "conformance through the gateway" python tests/conformance/gateway.py "$CARGO_TARGET_DIR/release/smesec"
+stage "conformance through nginx" through_nginx
 stage "demo" "$CARGO_TARGET_DIR/release/smesec" demo --once --port 0
 stage "rule pack" python tests/conformance/pack.py "$CARGO_TARGET_DIR/release/smesec"
 

@@ -43,6 +43,7 @@ const UNSAFE: &[&str] = &[
     "smesec-ffi/src/event.rs",
     "smesec-ffi/src/filter.rs",
     "smesec-ffi/src/http.rs",
+    "smesec-ffi/src/intake.rs",
     "smesec-ffi/src/rules.rs",
     "smesec-ffi/src/scanner.rs",
     "smesec-ffi/src/sink.rs",

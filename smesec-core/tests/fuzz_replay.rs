@@ -1,8 +1,9 @@
 //! The fuzzer's committed corpus, whole, cut off at every byte and with single bytes changed, through the
 //! fuzzer's own targets.
-#![cfg(feature = "gateway")]
+#![cfg(all(unix, feature = "gateway", feature = "shared"))]
 #![expect(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::default_trait_access,
     unreachable_pub,
     reason = "a test: a panic is the verdict; the targets are the fuzzer's"

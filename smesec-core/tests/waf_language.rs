@@ -697,3 +697,82 @@ fn events_have_the_form_of_modsecuritys_audit_log_too() {
     assert_eq!(record_2["transaction"]["response"]["headers"]["X-A"], "b");
     assert_eq!(record_2["transaction"]["messages"][0]["details"]["ruleId"], "8");
 }
+
+#[test]
+fn groups_are_told_to_whoever_reads_them() {
+    let message = |rules: &str, target: &str| {
+        let waf = waf(rules);
+        let mut transaction = waf.begin(&connection("192.0.2.1:1"), None);
+        let _ = transaction.request_head(&RequestHead {
+            method: b"GET",
+            target: target.as_bytes(),
+            version: b"HTTP/1.1",
+            headers: &[],
+            now: Timestamp::default(),
+        });
+        let messages = transaction.findings().iter().map(|f| f.message.clone());
+        messages.collect::<Vec<_>>().join(" ")
+    };
+    let own = r#"SecRule ARGS:a "@rx (\d+)-(\d+)" "id:1,phase:1,pass,capture,msg:'%{TX.0} %{TX.1} %{TX.2}'""#;
+    assert_eq!(message(own, "/?a=x12-345y"), "12-345 12 345");
+    let whole = r#"SecRule ARGS:a "@rx (\d+)-(\d+)" "id:1,phase:1,pass,capture,msg:'%{TX.0}'""#;
+    assert_eq!(message(whole, "/?a=x12-345y"), "12-345");
+    let chain = r#"SecRule ARGS:a "@rx (\d+)-(\d+)" "id:1,phase:1,pass,capture,msg:'more',chain"
+        SecRule TX:2 "@gt 300" "t:none""#;
+    assert_eq!(message(chain, "/?a=x12-345y"), "more");
+    assert_eq!(message(chain, "/?a=x12-245y"), "");
+    let later = r#"SecRule ARGS:a "@rx (\d+)-(\d+)" "id:1,phase:1,pass,nolog,capture"
+        SecRule TX:/^[12]$/ "@gt 300" "id:2,phase:1,pass,msg:'later'""#;
+    assert_eq!(message(later, "/?a=x12-345y"), "later");
+    assert_eq!(message(later, "/?a=x12-245y"), "");
+    let copied = r#"SecRule ARGS:a "@rx (\d+)-(\d+)" "id:1,phase:1,pass,nolog,capture,setvar:tx.kept=%{TX.2}"
+        SecRule TX:kept "@eq 345" "id:2,phase:1,pass,msg:'kept'""#;
+    assert_eq!(message(copied, "/?a=x12-345y"), "kept");
+}
+
+#[test]
+fn bodies_are_held_to_a_json_schema() {
+    let files =
+        |schema: &str| Memory([("order.json".to_owned(), schema.as_bytes().to_vec())].into());
+    let rules = r#"
+        SecRule REQUEST_HEADERS:Content-Type "@contains json" "id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=JSON"
+        SecRule REQUEST_BODY "@validateSchema order.json" "id:2,phase:2,deny,status:422,msg:'no order'"
+    "#;
+    let schema =
+        r#"{"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}}}"#;
+    let set = builder(files(schema), rules).build().unwrap();
+    assert_eq!(set.report().refused.len(), 0);
+    let waf = Waf::builder(Arc::new(set)).build();
+    let headers = [Header::new("Content-Type", "application/json")];
+    let send = |body: &[u8]| from(&waf, "192.0.2.1:1", "/", &headers, body).0;
+    assert_eq!(send(br#"{"id": 7}"#), Action::Pass);
+    assert_eq!(send(br#"{"id": "7"}"#), deny(422));
+
+    let refused = builder(files(r#"{"typo": 1}"#), rules).build().unwrap();
+    let why = &refused.report().refused[0].why;
+    assert!(why.contains("order.json") && why.contains("`typo` is not offered"), "{why}");
+    let xml = r#"SecRule XML "@validateSchema order.xsd" "id:3,phase:2,deny""#;
+    let refused = builder(Memory::default(), xml).build().unwrap();
+    assert!(refused.report().refused[0].why.contains("JSON Schema"));
+}
+
+#[test]
+fn an_exclusion_of_a_header_covers_its_view() {
+    let rules = |without: &str| {
+        waf(&format!(
+            "SmesecDecodedViews On\nSecRule ARGS \"@contains <script\" \"id:1,phase:2,deny,status:403\"\n\
+             SecRuleUpdateTargetById 1 \"{without}\"\n"
+        ))
+    };
+    let own = [Header::new("X-Own", "<script>")];
+    let answer = |without: &str, target: &str| {
+        from(&rules(without), "192.0.2.1:1", target, &own, b"").0 != Action::Pass
+    };
+    assert!(answer("!REQUEST_HEADERS:x-other", "/"));
+    assert!(!answer("!REQUEST_HEADERS:X-Own", "/"));
+    assert!(!answer("!REQUEST_HEADERS", "/"));
+    assert!(answer("!REQUEST_HEADERS", "/?q=<script>"));
+    assert!(answer("!REQUEST_HEADERS", "/a/%3Cscript%3E"));
+    let both = "!REQUEST_HEADERS,!REQUEST_FILENAME";
+    assert!(!answer(both, "/a/%3Cscript%3E") && answer(both, "/?q=<script>"));
+}

@@ -5,9 +5,11 @@ use crate::border::{
     Bytes, Fault, Status, TextFn, check_size, guard, hand_out, shared, take_back, tell, unique,
 };
 use crate::http::{Verdict, time};
+use crate::rules::RuleSet;
 use smesec_core::event::{self, EventId, RuleInfo, Source};
 use smesec_core::scanner::{ScanReport, Skipped};
 use smesec_core::verdict::{Severity, Step};
+use smesec_core::waf::audit::ModSecurityJson;
 use std::ffi::c_void;
 use std::sync::Arc;
 
@@ -284,6 +286,22 @@ pub unsafe extern "C" fn smesec_event_json(
 ) -> Status {
     // SAFETY: see `shared` and `tell`.
     guard(|| unsafe { tell(tell_to, user, &shared(event, "the event")?.inner.to_json()) })
+}
+
+/// Tells an event of the firewall as a line of ModSecurity's JSON audit log, for tools that read that. Headers
+/// are there where the WAF records them. `ruleset` is the one that was in force.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn smesec_event_modsecurity_json(
+    event: *const Event,
+    ruleset: *const RuleSet,
+    tell_to: TextFn,
+    user: *mut c_void,
+) -> Status {
+    // SAFETY: see `shared` and `tell`.
+    guard(|| unsafe {
+        let (event, rules) = (shared(event, "the event")?, shared(ruleset, "the rule set")?);
+        tell(tell_to, user, &ModSecurityJson::new(&event.inner, &rules.inner).to_json())
+    })
 }
 
 /// Frees an event that smesec_event_new() made.

@@ -14,6 +14,7 @@
 //! | `event` | findings and events |
 //! | `scanner` | scanners, those written in C |
 //! | `filter` | filters, chains, those written in C |
+//! | `intake` | objects inside a stream, taken in by C |
 //! | `transaction` | the steps of one HTTP transaction, its long work |
 //! | `sink` | where events go; detectors behind sinks |
 
@@ -30,6 +31,7 @@ mod border;
 mod event;
 mod filter;
 mod http;
+mod intake;
 mod rules;
 mod scanner;
 mod sink;
@@ -44,6 +46,7 @@ pub use border::{
 pub use event::*;
 pub use filter::*;
 pub use http::*;
+pub use intake::*;
 pub use rules::*;
 pub use scanner::*;
 pub use sink::*;

@@ -1,6 +1,7 @@
 //! One function a parser: any bytes, no panic, and what must hold for all of them. The fuzzer calls
 //! these, and an ordinary test replays the committed corpus through them.
 
+use smesec_core::collection::{Change, CollectionStore, SharedStore};
 use smesec_core::decode::body::compress::{DecompressLimits, Decompressor, Encoding};
 use smesec_core::decode::body::cookie::{CookieFormat, parse_cookies};
 use smesec_core::decode::body::form::parse_form;
@@ -31,7 +32,9 @@ pub const TARGETS: &[Target] = &[
     ("injection", injection),
     ("json", json),
     ("multipart", multipart),
+    ("schema", schema),
     ("seclang", seclang),
+    ("shared_store", shared_store),
     ("transaction", transaction),
     ("transform", transform),
     ("xml", xml),
@@ -208,11 +211,7 @@ fn inspect(
     body: &[u8],
     size: usize,
 ) -> String {
-    let connection = Connection {
-        client: ([192, 0, 2, 1], 4_711).into(),
-        server: ([192, 0, 2, 2], 80).into(),
-        now: Default::default(),
-    };
+    let connection = connection();
     let length = body.len().to_string();
     let headers = [
         Header::new("Host", "shop.example"),
@@ -258,4 +257,64 @@ pub fn transaction(data: &[u8]) {
     let whole = inspect(builtin(), method, target, kind, body, body.len());
     let cut = inspect(builtin(), method, target, kind, body, size);
     assert_eq!(whole, cut, "chunks of {size}");
+}
+
+/// A JSON Schema, a byte 0xFF, a value.
+pub fn schema(data: &[u8]) {
+    let cut = data.iter().position(|byte| *byte == 0xFF).unwrap_or(data.len());
+    let (schema, value) = data.split_at(cut);
+    let mut builder = RuleSet::builder();
+    builder.loader(Box::new(Memory([("s.json".to_owned(), schema.to_vec())].into())));
+    builder.text(
+        "schema.conf",
+        b"SecRuleEngine On\nSecRule REQUEST_HEADERS:X \"@validateSchema s.json\" \"id:1,phase:1,deny\"\n",
+    );
+    let rules = builder.build().expect("one rule fits");
+    let waf = Waf::builder(Arc::new(rules)).build();
+    let value = value.strip_prefix(&[0xFF]).unwrap_or_default();
+    let mut transaction = waf.begin(&connection(), None);
+    let head = RequestHead {
+        method: b"GET",
+        target: b"/",
+        version: b"HTTP/1.1",
+        headers: &[Header { name: b"X", value }],
+        now: Default::default(),
+    };
+    let _ = transaction.request_head(&head);
+}
+
+/// A store in memory that somebody else writes into: each ten bytes say where and what.
+#[expect(unsafe_code, reason = "the region is the target's own")]
+pub fn shared_store(data: &[u8]) {
+    let mut words = vec![0u64; 8_192];
+    let start = std::ptr::NonNull::new(words.as_mut_ptr().cast::<u8>()).expect("not null");
+    // SAFETY: the words outlive the store, which is made anew after each change of them.
+    let open = || unsafe { SharedStore::in_region(start, 8_192 * 8) };
+    let now = smesec_core::time::Timestamp::default();
+    let use_it = |store: &SharedStore| {
+        for n in 0..40u8 {
+            let value = Change::Set(vec![n; usize::from(n) * 8]);
+            store.apply("IP", &[n % 20], &[n % 3], value, now);
+            assert!(store.load("IP", &[n % 30], now).len() <= 64);
+        }
+    };
+    use_it(&open().expect("fresh memory"));
+    for change in data.chunks_exact(10) {
+        let at = usize::from(u16::from_le_bytes([change[0], change[1]])) % words.len();
+        // A word that is 0 may be a lock, which is waited for.
+        if words[at] != 0 {
+            words[at] = u64::from_le_bytes(change[2..].try_into().expect("eight bytes"));
+        }
+    }
+    if let Ok(store) = open() {
+        use_it(&store);
+    }
+}
+
+fn connection() -> Connection {
+    Connection {
+        client: ([192, 0, 2, 1], 40_000).into(),
+        server: ([192, 0, 2, 2], 80).into(),
+        now: Default::default(),
+    }
 }

@@ -12,7 +12,11 @@ pub(super) fn masked(name: &[u8], value: &[u8]) -> String {
         return format!("[masked, {} bytes]", value.len());
     }
     let head = value.get(..MAX_EVIDENCE).unwrap_or(value);
-    let mut text = String::from_utf8_lossy(&without_cards(head)).into_owned();
+    let head_shown = without_cards(head);
+    let mut text = match String::from_utf8(head_shown) {
+        Ok(text) => text,
+        Err(e) => String::from_utf8_lossy(e.as_bytes()).into_owned(),
+    };
     if head.len() < value.len() {
         text.push('…');
     }
@@ -52,7 +56,15 @@ pub(crate) fn is_secret_name(name: &[u8]) -> bool {
         b":otp",
         b"jwt",
     ];
-    WORDS.iter().any(|word| memchr::memmem::find(&name, word).is_some())
+    // Names are short: a look at each place is quicker than a search for each word.
+    let mut rest = name.as_slice();
+    while let Some((first, after)) = rest.split_first() {
+        if WORDS.iter().any(|word| word.first() == Some(first) && rest.starts_with(word)) {
+            return true;
+        }
+        rest = after;
+    }
+    false
 }
 
 /// Whether a collection holds secrets whatever the name.

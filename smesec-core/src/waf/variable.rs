@@ -97,7 +97,8 @@ impl Storage {
             || matches!(self, Self::HighestSeverity | Self::Duration)
     }
 
-    /// Whether its values come from a body.
+    /// Whether its values come from a request's body or are as various. What a site answers is its own,
+    /// and comes again.
     pub(crate) const fn is_of_body(self) -> bool {
         matches!(
             self,
@@ -110,7 +111,6 @@ impl Storage {
                 | Self::MultipartPartHeaders
                 | Self::FullRequest
                 | Self::RequestBody
-                | Self::ResponseBody
         )
     }
 

@@ -2,13 +2,14 @@
 
 use crate::stage::{HEAD, LISTEN, Stage, echo, page, read_body, read_head, server, site, upstream};
 use std::io::{BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// An address at which nobody listens.
+/// A port below those that the system hands out, so that no test beside takes it, and where nobody listens.
 fn nowhere() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    let mut ports = (1..1_024).map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    ports.find(|at| std::net::TcpStream::connect(at).is_err()).unwrap()
 }
 
 #[test]

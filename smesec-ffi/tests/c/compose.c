@@ -333,6 +333,98 @@ static void scanners(void) {
     smesec_scanner_free(NULL);
 }
 
+/* --- an intake: counts the bytes of each object, and knows a bad one by its name -------------------- */
+
+static int objects, freed_intakes;
+
+struct object {
+    char name[32];
+    size_t len;
+    bool complete;
+};
+
+static void *intake_open(void *user, const smesec_object *seen) {
+    struct object *object = calloc(1, sizeof *object);
+    EXPECT(user == &objects && seen->size == sizeof *seen && is(seen->field, "f"));
+    EXPECT(is(seen->content_type, "image/jpeg"));
+    memcpy(object->name, seen->name.data, seen->name.len < 31 ? seen->name.len : 31);
+    objects++;
+    return object;
+}
+
+static void intake_data(void *state, smesec_bytes bytes) { ((struct object *)state)->len += bytes.len; }
+
+static bool intake_close(void *state, bool complete) {
+    ((struct object *)state)->complete = complete;
+    return true;
+}
+
+static void intake_scan(void *state, smesec_findings *findings) {
+    const struct object *object = state;
+    smesec_finding finding;
+    EMPTY(finding);
+    finding.message = bytes(object->name);
+    EXPECT(object->complete && object->len == 5);
+    if (strcmp(object->name, "bad.jpg") == 0) GOOD(smesec_findings_add(findings, &finding));
+}
+
+static void intake_free_state(void *state) {
+    objects--;
+    free(state);
+}
+
+static void intake_free(void *user) {
+    EXPECT(user == &objects);
+    freed_intakes++;
+}
+
+static uint32_t upload(const smesec_filter *filter, const char *name) {
+    char body[256];
+    smesec_verdict v;
+    smesec_request_head h;
+    smesec_header header = {bytes("Content-Type"), bytes("multipart/form-data; boundary=b")};
+    smesec_transaction *t = begin(filter);
+    EMPTY(v);
+    EMPTY(h);
+    h.method = bytes("POST");
+    h.target = bytes("/");
+    h.version = bytes("HTTP/1.1");
+    h.headers = &header;
+    h.header_count = 1;
+    snprintf(body, sizeof body,
+             "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"%s\"\r\n"
+             "Content-Type: image/jpeg\r\n\r\nhello\r\n--b--\r\n",
+             name);
+    GOOD(smesec_transaction_request_head(t, &h, &v));
+    GOOD(smesec_transaction_request_body(t, bytes(body), true, &v));
+    smesec_transaction_free(t);
+    return v.action;
+}
+
+static void intakes(void) {
+    smesec_intake_vtable table;
+    smesec_filter *waf = NULL, *filter = NULL;
+    smesec_waf *inner = waf_of("SecRuleEngine On\nSecRequestBodyAccess On\n", NULL);
+    EMPTY(table);
+    GOOD(smesec_filter_waf(inner, &waf));
+    EXPECT(smesec_filter_intake(waf, &table, NULL, &filter) == SMESEC_STATUS_NULL);
+    table.open = intake_open;
+    table.data = intake_data;
+    table.close = intake_close;
+    table.scan = intake_scan;
+    table.free_state = intake_free_state;
+    table.free = intake_free;
+    EXPECT(smesec_filter_intake(NULL, &table, NULL, &filter) == SMESEC_STATUS_NULL);
+    GOOD(smesec_filter_intake(waf, &table, &objects, &filter));
+    smesec_filter_free(waf);
+    smesec_waf_free(inner);
+    EXPECT(upload(filter, "good.jpg") == SMESEC_ACTION_PASS);
+    EXPECT(upload(filter, "bad.jpg") == SMESEC_ACTION_DENY);
+    EXPECT(objects == 0 && freed_intakes == 0);
+    smesec_filter_free(filter);
+    EXPECT(freed_intakes == 1);
+}
+
 /* --- events, sinks, detectors ---------------------------------------------------------------------- */
 
 static int accepted, freed_sinks;
@@ -423,6 +515,7 @@ static void sinks(void) {
     GOOD(smesec_event_json(event, keep, &text));
     EXPECT(strstr(text.data, "\"user\":\"alice\"") && strstr(text.data, "\"schema_version\":1"));
     EXPECT(smesec_event_json(event, NULL, NULL) == SMESEC_STATUS_NULL);
+    EXPECT(smesec_event_modsecurity_json(event, NULL, keep, &text) == SMESEC_STATUS_NULL);
     smesec_event_free(event);
     EXPECT(smesec_event_new(NULL, &event) == SMESEC_STATUS_NULL);
     fields.action = SMESEC_ACTION_PENDING;
@@ -547,9 +640,10 @@ int main(void) {
     EXPECT(sizeof(void *) != 8 ||
            (sizeof(smesec_filter_vtable) == 104 && sizeof(smesec_scanner_vtable) == 32 &&
             sizeof(smesec_sink_vtable) == 24 && sizeof(smesec_detector_vtable) == 32 &&
-            sizeof(smesec_finding) == 96 && sizeof(smesec_event_fields) == 120 && sizeof(smesec_exception) == 96));
+            sizeof(smesec_finding) == 96 && sizeof(smesec_object) == 56 && sizeof(smesec_intake_vtable) == 56 && sizeof(smesec_event_fields) == 120 && sizeof(smesec_exception) == 96));
     filters();
     scanners();
+    intakes();
     sinks();
     overlays();
     stores();

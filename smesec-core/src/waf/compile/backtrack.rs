@@ -48,7 +48,7 @@ impl Backtrack {
         Err(format!("{why}, or build with the feature `backtrack`"))
     }
 
-    pub(crate) const fn requirement(&self) -> Requirement {
+    pub(crate) const fn take_requirement(&mut self) -> Requirement {
         match *self {}
     }
 
@@ -99,8 +99,8 @@ impl Backtrack {
     }
 
     /// What a value must contain.
-    pub(crate) fn requirement(&self) -> Requirement {
-        self.relaxed.as_ref().map_or_else(Requirement::default, |p| p.requirement().clone())
+    pub(crate) fn take_requirement(&mut self) -> Requirement {
+        self.relaxed.as_mut().map_or_else(Requirement::default, Pattern::take_requirement)
     }
 
     /// What a long search costs of the transaction's budget.

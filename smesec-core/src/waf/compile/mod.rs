@@ -4,10 +4,12 @@
 //! | --- | --- |
 //! | `program` | the tables |
 //! | `pattern` | regular expressions |
+//! | `groups` | whose captured groups are read |
 //! | `requirement` | what every match must contain |
 //! | `operator` | operators |
 //! | `geo` | the database of `@geoLookup` |
 //! | `action` | actions, `ctl`, `setvar` |
+//! | `schema` | JSON Schema |
 //! | `setting` | directives that set something |
 //! | `prefilter` | one automaton over the strings of all rules |
 //! | `quick` | rules that only compare a TX variable |
@@ -16,6 +18,7 @@
 mod action;
 pub(crate) mod backtrack;
 pub(crate) mod geo;
+mod groups;
 mod names;
 pub(crate) mod operator;
 pub(crate) mod pattern;
@@ -23,6 +26,7 @@ pub(crate) mod prefilter;
 pub(crate) mod program;
 mod quick;
 pub(crate) mod requirement;
+mod schema;
 mod setting;
 
 use self::action::Actions;
@@ -75,16 +79,18 @@ static SERIAL: AtomicU64 = AtomicU64::new(1);
 
 /// Compiles; what cannot run stands in the report.
 pub(crate) fn compile(
-    syntax: Syntax,
+    mut syntax: Syntax,
     loader: &dyn Loader,
     options: Options,
 ) -> Result<(Program, LoadReport), String> {
-    let mut compiler = Compiler::new(&syntax, loader);
+    let directives = std::mem::take(&mut syntax.directives);
+    let mut compiler = Compiler::new(&syntax, loader, directives.len());
     compiler.options = options;
     for error in &syntax.errors {
         compiler.refuse(error.span, error.rule, error.why.clone());
     }
-    for directive in &syntax.directives {
+    // What the tree took serves the tables as it goes.
+    for directive in directives {
         compiler.directive(directive.span, &directive.kind);
     }
     let (mut program, strings, report) = compiler.finish()?;
@@ -155,7 +161,8 @@ struct PendingRemoval {
 }
 
 impl<'s> Compiler<'s> {
-    fn new(syntax: &'s Syntax, loader: &'s dyn Loader) -> Self {
+    /// For about so many rules.
+    fn new(syntax: &'s Syntax, loader: &'s dyn Loader, rules: usize) -> Self {
         let root = Node { parent: 0, transform: None, triggers: ByteSet::EMPTY };
         Self {
             syntax,
@@ -163,7 +170,7 @@ impl<'s> Compiler<'s> {
             report: LoadReport::default(),
             settings: Settings::default(),
             names: Names::default(),
-            rules: Vec::new(),
+            rules: Vec::with_capacity(rules),
             ids: HashMap::new(),
             order: Vec::new(),
             defaults: [const { None }; 5],
@@ -348,7 +355,7 @@ impl<'s> Compiler<'s> {
             return Err(at(format!("the id `{id}` is taken by an earlier rule; choose another")));
         }
         let (mut targets, mut excluded) = (Vec::new(), Vec::new());
-        let (operator, negated);
+        let (mut operator, negated);
         if let Some(syntax) = syntax {
             for target in &syntax.targets {
                 let resolved = self.names.target_in(target, &namespaces);
@@ -381,7 +388,7 @@ impl<'s> Compiler<'s> {
         let nodes = self.chain_of(&actions.transforms, actions.multi_match).map_err(at)?;
         let steady = !targets.is_empty()
             && targets.iter().all(|t| !t.count && t.storages.iter().all(|s| !is_dynamic(*s)));
-        let gate = self.gate(&operator, negated, steady);
+        let gate = self.gate(&mut operator, negated, steady);
         let level = chain.map_or(0, |c| c.level);
         let info = RuleInfo {
             id: id.to_string(),
@@ -424,6 +431,7 @@ impl<'s> Compiler<'s> {
             quick: None,
             reads_matched: true,
             reads_value_only: false,
+            groups: true,
         };
         Ok((rule, actions.skip_after, actions.skip))
     }
@@ -456,11 +464,11 @@ impl<'s> Compiler<'s> {
         Ok(if every { steps } else { vec![at] })
     }
 
-    fn gate(&mut self, operator: &Operator, negated: bool, steady: bool) -> Gate {
+    fn gate(&mut self, operator: &mut Operator, negated: bool, steady: bool) -> Gate {
         if !steady || !self.options.gates {
             return Gate::Run;
         }
-        let mut requirement = operator.requirement();
+        let mut requirement = operator.take_requirement();
         if negated {
             // Words of a list are seldom there, so that the rule matches; a pattern for what is
             // right mostly fits, so that it does not.
@@ -568,6 +576,7 @@ impl<'s> Compiler<'s> {
             rule.reads_matched = quick::reads_matched(rule);
             rule.reads_value_only = rule.operator.reads_value_only();
         }
+        groups::resolve(&mut self.rules);
         let phases = phases.map(|list| {
             let heads = list.into_iter().filter_map(|index| {
                 let rule = self.rules.get(index as usize)?;

@@ -5,6 +5,7 @@ use super::backtrack::Backtrack;
 use super::pattern::Pattern;
 use super::program::Text;
 use super::requirement::Requirement;
+use super::schema::Schema;
 use crate::decode::byteset::ByteSet;
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
 use std::net::IpAddr;
@@ -43,6 +44,8 @@ pub(crate) enum Operator {
     Svnr(Pattern),
     Rut(Pattern),
     RestPath(Box<RestPath>),
+    /// Matches what the schema does not allow.
+    JsonSchema(Box<Schema>),
     Always,
     Never,
 }
@@ -64,6 +67,7 @@ impl Operator {
             | Self::Cpf(_)
             | Self::Ssn(_)
             | Self::Svnr(_)
+            | Self::JsonSchema(_)
             | Self::Rut(_) => true,
             Self::Contains(text)
             | Self::ContainsWord(text)
@@ -211,16 +215,16 @@ impl RestPath {
 }
 
 impl Operator {
-    /// What a value must contain for the operator to match.
-    pub(crate) fn requirement(&self) -> Requirement {
+    /// What a value must contain for the operator to match; a pattern's is handed out once.
+    pub(crate) fn take_requirement(&mut self) -> Requirement {
         match self {
             Self::Rx(pattern)
             | Self::RxGlobal(pattern)
             | Self::CardNumber(pattern)
             | Self::Cpf(pattern)
             | Self::Ssn(pattern)
-            | Self::Svnr(pattern) => pattern.requirement().clone(),
-            Self::Backtrack(pattern) => pattern.requirement(),
+            | Self::Svnr(pattern) => pattern.take_requirement(),
+            Self::Backtrack(pattern) => pattern.take_requirement(),
             Self::Pm(phrases) => Requirement::texts(phrases.list.iter().map(Vec::as_slice)),
             Self::Contains(text) | Self::BeginsWith(text) | Self::EndsWith(text) => {
                 Requirement::texts(text.literal().into_iter())
@@ -323,6 +327,12 @@ pub(crate) fn compile(
         }
         "verifysvnr" => Operator::Svnr(Pattern::new(argument, false)?),
         "restpath" => Operator::RestPath(Box::new(RestPath::new(argument))),
+        "validateschema" if argument.trim().to_ascii_lowercase().ends_with(".json") => {
+            let text = read(argument.trim())?;
+            let schema =
+                Schema::parse(&text).map_err(|why| format!("`{}`: {why}", argument.trim()))?;
+            Operator::JsonSchema(Box::new(schema))
+        }
         "unconditionalmatch" => Operator::Always,
         "nomatch" => Operator::Never,
         _ => return Err(refusal(name)),
@@ -337,7 +347,7 @@ fn refusal(name: &str) -> String {
         "gsblookup" => "needs the retired Google Safe Browsing files; remove the rule",
         "rsub" => "would rewrite bodies; bodies are never changed",
         "validatedtd" | "validateschema" => {
-            "needs a validator of schemas, and loading one would follow what the body names; check the form with `XML:` paths"
+            "reads JSON Schema (a file `….json`) only; check the form of XML with `XML:` paths"
         }
         "validatehash" => "belongs to ModSecurity's link hashing, which is not offered",
         _ => return format!("unknown operator `@{name}`; check its spelling"),

@@ -12,6 +12,8 @@ pub(crate) struct Pattern {
     text: Box<str>,
     case_insensitive: bool,
     requirement: Requirement,
+    /// What the pattern is when it only asks how a value begins: rules name variables so.
+    prefix: Option<Box<[u8]>>,
     regex: OnceLock<Option<meta::Regex>>,
 }
 
@@ -31,6 +33,7 @@ impl Pattern {
     /// # Errors
     /// What in the pattern cannot run in linear time, or is not a pattern.
     pub(crate) fn new(text: &str, case_insensitive: bool) -> Result<Self, String> {
+        let prefix = prefix(text).map(|prefix| prefix.as_bytes().into());
         let text = rewrite(text, true)?.into_boxed_str();
         let hir = parse(&text, case_insensitive)?;
         if states(&hir, 0) > MAX_STATES {
@@ -39,7 +42,7 @@ impl Pattern {
                 .to_owned());
         }
         let requirement = Requirement::of_pattern(&hir);
-        Ok(Self { text, case_insensitive, requirement, regex: OnceLock::new() })
+        Ok(Self { text, case_insensitive, requirement, prefix, regex: OnceLock::new() })
     }
 
     pub(crate) fn regex(&self) -> Option<&meta::Regex> {
@@ -59,12 +62,31 @@ impl Pattern {
 
     /// Whether the pattern matches.
     pub(crate) fn is_match(&self, value: &[u8]) -> bool {
+        if let Some(prefix) = &self.prefix {
+            let start = value.get(..prefix.len());
+            return start.is_some_and(|start| {
+                start == &**prefix || self.case_insensitive && start.eq_ignore_ascii_case(prefix)
+            });
+        }
         self.regex().is_some_and(|regex| regex.is_match(value))
     }
 
+    /// What every match contains; asked once, while rules are compiled.
+    pub(crate) fn take_requirement(&mut self) -> Requirement {
+        std::mem::take(&mut self.requirement)
+    }
+
+    #[cfg(test)]
     pub(crate) const fn requirement(&self) -> &Requirement {
         &self.requirement
     }
+}
+
+/// The plain text that a pattern asks a value to begin with, if that is all.
+fn prefix(text: &str) -> Option<&str> {
+    let prefix = text.strip_prefix('^')?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    prefix.bytes().all(plain).then_some(prefix)
 }
 
 fn parse(text: &str, case_insensitive: bool) -> Result<Hir, String> {

@@ -254,6 +254,8 @@ pub(crate) struct Rule {
     pub(crate) reads_matched: bool,
     /// Whether its operator reads nothing but the value: it says the same of the same value always.
     pub(crate) reads_value_only: bool,
+    /// Whether somebody reads what the groups of its pattern matched.
+    pub(crate) groups: bool,
 }
 
 /// ModSecurity's severities 0 (emergency) to 7 (debug) on the scale of events.

@@ -249,7 +249,7 @@ impl State {
                 self.on_match(program, rule, Some(target), name, value, &hit);
             }
         }
-        if in_vain && let (Some((storage, n)), Gate::Bit(bit)) = (candidate.place, rule.gate) {
+        if in_vain && let (Some((storage, n)), Some(bit)) = (candidate.place, rule.gate.bit()) {
             self.memory.rule_out(self.store.known(storage, n), bit);
         }
     }
@@ -292,13 +292,27 @@ impl State {
     }
 
     fn excludes(&self, excluded: &Target, target: &Target, candidate: Candidate) -> bool {
-        if !excluded.storages.iter().any(|s| match candidate.place {
-            Some((storage, _)) => *s == storage,
-            None => target.storages.contains(s),
-        }) {
-            return false;
+        let has = |storage: StorageId| excluded.storages.contains(&storage);
+        let mut name = self.excluded_name(candidate.place, candidate.name);
+        let covered = match candidate.place {
+            Some((storage, _)) => has(storage),
+            None => target.storages.iter().any(|storage| has(*storage)),
+        };
+        if !covered {
+            // A header and a segment of the path stand among the decoded arguments too.
+            let decoded = Storage::ArgsDecoded.id();
+            if candidate.place.is_none_or(|(storage, _)| storage != decoded) {
+                return false;
+            }
+            if let Some(header) = name.strip_prefix(b"header.")
+                && has(Storage::RequestHeaders.id())
+            {
+                name = header;
+            } else {
+                let of_path = name.starts_with(b"path.");
+                return of_path && has(Storage::RequestFilename.id());
+            }
         }
-        let name = self.excluded_name(candidate.place, candidate.name);
         match &excluded.select {
             Select::All => true,
             Select::Name(wanted) => name.eq_ignore_ascii_case(wanted),
@@ -361,6 +375,10 @@ impl State {
                 let regex = pattern.regex()?;
                 if !rule.capture {
                     return bare(regex.is_match(bytes));
+                }
+                if !rule.groups {
+                    let span = regex.find(bytes).map(|found| (found.start(), found.end()))?;
+                    return Some(Hit { captures: vec![Some(span)], text: None });
                 }
                 if !regex.is_match(bytes) {
                     return None;
@@ -453,6 +471,7 @@ impl State {
                 self.hits.forget();
                 Some(Hit::BARE)
             }
+            Operator::JsonSchema(schema) => bare(!schema.fits(bytes)),
             Operator::Always => Some(Hit::BARE),
             Operator::Never => None,
         }
@@ -598,19 +617,13 @@ impl Cursor {
             let value = store.tx(slot)?;
             return Some(Candidate { name: Slice::EMPTY, value, place: None });
         }
-        if self.tx.is_none() {
-            self.tx = Some(store.all_tx(program));
-        }
-        let all = self.tx.as_ref()?;
-        while let Some((name, value)) = all.get(self.member).copied() {
+        let all = self.tx.get_or_insert_with(|| match &target.select {
+            Select::Pattern(pattern) => store.all_tx(program, |name| pattern.is_match(name)),
+            _ => store.all_tx(program, |_| true),
+        });
+        if let Some((name, value)) = all.get(self.member).copied() {
             self.member += 1;
-            let selected = match &target.select {
-                Select::Pattern(pattern) => pattern.is_match(store.bytes(name)),
-                _ => true,
-            };
-            if selected {
-                return Some(Candidate { name, value, place: None });
-            }
+            return Some(Candidate { name, value, place: None });
         }
         self.storage += 1;
         None

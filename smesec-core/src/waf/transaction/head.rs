@@ -165,20 +165,17 @@ impl State {
                 self.set_processor(Processor::Multipart);
             }
         } else if is("cookie") {
-            let mut pairs = Vec::new();
             let format = if program.settings.cookie_version == 1 {
                 CookieFormat::Version1
             } else {
                 CookieFormat::Netscape
             };
+            let store = &mut self.store;
             parse_cookies(header.value, format, &mut |name, value| {
-                pairs.push((name.to_vec(), value.to_vec()));
+                let (name, value) = (store.put(name), store.put(value));
+                store.add(S::RequestCookies.id(), name, value);
+                store.add(S::RequestCookiesNames.id(), name, name);
             });
-            for (name, value) in pairs {
-                let (name, value) = (self.store.put(&name), self.store.put(&value));
-                self.store.add(S::RequestCookies.id(), name, value);
-                self.store.add(S::RequestCookiesNames.id(), name, name);
-            }
         } else if is("authorization") {
             let scheme = header.value.split(|b| *b == b' ').next().unwrap_or_default();
             self.store.set(S::AuthType, scheme);

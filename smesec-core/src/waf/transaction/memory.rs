@@ -50,17 +50,22 @@ impl Known {
     pub(super) const NOT: Self = Self { slot: 0, stamp: 0 };
 }
 
-/// A hash of a value and of what is asked about it. Who makes two values collide gains that the
-/// second is looked at like any other.
-fn hash(value: &[u8], question: u32) -> u64 {
-    const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
-    let mut all = (value.len() as u64) << 32 ^ u64::from(question);
+const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// A hash of a value, never 0. Who makes two values collide gains that the second is looked at like any other.
+pub(super) fn hash(value: &[u8]) -> u64 {
+    let mut all = (value.len() as u64) << 32;
     let (words, rest) = value.as_chunks::<8>();
     for word in words {
         all = (all ^ u64::from_le_bytes(*word)).wrapping_mul(ODD).rotate_left(29);
     }
     let rest = rest.iter().fold(1u64, |rest, byte| rest << 8 | u64::from(*byte));
-    all = (all ^ rest).wrapping_mul(ODD);
+    (all ^ rest).wrapping_mul(ODD) | 1
+}
+
+/// The hash of what is asked about a value.
+fn asked(hash: u64, question: u32) -> u64 {
+    let all = (hash ^ hash >> 32 ^ u64::from(question)).wrapping_mul(ODD);
     all ^ all >> 32
 }
 
@@ -70,9 +75,13 @@ impl Memory {
         *self = Self { words, clock: self.clock, ..Self::default() };
     }
 
-    /// What is known of a value.
-    pub(super) fn find(&mut self, value: &[u8], question: u32) -> Option<(Known, &[u64])> {
-        let hash = hash(value, question);
+    /// What is known of a value with that [`hash`].
+    pub(super) fn find(
+        &mut self,
+        (value, hash): (&[u8], u64),
+        question: u32,
+    ) -> Option<(Known, &[u64])> {
+        let hash = asked(hash, question);
         let set = set(hash);
         let way = self.hashes.get(set)?.iter().position(|known| *known == hash)?;
         let n = set * WAYS + way;
@@ -86,11 +95,16 @@ impl Memory {
     }
 
     /// Keeps what was found, if the value came before.
-    pub(super) fn keep(&mut self, value: &[u8], question: u32, found: &[u64]) -> Known {
+    pub(super) fn keep(
+        &mut self,
+        (value, hash): (&[u8], u64),
+        question: u32,
+        found: &[u64],
+    ) -> Known {
         if found.len() != self.words {
             return Known::NOT;
         }
-        let hash = hash(value, question);
+        let hash = asked(hash, question);
         if !self.came_before(hash) {
             return Known::NOT;
         }
@@ -174,21 +188,25 @@ fn set(hash: u64) -> usize {
 mod tests {
     use super::*;
 
+    fn of(value: &[u8]) -> (&[u8], u64) {
+        (value, hash(value))
+    }
+
     #[test]
     fn who_comes_twice_is_known_and_the_rest_is_not() {
         let mut memory = Memory::default();
         memory.clear(2);
-        assert_eq!(memory.keep(b"value", 1, &[3, 4]), Known::NOT);
-        assert!(memory.find(b"value", 1).is_none());
-        let known = memory.keep(b"value", 1, &[3, 4]);
-        assert_eq!(memory.find(b"value", 1), Some((known, [3, 4].as_slice())));
-        assert!(memory.find(b"value", 2).is_none(), "another question");
-        assert!(memory.find(b"valve", 1).is_none());
+        assert_eq!(memory.keep(of(b"value"), 1, &[3, 4]), Known::NOT);
+        assert!(memory.find(of(b"value"), 1).is_none());
+        let known = memory.keep(of(b"value"), 1, &[3, 4]);
+        assert_eq!(memory.find(of(b"value"), 1), Some((known, [3, 4].as_slice())));
+        assert!(memory.find(of(b"value"), 2).is_none(), "another question");
+        assert!(memory.find(of(b"valve"), 1).is_none());
         memory.rule_out(known, 1);
         memory.rule_out(known, 66);
-        assert_eq!(memory.find(b"value", 1), Some((known, [1, 0].as_slice())));
+        assert_eq!(memory.find(of(b"value"), 1), Some((known, [1, 0].as_slice())));
         memory.clear(2);
-        assert!(memory.find(b"value", 1).is_none());
+        assert!(memory.find(of(b"value"), 1).is_none());
         memory.rule_out(known, 0);
     }
 
@@ -200,10 +218,10 @@ mod tests {
             for n in 0..5_000u64 {
                 let value = vec![n.to_le_bytes()[0]; usize::try_from(n % 3_000).unwrap()];
                 let value = [value.as_slice(), &n.to_le_bytes()].concat();
-                if let Some((_, set)) = memory.find(&value, 0) {
+                if let Some((_, set)) = memory.find(of(&value), 0) {
                     assert_eq!(set, [n]);
                 }
-                memory.keep(&value, 0, &[n]);
+                memory.keep(of(&value), 0, &[n]);
                 assert!(memory.capacity() < 400 << 10, "{round}");
             }
         }

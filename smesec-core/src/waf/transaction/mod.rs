@@ -201,7 +201,7 @@ pub(super) struct WafTransaction {
     /// The phase that runs next, 0 to 5.
     next: usize,
     connection: Connection,
-    head: Option<record::HeadFacts>,
+    recorded: Option<record::Recorded>,
 }
 
 impl WafTransaction {
@@ -222,7 +222,7 @@ impl WafTransaction {
             in_flight: 0,
             next: 0,
             connection: *connection,
-            head: None,
+            recorded: None,
         }
     }
 
@@ -290,7 +290,7 @@ impl Transaction for WafTransaction {
         if self.next == 0 && !self.state.verdict.is_decisive() {
             let rules = Arc::clone(&self.rules);
             self.state.now = head.now;
-            self.head = Some(record::HeadFacts::new(head, self.inner.record_headers));
+            self.recorded = self.inner.record_headers.then(|| record::Recorded::new(head));
             if self.state.engine != Engine::Off {
                 self.state.request_head(&rules.program, head);
                 self.inner.apply_exceptions(&rules, &mut self.state, head.now);
@@ -337,8 +337,8 @@ impl Transaction for WafTransaction {
             self.finish_request_body();
         }
         if self.next == 2 && !self.state.verdict.is_decisive() {
-            if let Some(facts) = self.head.as_mut().filter(|_| self.inner.record_headers) {
-                facts.response_headers = Some(record::recorded(head.headers));
+            if let Some(recorded) = &mut self.recorded {
+                recorded.response = Some(record::recorded(head.headers));
             }
             let rules = Arc::clone(&self.rules);
             self.state.now = head.now;
@@ -416,7 +416,8 @@ impl Transaction for WafTransaction {
         let decided = self.verdict();
         let relevant = !self.state.findings.is_empty() || decided.action() != Action::Pass;
         if relevant && self.state.audit {
-            let event = self.state.event(&self.connection, self.head.as_ref(), decided, outcome);
+            let event =
+                self.state.event(&self.connection, self.recorded.as_ref(), decided, outcome);
             sink.accept(event);
         }
     }

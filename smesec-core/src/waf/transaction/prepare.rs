@@ -326,34 +326,6 @@ impl State {
             };
             for n in 0..members {
                 let value = self.store.members(storage).get(n).map_or(Slice::EMPTY, |m| m.value);
-                found.clear();
-                let remembered = value.len() <= longest;
-                if remembered
-                    && let Some((known, rules)) =
-                        self.memory.find(self.store.bytes(value), question)
-                {
-                    found.extend_from_slice(rules);
-                    self.store.set_known(storage, n, known);
-                    self.spend(1);
-                } else {
-                    let root = self.store.member_at(program, storage, n, 0);
-                    if let Some(known) = self.store.prepared(words, root, (of_phase, nodes)) {
-                        found.extend_from_slice(known);
-                        self.spend(1);
-                    } else {
-                        found.resize(words, 0);
-                        self.examine(program, plan, root, nodes, value.len(), &mut found);
-                        if self.exhausted {
-                            self.found = found;
-                            return;
-                        }
-                        self.store.keep_prepared(root, (of_phase, nodes), &found);
-                    }
-                    if remembered {
-                        let known = self.memory.keep(self.store.bytes(value), question, &found);
-                        self.store.set_known(storage, n, known);
-                    }
-                }
                 let member = u32::try_from(n).unwrap_or(NONE);
                 let mut of_name: &[u64] = &[];
                 if !named.is_empty() {
@@ -361,6 +333,34 @@ impl State {
                     let name = self.store.bytes(name);
                     let named = named.iter().find(|named| named.name.eq_ignore_ascii_case(name));
                     of_name = named.map_or(&[], |named| named.rules.as_slice());
+                }
+                self.spend(1);
+                let remembered = value.len() <= longest;
+                let hash = if remembered { self.store.hash(storage, n) } else { 0 };
+                if remembered
+                    && let Some((known, found)) =
+                        self.memory.find((self.store.bytes(value), hash), question)
+                {
+                    self.hits.add_all(found, (rules, of_name), storage, member);
+                    self.store.set_known(storage, n, known);
+                    continue;
+                }
+                found.clear();
+                let root = self.store.member_at(program, storage, n, 0);
+                if let Some(known) = self.store.prepared(words, root, (of_phase, nodes)) {
+                    found.extend_from_slice(known);
+                } else {
+                    found.resize(words, 0);
+                    self.examine(program, plan, root, nodes, value.len(), &mut found);
+                    if self.exhausted {
+                        self.found = found;
+                        return;
+                    }
+                    self.store.keep_prepared(root, (of_phase, nodes), &found);
+                }
+                if remembered {
+                    let known = self.memory.keep((self.store.bytes(value), hash), question, &found);
+                    self.store.set_known(storage, n, known);
                 }
                 self.hits.add_all(&found, (rules, of_name), storage, member);
             }

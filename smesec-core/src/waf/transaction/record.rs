@@ -16,17 +16,11 @@ use crate::waf::mask;
 use crate::waf::variable::Storage;
 use std::sync::Arc;
 
-/// What the event says of the request.
+/// The headers of both messages, where the host wants them recorded.
 #[derive(Debug)]
-pub(super) struct HeadFacts {
-    method: String,
-    uri: String,
-    host: String,
-    user_agent: String,
-    version: String,
-    /// The headers, where the host wants them recorded.
-    headers: Option<Headers>,
-    pub(super) response_headers: Option<Headers>,
+pub(super) struct Recorded {
+    request: Headers,
+    pub(super) response: Option<Headers>,
 }
 
 type Headers = serde_json::Map<String, serde_json::Value>;
@@ -54,25 +48,15 @@ pub(super) fn recorded(headers: &[Header<'_>]) -> Headers {
     all
 }
 
-impl HeadFacts {
-    pub(super) fn new(head: &RequestHead<'_>, with_headers: bool) -> Self {
-        let text = |bytes: &[u8]| {
-            String::from_utf8_lossy(bytes.get(..2_048).unwrap_or(bytes)).into_owned()
-        };
-        let header = |name: &str| {
-            let found = head.headers.iter().find(|h| h.name.eq_ignore_ascii_case(name.as_bytes()));
-            found.map_or_else(String::new, |h| text(h.value))
-        };
-        Self {
-            method: text(head.method),
-            uri: mask_query(&text(head.target)),
-            host: header("host"),
-            user_agent: header("user-agent"),
-            version: text(head.version.get(..16).unwrap_or(head.version)),
-            headers: with_headers.then(|| recorded(head.headers)),
-            response_headers: None,
-        }
+impl Recorded {
+    pub(super) fn new(head: &RequestHead<'_>) -> Self {
+        Self { request: recorded(head.headers), response: None }
     }
+}
+
+/// A text for an event, cut.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.get(..2_048).unwrap_or(bytes)).into_owned()
 }
 
 /// A request target whose secret arguments are starred out.
@@ -231,7 +215,7 @@ impl State {
     pub(super) fn event(
         &self,
         connection: &Connection,
-        head: Option<&HeadFacts>,
+        headers: Option<&Recorded>,
         verdict: Verdict,
         outcome: Outcome,
     ) -> Event {
@@ -253,16 +237,19 @@ impl State {
         let mut put = |name: &str, value: serde_json::Value| {
             event.extra.insert(name.to_owned(), value);
         };
-        if let Some(head) = head {
-            put("method", head.method.clone().into());
-            put("uri", head.uri.clone().into());
-            put("host", head.host.clone().into());
-            put("user_agent", head.user_agent.clone().into());
-            if let Some(headers) = &head.headers {
-                put("http_version", head.version.clone().into());
-                put("request_headers", headers.clone().into());
-            }
-            if let Some(headers) = &head.response_headers {
+        let header = |name: &str| {
+            let value = self.store.named(Storage::RequestHeaders.id(), name.as_bytes());
+            value.map_or_else(String::new, |value| text(self.store.bytes(value)))
+        };
+        put("method", text(self.store.scalar(Storage::RequestMethod)).into());
+        put("uri", mask_query(&text(self.store.scalar(Storage::RequestUriRaw))).into());
+        put("host", header("host").into());
+        put("user_agent", header("user-agent").into());
+        if let Some(headers) = headers {
+            let version = self.store.scalar(Storage::RequestProtocol);
+            put("http_version", text(version.get(..16).unwrap_or(version)).into());
+            put("request_headers", headers.request.clone().into());
+            if let Some(headers) = &headers.response {
                 put("response_headers", headers.clone().into());
             }
         }

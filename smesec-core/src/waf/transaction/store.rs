@@ -33,11 +33,13 @@ pub(super) struct Member {
     content: u32,
     /// Where the memory of values has it.
     known: Known,
+    /// The memory's hash of the value; 0 until asked.
+    hash: u64,
 }
 
 impl Member {
     const fn new(name: Slice, value: Slice) -> Self {
-        Self { name, value, content: NONE, known: Known::NOT }
+        Self { name, value, content: NONE, known: Known::NOT, hash: 0 }
     }
 }
 
@@ -271,6 +273,19 @@ impl Store {
         self.members(storage).get(n).map_or(Known::NOT, |member| member.known)
     }
 
+    /// The memory's hash of the `n`-th member of a storage.
+    pub(super) fn hash(&mut self, storage: StorageId, n: usize) -> u64 {
+        let Some(member) = self.members(storage).get(n).copied() else { return 0 };
+        if member.hash != 0 {
+            return member.hash;
+        }
+        let hash = super::memory::hash(self.bytes(member.value));
+        if let Some(member) = self.member_mut(storage, n) {
+            member.hash = hash;
+        }
+        hash
+    }
+
     pub(super) fn set_known(&mut self, storage: StorageId, n: usize, known: Known) {
         if let Some(member) = self.member_mut(storage, n) {
             member.known = known;
@@ -353,13 +368,19 @@ impl Store {
         self.named.find(hash, |other| slice_of(&self.arena, other) == name)
     }
 
-    /// All TX variables, names copied into the arena.
-    pub(super) fn all_tx(&mut self, program: &Program) -> Vec<(Slice, Slice)> {
-        let named = self.named.items().iter();
+    /// The TX variables of the names that are wanted, names copied into the arena.
+    pub(super) fn all_tx(
+        &mut self,
+        program: &Program,
+        wanted: impl Fn(&[u8]) -> bool,
+    ) -> Vec<(Slice, Slice)> {
+        let named = self.named.items().iter().filter(|item| wanted(self.bytes(item.name)));
         let mut all: Vec<_> =
             named.filter_map(|item| item.value.map(|value| (item.name, value))).collect();
         for (slot, name) in program.tx_names.iter().enumerate() {
-            if let Some(value) = self.tx.get(slot).copied().flatten() {
+            if let Some(value) = self.tx.get(slot).copied().flatten()
+                && wanted(name)
+            {
                 let name = self.put(name);
                 all.push((name, value));
             }

@@ -285,6 +285,14 @@ impl Waf {
         self.own.waf().reload(Arc::clone(&ruleset.inner))
     }
 
+    /// An event (a dict) as a line of ModSecurity's JSON audit log, secrets masked, without the line feed; headers
+    /// are in it where the firewall has `record_headers=True`.
+    fn modsecurity_json(&self, py: Python<'_>, event: &Bound<'_, PyAny>) -> PyResult<String> {
+        let event = event::event(event)?;
+        let rules = self.own.waf().rules();
+        Ok(py.detach(|| waf::audit::ModSecurityJson::new(&event, &rules).to_json()))
+    }
+
     /// The rules in force.
     #[getter]
     fn rules(&self) -> RuleSet {

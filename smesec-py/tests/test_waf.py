@@ -1,6 +1,7 @@
 """The firewall: whole requests, transactions step by step, events, threads."""
 
 import gc
+import json
 import sys
 import threading
 
@@ -71,6 +72,16 @@ def test_modes(rules: smesec.RuleSet) -> None:
     assert smesec.Waf(rules, mode="off").check(*attack).action == "pass"
     assert smesec.Waf(rules, on_block="decoy").check(*attack).action == "decoy"
     assert not smesec.Waf(rules, on_block="log").check(*attack).blocked
+
+
+def test_an_event_as_modsecurity_writes_it(rules: smesec.RuleSet) -> None:
+    events: list[dict] = []
+    waf = smesec.Waf(rules, sink=events.append, record_headers=True)
+    waf.check("GET", "/?q=union+select", [*FORM, ("Cookie", "session=secret")])
+    line = waf.modsecurity_json(events[0])
+    transaction = json.loads(line)["transaction"]
+    assert transaction["request"]["headers"]["Host"] == "shop.example" and "secret" not in line
+    assert [message["details"]["ruleId"] for message in transaction["messages"]] == ["1"]
 
 
 def test_step_by_step(rules: smesec.RuleSet) -> None:

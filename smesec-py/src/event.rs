@@ -9,7 +9,7 @@ use smesec_core::time::Timestamp;
 use smesec_core::verdict::{Action, Severity};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// How often this process is the child of a fork.
 static FORKS: AtomicU64 = AtomicU64::new(0);
@@ -36,7 +36,8 @@ pub(crate) fn fresh_seed() -> u64 {
 }
 
 pub(crate) fn next_id() -> EventId {
-    let mut ids = IDS.lock().unwrap_or_else(PoisonError::into_inner);
+    // Waiting could be for ever: in the child of a fork nobody lets go of what another thread held.
+    let Ok(mut ids) = IDS.try_lock() else { return EventId::new(fresh_seed(), 0) };
     if ids.0 != forks() {
         *ids = (forks(), fresh_seed(), 0);
     }

@@ -1,9 +1,11 @@
 //! Where collections live: in this process, or in memory that processes share.
 
 use crate::errors::{raised, wrong};
-use pyo3::Borrowed;
-use pyo3::prelude::*;
-use smesec_core::collection::{self, CollectionStore};
+use pyo3::types::PyBytes;
+use pyo3::{Borrowed, IntoPyObjectExt, prelude::*};
+use smesec_core::collection::{self, Change, CollectionStore, Variable};
+use smesec_core::time::Timestamp;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -63,7 +65,62 @@ impl<'py> FromPyObject<'_, 'py> for Kept {
         if let Ok(store) = object.cast::<SharedStore>() {
             return Ok(Self(store.get().inner.clone()));
         }
+        if object.getattr_opt("load")?.is_some() && object.getattr_opt("apply")?.is_some() {
+            return Ok(Self(Arc::new(Own(object.to_owned().unbind()))));
+        }
         let kind = object.get_type().name()?;
-        Err(wrong(object.py(), format!("a store is a MemoryStore or a SharedStore, not {kind}")))
+        let why = format!(
+            "a store is a MemoryStore, a SharedStore, or has `load` and `apply`; not {kind}"
+        );
+        Err(wrong(object.py(), why))
+    }
+}
+
+/// A store written in Python. What it raises is reported; a record that could not be loaded is empty, a change
+/// that failed is counted in the event as refused.
+struct Own(Py<PyAny>);
+
+impl CollectionStore for Own {
+    fn load(&self, collection: &str, key: &[u8], now: Timestamp) -> Vec<Variable> {
+        let loaded = Python::try_attach(|py| {
+            let arguments = (collection, PyBytes::new(py, key), now.unix_nanos());
+            let called = self.0.bind(py).call_method1("load", arguments);
+            called.and_then(|answer| answer.extract::<BTreeMap<Vec<u8>, Vec<u8>>>()).unwrap_or_else(
+                |error| {
+                    error.write_unraisable(py, Some(self.0.bind(py)));
+                    BTreeMap::new()
+                },
+            )
+        });
+        loaded.unwrap_or_default().into_iter().collect()
+    }
+
+    fn apply(
+        &self,
+        collection: &str,
+        key: &[u8],
+        name: &[u8],
+        change: Change,
+        now: Timestamp,
+    ) -> bool {
+        let applied = Python::try_attach(|py| {
+            let bytes = |bytes: &[u8]| PyBytes::new(py, bytes);
+            let called = match change {
+                Change::Set(value) => ("set", bytes(&value)).into_bound_py_any(py),
+                Change::Add(delta) => ("add", delta).into_bound_py_any(py),
+                Change::ExpireAt(at) => ("expire", at.unix_nanos()).into_bound_py_any(py),
+                _ => ("unset", py.None()).into_bound_py_any(py),
+            };
+            let arguments =
+                |change| (collection, bytes(key), bytes(name), change, now.unix_nanos());
+            let called = called
+                .and_then(|change| self.0.bind(py).call_method1("apply", arguments(change)))
+                .and_then(|answer| answer.extract::<bool>());
+            called.unwrap_or_else(|error| {
+                error.write_unraisable(py, Some(self.0.bind(py)));
+                false
+            })
+        });
+        applied.unwrap_or(false)
     }
 }

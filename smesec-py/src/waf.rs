@@ -168,8 +168,8 @@ impl waf::Resolver for PyResolver {
 /// `mode`: "rules" (as `SecRuleEngine` says), "block", "detect" or "off". `on_block`: "deny", "decoy" or
 /// "log". `on_limit`: "closed" or "open", for what could not be inspected whole (a limit, a failed
 /// scan). `steps`: values that rules may look at in one transaction (50 million, some seconds of CPU).
-/// `exclusions`: see `Exclusion`. `store`: where collections live (`MemoryStore`, or `SharedStore` for
-/// several workers). `resolver`: a callable that looks names up for `@rbl`. `scanner`, `spool_bytes`: where
+/// `exclusions`: see `Exclusion`. `store`: where collections live (`MemoryStore`, `SharedStore` for
+/// several workers, or an object like `smesec.StoreLike`). `resolver`: a callable that looks names up for `@rbl`. `scanner`, `spool_bytes`: where
 /// uploads go, see `Filter`. `record_headers`: events carry the headers, secrets masked. `sink` receives
 /// each event on the thread that finished the transaction: a `Queue`, `Tee`, `DetectorSink`, or a callable
 /// that takes a dict, whose exceptions are reported through `sys.unraisablehook` and change no

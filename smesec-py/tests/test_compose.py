@@ -405,6 +405,41 @@ def test_limits_are_a_policy(rules) -> None:
     assert smesec.Waf(rules, steps=0, on_limit="open").check(*ATTACK).action in ("log", "pass")
 
 
+def test_a_store_in_python(unraisable) -> None:
+    class Database:
+        def __init__(self) -> None:
+            self.records: dict[tuple, dict[bytes, bytes]] = {}
+            self.changes: list[tuple] = []
+
+        def load(self, collection: str, key: bytes, now: int) -> dict[bytes, bytes]:
+            if key == b"192.0.2.66":
+                raise ConnectionError("no database")
+            return self.records.get((collection, key), {})
+
+        def apply(self, collection: str, key: bytes, name: bytes, change: tuple, now: int) -> bool:
+            record, (kind, value) = self.records.setdefault((collection, key), {}), change
+            self.changes.append((name, kind))
+            if kind == "add":
+                record[name] = b"%d" % (int(record.get(name, 0)) + value)
+            elif kind == "set":
+                record[name] = value
+            return True
+
+    rules = smesec.RuleSet.from_text("""
+        SecRuleEngine On
+        SecAction "id:1,phase:1,nolog,pass,initcol:ip=%{REMOTE_ADDR},setvar:ip.n=+1,setvar:ip.w=x,expirevar:ip.n=60"
+        SecRule IP:n "@gt 2" "id:2,phase:1,deny"
+    """)
+    database = Database()
+    waf = smesec.Waf(rules, store=database)
+    assert [waf.check("GET", "/", HOST).blocked for _ in range(4)] == [False, False, True, True]
+    ((collection, key),) = database.records
+    assert (collection.lower(), key) == ("ip", b"127.0.0.1") and {b"4", b"x"} <= set(database.records.popitem()[1].values())
+    assert {kind for _, kind in database.changes} == {"add", "set", "expire"}
+    assert not waf.check("GET", "/", HOST, client=("192.0.2.66", 1)).blocked
+    assert unraisable == ["no database"]
+
+
 def test_a_resolver_in_python() -> None:
     rules = smesec.RuleSet.from_text('SecRuleEngine On\nSecRule REMOTE_ADDR "@rbl bl.example" "id:1,phase:1,deny"')
     asked: list[str] = []

@@ -67,7 +67,7 @@ from ._native import (
     Work,
     __version__,
 )
-from ._parts import FilterTransaction, finding
+from ._parts import DetectorLike, FilterLike, FilterTransaction, ScannerLike, StoreLike, finding
 from ._settings import Settings
 
 # Parent and children of a fork must not give the same event ids.
@@ -77,9 +77,11 @@ __all__ = [
     "Chain",
     "ConfigError",
     "Connection",
+    "DetectorLike",
     "DetectorSink",
     "Exclusion",
     "Filter",
+    "FilterLike",
     "FilterTransaction",
     "InputError",
     "LimitError",
@@ -94,9 +96,11 @@ __all__ = [
     "RuleSet",
     "ScanObject",
     "ScanReport",
+    "ScannerLike",
     "Settings",
     "SharedStore",
     "SmesecError",
+    "StoreLike",
     "Tee",
     "Transaction",
     "Verdict",

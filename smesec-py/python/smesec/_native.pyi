@@ -8,7 +8,7 @@ from typing import Any, Literal, NoReturn, TypedDict, final
 
 from typing_extensions import disjoint_base
 
-from ._parts import DetectorLike, FilterLike, FindingLike, ScannerLike
+from ._parts import DetectorLike, FilterLike, FindingLike, ScannerLike, StoreLike
 
 __all__ = [
     "Chain",
@@ -253,7 +253,7 @@ class Waf(Filter):
         on_limit: _Policy = "closed",
         steps: int = 50_000_000,
         exclusions: Sequence[Exclusion] = ...,
-        store: MemoryStore | SharedStore | None = None,
+        store: MemoryStore | SharedStore | StoreLike | None = None,
         resolver: Callable[[str], Sequence[str] | None] | None = None,
         scanner: _Scanner | None = None,
         spool_bytes: int | None = None,

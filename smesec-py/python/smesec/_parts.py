@@ -14,19 +14,41 @@ FindingLike: TypeAlias = Mapping[str, Any]
 class FilterLike(Protocol):
     """Admits transactions: `begin` is called for each, by several threads at once."""
 
-    def begin(self, connection: Connection, /) -> object: ...
+    def begin(self, connection: Connection, /) -> object:
+        """The transaction's own object; see `FilterTransaction`."""
+        ...
 
 
 class ScannerLike(Protocol):
     """Examines one object; several threads may call it at once."""
 
-    def scan(self, object: ScanObject, /) -> ScanReport: ...
+    def scan(self, object: ScanObject, /) -> ScanReport:
+        """What was found, and what was not inspected."""
+        ...
 
 
 class DetectorLike(Protocol):
     """Watches events. It may also have `advance(now)`, with the time in nanoseconds since 1970 UTC."""
 
-    def observe(self, event: dict[str, Any], /) -> Iterable[Mapping[str, Any]] | None: ...
+    def observe(self, event: dict[str, Any], /) -> Iterable[Mapping[str, Any]] | None:
+        """The events that this one gives rise to, if any."""
+        ...
+
+
+class StoreLike(Protocol):
+    """Keeps collections elsewhere, such as in a database that many hosts share. Called during a step, so it should answer
+    within a millisecond; times are nanoseconds since 1970 UTC."""
+
+    def load(self, collection: str, key: bytes, now: int, /) -> dict[bytes, bytes]:
+        """The variables of a record that have not expired."""
+        ...
+
+    def apply(
+        self, collection: str, key: bytes, name: bytes, change: tuple[str, Any], now: int, /
+    ) -> bool:
+        """Changes one variable: ("set", bytes), ("add", int), ("unset", None) or ("expire", time). False when a limit stood
+        against it. Two that each add 1 at once have to leave 2."""
+        ...
 
 
 class FilterTransaction:

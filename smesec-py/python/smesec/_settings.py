@@ -12,7 +12,7 @@ from ._native import ConfigError, Exclusion, MemoryStore, RuleSet, SharedStore, 
 
 if TYPE_CHECKING:
     from ._native import ScanObject, ScanReport
-    from ._parts import ScannerLike
+    from ._parts import ScannerLike, StoreLike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class Settings:
     on_limit: Literal["closed", "open"] = "closed"
     steps: int = 50_000_000
     exclusions: Sequence[Exclusion] = ()
-    store: MemoryStore | SharedStore | None = None
+    store: MemoryStore | SharedStore | StoreLike | None = None
     scanner: ScannerLike | Callable[[ScanObject], ScanReport] | None = None
     spool_bytes: int = 32 << 20
     trusted_proxies: Sequence[str] = ()

@@ -244,6 +244,20 @@ fn persistent_collections_count_across_transactions() {
 }
 
 #[test]
+fn of_those_who_count_at_once_each_sees_a_number_of_its_own() {
+    let waf = waf(r#"
+        SecAction "id:1,phase:1,pass,nolog,initcol:ip=%{REMOTE_ADDR},setvar:ip.hits=+1"
+        SecRule IP:hits "@gt 1000" "id:2,phase:1,deny,status:429"
+    "#);
+    let count = || (0..500).filter(|_| request(&waf, "/", &[], b"").0.is_decisive()).count();
+    let blocked: usize = std::thread::scope(|scope| {
+        let counts: Vec<_> = (0..4).map(|_| scope.spawn(count)).collect();
+        counts.into_iter().map(|count| count.join().unwrap()).sum()
+    });
+    assert_eq!(blocked, 1_000);
+}
+
+#[test]
 fn limits_decide_by_policy_and_leave_a_finding() {
     let set =
         rules("SecRequestBodyLimit 10\nSecRule ARGS \"@contains x\" \"id:1,phase:2,pass,nolog\"");

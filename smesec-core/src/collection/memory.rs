@@ -83,6 +83,31 @@ impl CollectionStore for MemoryStore {
         change: Change,
         now: Timestamp,
     ) -> bool {
+        self.change(collection, key, name, change, now).is_some()
+    }
+
+    fn add(
+        &self,
+        collection: &str,
+        key: &[u8],
+        name: &[u8],
+        delta: i64,
+        now: Timestamp,
+    ) -> Option<i64> {
+        self.change(collection, key, name, Change::Add(delta), now)
+    }
+}
+
+impl MemoryStore {
+    /// Changes a variable and tells the number that it is then.
+    fn change(
+        &self,
+        collection: &str,
+        key: &[u8],
+        name: &[u8],
+        change: Change,
+        now: Timestamp,
+    ) -> Option<i64> {
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         let place = (collection.to_owned(), key.to_vec());
         if !records.contains_key(&place) {
@@ -92,7 +117,7 @@ impl CollectionStore for MemoryStore {
         if now.seconds_since(record.changed) >= self.timeout_seconds {
             record.variables.clear();
         }
-        record.apply(name, change, now)
+        record.apply(name, change, now).then(|| record.number(name))
     }
 }
 

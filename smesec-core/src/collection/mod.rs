@@ -47,4 +47,23 @@ pub trait CollectionStore: Send + Sync {
         change: Change,
         now: Timestamp,
     ) -> bool;
+    /// Adds to a variable and tells what it is then; `None` when a limit stood against it.
+    ///
+    /// As given here another transaction's addition may be in the sum; a store that many share does both at once,
+    /// so that of two who count to a hundred one alone is the hundredth.
+    fn add(
+        &self,
+        collection: &str,
+        key: &[u8],
+        name: &[u8],
+        delta: i64,
+        now: Timestamp,
+    ) -> Option<i64> {
+        if !self.apply(collection, key, name, Change::Add(delta), now) {
+            return None;
+        }
+        let record = self.load(collection, key, now);
+        let found = record.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        Some(found.map_or(0, |(_, value)| record::number(value)))
+    }
 }

@@ -25,6 +25,12 @@ impl Record {
         alive.map(|slot| (slot.name.clone(), slot.value.clone())).collect()
     }
 
+    /// The number that a variable is.
+    pub(super) fn number(&self, name: &[u8]) -> i64 {
+        let found = self.variables.iter().find(|slot| slot.name.eq_ignore_ascii_case(name));
+        found.map_or(0, |slot| number(&slot.value))
+    }
+
     /// False when a limit stood against the change.
     pub(super) fn apply(&mut self, name: &[u8], change: Change, now: Timestamp) -> bool {
         self.changed = now;
@@ -73,6 +79,6 @@ impl Slot {
 }
 
 /// The number that a value is, 0 where it is none.
-fn number(value: &[u8]) -> i64 {
+pub(super) fn number(value: &[u8]) -> i64 {
     std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }

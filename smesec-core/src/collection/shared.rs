@@ -206,8 +206,33 @@ impl CollectionStore for SharedStore {
         change: Change,
         now: Timestamp,
     ) -> bool {
+        self.change(collection, key, name, change, now).is_some()
+    }
+
+    fn add(
+        &self,
+        collection: &str,
+        key: &[u8],
+        name: &[u8],
+        delta: i64,
+        now: Timestamp,
+    ) -> Option<i64> {
+        self.change(collection, key, name, Change::Add(delta), now)
+    }
+}
+
+impl SharedStore {
+    /// Changes a variable and tells the number that it is then.
+    fn change(
+        &self,
+        collection: &str,
+        key: &[u8],
+        name: &[u8],
+        change: Change,
+        now: Timestamp,
+    ) -> Option<i64> {
         let hash = self.hash(collection, key);
-        let Some(shard) = self.locked(hash) else { return false };
+        let shard = self.locked(hash)?;
         let found = shard.find(hash, collection, key);
         let place = found.as_ref().map(|at| (at.before, at.block));
         let mut record = found.map_or_else(Record::default, |at| at.record);
@@ -215,19 +240,20 @@ impl CollectionStore for SharedStore {
             record.variables.clear();
         }
         if !record.apply(name, change, now) {
-            return false;
+            return None;
         }
-        let Some(bytes) = encode(collection, key, &record) else { return false };
+        let bytes = encode(collection, key, &record)?;
         if needs(bytes.len()) > self.layout.blocks / 4 {
-            return false;
+            return None;
         }
-        shard.write(|shard| {
+        let written = shard.write(|shard| {
             if let Some((before, block)) = place {
                 shard.remove(hash, before, block);
             }
             shard.make_room(needs(bytes.len()), now, self.timeout_seconds);
             shard.insert(hash, now, &bytes)
-        })
+        });
+        written.then(|| record.number(name))
     }
 }
 

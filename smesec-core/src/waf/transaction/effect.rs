@@ -2,7 +2,7 @@
 
 use super::State;
 use super::store::Slice;
-use crate::collection::Change;
+use crate::collection::{Change, CollectionStore};
 use crate::waf::checks;
 use crate::waf::compile::program::{
     Assign, Assignment, Effect, Engine, Place, Processor, Program, Rule, Text,
@@ -79,18 +79,29 @@ impl State {
             Place::Member(storage, name) => {
                 let name = self.expand(program, rule, name);
                 let old = self.store.named(*storage, &name);
-                let value = self.changed(program, rule, &assignment.change, old);
-                let change = match &assignment.change {
-                    Assign::Set(_) => {
-                        Change::Set(value.map_or(Vec::new(), |v| self.store.bytes(v).to_vec()))
-                    }
-                    Assign::Add(text) => Change::Add(self.amount(program, rule, text)),
+                let mut value = self.changed(program, rule, &assignment.change, old);
+                let delta = match &assignment.change {
+                    Assign::Add(text) => Some(self.amount(program, rule, text)),
                     Assign::Subtract(text) => {
-                        Change::Add(self.amount(program, rule, text).saturating_neg())
+                        Some(self.amount(program, rule, text).saturating_neg())
                     }
-                    Assign::Unset => Change::Unset,
+                    Assign::Set(_) | Assign::Unset => None,
                 };
-                self.persist(*storage, &name, change);
+                match (delta, value) {
+                    // What the record is now, with what other transactions added since it was loaded.
+                    (Some(delta), _) => {
+                        if let Some(sum) = self.persist_sum(*storage, &name, delta) {
+                            let mark = self.store.mark();
+                            self.store.append_number(sum);
+                            value = Some(self.store.since(mark));
+                        }
+                    }
+                    (None, Some(value)) => {
+                        let value = self.store.bytes(value).to_vec();
+                        self.persist(*storage, &name, Change::Set(value));
+                    }
+                    (None, None) => self.persist(*storage, &name, Change::Unset),
+                }
                 let name = self.store.put(&name);
                 self.store.assign(*storage, name, value);
             }
@@ -143,13 +154,27 @@ impl State {
         self.keys.push((storage, key));
     }
 
+    /// A record's place in the host's store, if it was opened.
+    fn place_of(
+        &self,
+        storage: StorageId,
+    ) -> Option<(&Arc<dyn CollectionStore>, &'static str, &[u8])> {
+        let collection = Storage::persistent(storage)?;
+        let key = self.keys.iter().find(|(known, _)| *known == storage).map(|(_, key)| key)?;
+        Some((self.collections.as_ref()?, collection, key))
+    }
+
+    /// Adds in the host's store; the sum there.
+    fn persist_sum(&mut self, storage: StorageId, name: &[u8], delta: i64) -> Option<i64> {
+        let (store, collection, key) = self.place_of(storage)?;
+        let sum = store.add(collection, key, name, delta, self.now);
+        self.refused_changes += u32::from(sum.is_none());
+        sum
+    }
+
     fn persist(&mut self, storage: StorageId, name: &[u8], change: Change) {
-        let Some(collection) = Storage::persistent(storage) else { return };
-        let key = self.keys.iter().find(|(known, _)| *known == storage).map(|(_, key)| key);
-        if let (Some(store), Some(key)) = (&self.collections, key)
-            && !store.apply(collection, key, name, change, self.now)
-        {
-            self.refused_changes += 1;
-        }
+        let Some((store, collection, key)) = self.place_of(storage) else { return };
+        let done = store.apply(collection, key, name, change, self.now);
+        self.refused_changes += u32::from(!done);
     }
 }

@@ -64,6 +64,7 @@ pub trait CollectionStore: Send + Sync {
         }
         let record = self.load(collection, key, now);
         let found = record.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        Some(found.map_or(0, |(_, value)| record::number(value)))
+        // What cannot be read back counts from here.
+        Some(found.map_or(delta, |(_, value)| record::number(value)))
     }
 }

@@ -6,6 +6,7 @@ CPU is user and system time of the process and its children from /proc/PID/stat,
 Ends with status 1 when a row is SHORT.
 """
 import argparse
+import contextlib
 import glob
 import os
 import re
@@ -20,7 +21,11 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 
 def family(pid):
-    children = " ".join(open(p).read() for p in glob.glob(f"/proc/{pid}/task/*/children"))
+    children = ""
+    for path in glob.glob(f"/proc/{pid}/task/*/children"):
+        # A worker of a configuration that is being replaced may end in between.
+        with contextlib.suppress(OSError), open(path) as file:
+            children += f" {file.read()}"
     return [pid] + [p for child in children.split() for p in family(int(child))]
 
 

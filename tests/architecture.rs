@@ -25,7 +25,7 @@ const ROWS: &[(&str, &[&str])] = &[
             "policy",
         ],
     ),
-    ("tools", &["decode", "matcher", "ruleset"]),
+    ("tools", &["decode", "mask", "matcher", "ruleset"]),
     ("engines", &["waf", "ids", "av", "siem", "taas"]),
     ("records", &["store", "assess", "training"]),
     ("products", &["client", "gateway", "decoy", "collector", "console", "fleet"]),

@@ -33,13 +33,20 @@ pub mod verdict;
 
 // tools
 pub mod decode;
+pub mod mask;
 pub mod ruleset;
 
 // engines
+#[cfg(feature = "siem")]
+pub mod siem;
+#[cfg(feature = "taas")]
+pub mod taas;
 #[cfg(feature = "waf")]
 pub mod waf;
 
 // products
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 

@@ -2,9 +2,11 @@
 
 use crate::event::Finding;
 use crate::time::Timestamp;
+use std::path::PathBuf;
 use std::time::Duration;
 
-/// One request that a test sends.
+/// One request that a test sends: one exchange on the wire. Redirects and cookies are the test's
+/// business, since a test may be about them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[allow(clippy::exhaustive_structs, reason = "runners build it in place")]
 pub struct Request {
@@ -12,10 +14,37 @@ pub struct Request {
     pub method: String,
     /// The absolute URL.
     pub url: String,
-    /// The headers in their order.
+    /// The headers in their order; `Host` and the framing are the session's to add where they lack.
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body.
     pub body: Vec<u8>,
+    /// How the connection is made.
+    pub connection: ConnectionOptions,
+}
+
+/// What a test asks of the connection.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[allow(clippy::exhaustive_structs, reason = "runners build it in place")]
+pub struct ConnectionOptions {
+    /// How long making the connection may take; the exchange's deadline where `None`.
+    pub connect_deadline: Option<Duration>,
+    /// Whom to believe over TLS.
+    pub trust: Trust,
+    /// The client's certificate and key, PEM files; the key may stand in the first.
+    pub client_certificate: Option<(PathBuf, Option<PathBuf>)>,
+}
+
+/// Whom to believe over TLS.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum Trust {
+    /// The system's authorities.
+    #[default]
+    System,
+    /// The authorities of this PEM file.
+    File(PathBuf),
+    /// Anybody: the test says `verify: false`.
+    Anybody,
 }
 
 /// What came back.
@@ -24,10 +53,19 @@ pub struct Request {
 pub struct Response {
     /// The status.
     pub status: u16,
+    /// The text beside the status; empty over HTTP/2.
+    pub reason: String,
     /// The headers in their raw order, repeated ones repeated.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// The body.
+    /// The body, as the transfer coding gives it; content codings are the test's to undo.
     pub body: Vec<u8>,
+}
+
+impl Response {
+    /// The first header of a name, whatever its case.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_slice())
+    }
 }
 
 /// An exchange that failed.
@@ -43,9 +81,15 @@ pub enum ExchangeError {
     /// The answer was not HTTP.
     #[error("malformed answer: {0}")]
     Malformed(String),
+    /// The answer is larger than the session takes.
+    #[error("the answer is larger than {0} bytes; raise the limit or ask for less")]
+    TooLarge(u64),
     /// The request leads outside the allowed hosts.
-    #[error("`{0}` is not among the allowed hosts")]
+    #[error("`{0}` is not among the allowed hosts; name it in the file to allow it")]
     NotAllowed(String),
+    /// The run has sent as many requests as it may.
+    #[error("the run may send {0} requests, and has; raise the cap to send more")]
+    Spent(u64),
 }
 
 /// What a test acts against; gives one session (cookie jar, connections) for each test.
@@ -79,8 +123,38 @@ pub enum TestVerdict {
     Passed,
     /// An assertion did not hold.
     Failed(Finding),
+    /// The test failed, as it says it must.
+    ExpectedFailure(Finding),
+    /// It was not run, because it or the command line says so: why.
+    Skipped(String),
     /// The test could not be run: why.
     Refused(String),
+}
+
+/// One exchange of a test: what was sent and what came back.
+#[derive(Clone, PartialEq, Debug)]
+#[allow(clippy::exhaustive_structs, reason = "runners of hosts build it in place")]
+pub struct Exchange {
+    /// What was sent.
+    pub request: Request,
+    /// What came back.
+    pub response: Result<Response, ExchangeError>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// One step of a test.
+#[derive(Clone, PartialEq, Debug, Default)]
+#[allow(clippy::exhaustive_structs, reason = "runners of hosts build it in place")]
+pub struct TestStep {
+    /// The step's name.
+    pub name: String,
+    /// As whom it acted, where that is known: a user, or `nobody`.
+    pub acting_as: Option<String>,
+    /// What went over the wire, in order, retries and redirects included.
+    pub exchanges: Vec<Exchange>,
+    /// What did not hold; empty for a step that passed.
+    pub failures: Vec<String>,
 }
 
 /// One test's result.
@@ -89,10 +163,33 @@ pub enum TestVerdict {
 pub struct TestResult {
     /// The test's name.
     pub name: String,
+    /// The file and the line it stands on, where it came from a file.
+    pub place: Option<(String, u32)>,
     /// How it ended.
     pub verdict: TestVerdict,
     /// How long it took.
     pub elapsed: Duration,
+    /// Its steps as far as they ran.
+    pub steps: Vec<TestStep>,
+    /// What a person should look at although it decides nothing: `file:line:column`, found, fix.
+    pub warnings: Vec<String>,
+    /// How to mend what failed, where the test knows.
+    pub advice: Option<String>,
+}
+
+impl TestResult {
+    /// A result without steps; the fields are public.
+    pub fn new(name: impl Into<String>, verdict: TestVerdict) -> Self {
+        Self {
+            name: name.into(),
+            place: None,
+            verdict,
+            elapsed: Duration::ZERO,
+            steps: Vec::new(),
+            warnings: Vec::new(),
+            advice: None,
+        }
+    }
 }
 
 /// Watches a run as it goes.
@@ -110,10 +207,12 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether every test passed; false for an empty report, since nothing was shown.
+    /// Whether no test failed or was refused, and one at least passed: a run that showed nothing
+    /// did not pass.
     pub fn all_passed(&self) -> bool {
-        !self.results.is_empty()
-            && self.results.iter().all(|result| result.verdict == TestVerdict::Passed)
+        let verdicts = || self.results.iter().map(|result| &result.verdict);
+        verdicts().any(|v| matches!(v, TestVerdict::Passed | TestVerdict::ExpectedFailure(_)))
+            && !verdicts().any(|v| matches!(v, TestVerdict::Failed(_) | TestVerdict::Refused(_)))
     }
 }
 

@@ -6,3 +6,5 @@
 pub mod body;
 pub mod byteset;
 pub mod transform;
+#[cfg(feature = "yaml")]
+pub mod yaml;

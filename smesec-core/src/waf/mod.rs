@@ -18,7 +18,6 @@ mod checks;
 mod compile;
 mod engine;
 pub mod injection;
-pub(crate) mod mask;
 mod resolver;
 mod ruleset;
 pub mod seclang;

@@ -3,6 +3,7 @@
 use super::store::{Slice, Store};
 use super::{Flow, State};
 use crate::decode::body::form::invalid_url_encoding;
+use crate::mask;
 use crate::waf::bits::bit;
 use crate::waf::compile::operator::Operator;
 use crate::waf::compile::program::{
@@ -453,7 +454,7 @@ impl State {
             }
             Operator::UrlEncoding => bare(invalid_url_encoding(bytes)),
             Operator::Utf8 => bare(std::str::from_utf8(bytes).is_err()),
-            Operator::CardNumber(pattern) => checks::verified(pattern, bytes, checks::luhn),
+            Operator::CardNumber(pattern) => checks::verified(pattern, bytes, mask::luhn),
             Operator::Cpf(pattern) => checks::verified(pattern, bytes, checks::cpf),
             Operator::Ssn(pattern) => checks::verified(pattern, bytes, checks::ssn),
             Operator::Svnr(pattern) => checks::verified(pattern, bytes, checks::svnr),

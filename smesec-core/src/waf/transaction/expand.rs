@@ -1,8 +1,8 @@
 //! Macros.
 
 use super::store::{Slice, Store};
+use crate::mask;
 use crate::waf::compile::program::{Piece, Program, Rule, Text};
-use crate::waf::mask;
 use crate::waf::variable::{self, Storage, StorageId};
 
 /// A text with its macros filled in; with `masked` the secrets in it are starred out.

@@ -7,12 +7,12 @@ use crate::filter::Outcome;
 use crate::http::{Connection, Header, RequestHead};
 use crate::intake::ObjectMeta;
 use crate::limits::OnLimit;
+use crate::mask;
 use crate::policy::OnBlock;
 use crate::scanner::{self, ScanReport};
 use crate::verdict::{Action, Severity, Verdict};
 use crate::waf::checks;
 use crate::waf::compile::program::{self, Disruption, Engine, Program, Rule};
-use crate::waf::mask;
 use crate::waf::variable::Storage;
 use std::sync::Arc;
 

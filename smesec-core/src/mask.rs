@@ -1,13 +1,17 @@
-//! Secrets in events: passwords, tokens, cookies and card numbers are starred out.
-
-use crate::waf::checks;
+//! Secrets in events, logs and reports: passwords, tokens, cookies and card numbers are starred out.
 
 /// Bytes of a value that an event keeps: enough to see the attack, too few to carry a body off.
-pub(super) const MAX_EVIDENCE: usize = 256;
+pub const MAX_EVIDENCE: usize = 256;
 
 /// A value as an event may show it. `name` is what it was matched under, such as
 /// `REQUEST_COOKIES:session`.
-pub(super) fn masked(name: &[u8], value: &[u8]) -> String {
+///
+/// ```
+/// use smesec_core::mask::masked;
+/// assert_eq!(masked(b"ARGS:password", b"hunter2"), "[masked, 7 bytes]");
+/// assert_eq!(masked(b"ARGS:note", b"card 4111 1111 1111 1111"), "card **** **** **** ****");
+/// ```
+pub fn masked(name: &[u8], value: &[u8]) -> String {
     if is_secret_name(name) {
         return format!("[masked, {} bytes]", value.len());
     }
@@ -24,7 +28,7 @@ pub(super) fn masked(name: &[u8], value: &[u8]) -> String {
 }
 
 /// Whether values of that name are secrets.
-pub(crate) fn is_secret_name(name: &[u8]) -> bool {
+pub fn is_secret_name(name: &[u8]) -> bool {
     let name = name.to_ascii_lowercase();
     // Credentials stand in it under no name of their own.
     if name.starts_with(b"full_request") && !name.starts_with(b"full_request_length") {
@@ -68,7 +72,7 @@ pub(crate) fn is_secret_name(name: &[u8]) -> bool {
 }
 
 /// Whether a collection holds secrets whatever the name.
-pub(super) fn is_secret_collection(name: &str) -> bool {
+pub fn is_secret_collection(name: &str) -> bool {
     name.starts_with("REQUEST_COOKIES") || name.starts_with("ARGS") || name.ends_with("HEADERS")
 }
 
@@ -84,7 +88,7 @@ fn without_cards(value: &[u8]) -> Vec<u8> {
         let run =
             rest.iter().take_while(|b| b.is_ascii_digit() || matches!(b, b' ' | b'-')).count();
         let digits = rest.iter().take(run).filter(|b| b.is_ascii_digit()).count();
-        if (13..=19).contains(&digits) && checks::luhn(rest.get(..run).unwrap_or_default()) {
+        if (13..=19).contains(&digits) && luhn(rest.get(..run).unwrap_or_default()) {
             for byte in out.iter_mut().skip(from).take(run).filter(|b| b.is_ascii_digit()) {
                 *byte = b'*';
             }
@@ -94,9 +98,26 @@ fn without_cards(value: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Luhn's check of payment card numbers (ISO/IEC 7812-1), 13 to 19 digits.
+pub fn luhn(text: &[u8]) -> bool {
+    let digits = || text.iter().filter(|b| b.is_ascii_digit()).map(|b| u32::from(b - b'0'));
+    let sum: u32 = digits()
+        .rev()
+        .enumerate()
+        .map(|(n, d)| if n % 2 == 1 { d * 2 - if d > 4 { 9 } else { 0 } } else { d })
+        .sum();
+    (13..=19).contains(&digits().count()) && sum.is_multiple_of(10) && digits().any(|d| d != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn card_numbers_have_a_check_digit() {
+        assert!(luhn(b"4111 1111 1111 1111") && !luhn(b"4111 1111 1111 1112"));
+        assert!(!luhn(b"0000 0000 0000 0000") && !luhn(b"42"));
+    }
 
     #[test]
     fn secrets_do_not_leave() {

@@ -1,0 +1,9 @@
+//! Detection over logs: Sigma rules on single records, and correlation of what they find.
+//!
+//! | room | what happens there |
+//! | --- | --- |
+//! | [`sigma`] | YAML to a syntax tree with spans |
+//! | [`record`] | what a log line looks like to a rule: native fields, borrowed |
+
+pub mod record;
+pub mod sigma;

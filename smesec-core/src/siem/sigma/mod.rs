@@ -1,0 +1,5 @@
+//! Sigma 2.1 (rules, correlations, filters): YAML to a syntax tree with spans.
+
+mod syntax;
+
+pub use syntax::{Correlation, CorrelationKind, Criterion, Meta, Reference, Threshold};

@@ -3,7 +3,7 @@
 use crate::errors::wrong;
 use crate::event;
 use crate::http::{self as seen, Bytes, Endpoint, Headers, connection};
-use crate::scanner::{PyScanner, Scanning};
+use crate::intake::Uploads;
 use crate::sink::Out;
 use crate::transaction::{Transaction, Work};
 use crate::verdict::Verdict;
@@ -12,7 +12,7 @@ use pyo3::types::{PyBytes, PyTuple};
 use smesec_core::event::{Event, EventId, Finding, Source};
 use smesec_core::filter::{self, Chain as CoreChain, Ordered, WorkResult};
 use smesec_core::http::{Connection, RequestHead, ResponseHead};
-use smesec_core::intake::{Intake, ScannerIntake};
+use smesec_core::intake::Intake;
 use smesec_core::limits::OnLimit;
 use smesec_core::sink::{Discard, Sink};
 use smesec_core::time::Timestamp;
@@ -24,8 +24,9 @@ use std::sync::Arc;
 /// `Filter(part)` takes an object with `begin(connection)`, which answers with the transaction's own
 /// object (see `smesec.FilterTransaction`). What it raises is reported through `sys.unraisablehook` and
 /// as the finding `smesec-callback`, and `on_error` decides: "closed" denies with 500, "open" lets pass.
-/// `scanner` receives the uploads inside request bodies, `spool_bytes` (32 MiB) of one transaction in
-/// memory at most; `sink` receives events. One filter serves all threads.
+/// `scanner` examines the uploads inside request bodies, `spool_bytes` (32 MiB) of one transaction in
+/// memory at most; or `intake` takes them piece by piece (see `smesec.IntakeLike`). `sink` receives
+/// events. One filter serves all threads.
 #[pyclass(frozen, subclass, module = "smesec")]
 pub(crate) struct Filter {
     pub(crate) inner: Arc<dyn filter::Filter>,
@@ -35,14 +36,10 @@ pub(crate) struct Filter {
 impl Filter {
     pub(crate) fn with(
         inner: Arc<dyn filter::Filter>,
-        scanner: Option<Py<PyAny>>,
-        spool_bytes: Option<usize>,
+        uploads: Uploads,
         sink: Option<Out>,
     ) -> Self {
-        let Some(scanner) = scanner else { return Self { inner, sink } };
-        let spool_bytes = spool_bytes.unwrap_or(ScannerIntake::<PyScanner>::DEFAULT_SPOOL_BYTES);
-        let scanner = PyScanner::new(scanner);
-        Self { inner: Arc::new(Scanning { inner, scanner, spool_bytes }), sink }
+        Self { inner: uploads.behind(inner), sink }
     }
 }
 
@@ -58,16 +55,18 @@ pub(crate) fn policy(py: Python<'_>, what: &str, word: &str) -> PyResult<OnLimit
 #[pymethods]
 impl Filter {
     #[new]
-    #[pyo3(signature = (part, *, on_error="closed", scanner=None, spool_bytes=None, sink=None))]
+    #[pyo3(signature = (part, *, on_error="closed", scanner=None, spool_bytes=None, intake=None, sink=None))]
     fn new(
         part: &Bound<'_, PyAny>,
         on_error: &str,
         scanner: Option<Py<PyAny>>,
         spool_bytes: Option<usize>,
+        intake: Option<Py<PyAny>>,
         sink: Option<Out>,
     ) -> PyResult<Self> {
         let on_error = policy(part.py(), "on_error", on_error)?;
-        Ok(Self::with(link(part, on_error)?, scanner, spool_bytes, sink))
+        let uploads = Uploads::new(part.py(), scanner, spool_bytes, intake)?;
+        Ok(Self::with(link(part, on_error)?, uploads, sink))
     }
 
     /// Checks one whole request and finishes its transaction; other threads run meanwhile.
@@ -156,7 +155,7 @@ fn in_place(transaction: &mut dyn filter::Transaction, mut step: Step) -> verdic
 /// Several filters as one, in order: the first decisive verdict wins, the findings of all are kept.
 ///
 /// Takes `Filter`s, `Waf`s, `Chain`s, and objects with `begin` as `Filter` does; `on_error` is for these. Put
-/// the WAF last: uploads for `scanner` come from the last one. Sinks of the links are not used; events of
+/// the WAF last: uploads for `scanner` and `intake` come from the last one. Sinks of the links are not used; events of
 /// all, one each at most, go to this chain's `sink`.
 #[pyclass(frozen, extends = Filter, module = "smesec")]
 pub(crate) struct Chain;
@@ -164,19 +163,21 @@ pub(crate) struct Chain;
 #[pymethods]
 impl Chain {
     #[new]
-    #[pyo3(signature = (*filters, on_error="closed", scanner=None, spool_bytes=None, sink=None))]
+    #[pyo3(signature = (*filters, on_error="closed", scanner=None, spool_bytes=None, intake=None, sink=None))]
     fn new(
         py: Python<'_>,
         filters: &Bound<'_, PyTuple>,
         on_error: &str,
         scanner: Option<Py<PyAny>>,
         spool_bytes: Option<usize>,
+        intake: Option<Py<PyAny>>,
         sink: Option<Out>,
     ) -> PyResult<PyClassInitializer<Self>> {
         let on_error = policy(py, "on_error", on_error)?;
         let links = filters.iter().map(|part| link(&part, on_error));
         let chain = Arc::new(CoreChain::new(links.collect::<PyResult<_>>()?));
-        let base = Filter::with(chain, scanner, spool_bytes, sink);
+        let uploads = Uploads::new(py, scanner, spool_bytes, intake)?;
+        let base = Filter::with(chain, uploads, sink);
         Ok(PyClassInitializer::from(base).add_subclass(Self))
     }
 }

@@ -7,6 +7,7 @@ mod errors;
 mod event;
 mod filter;
 mod http;
+mod intake;
 mod rules;
 mod scanner;
 mod sink;

@@ -1,15 +1,13 @@
-//! Scanners written in Python, and the way of uploads into them.
+//! Scanners written in Python.
 
 use crate::event;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use smesec_core::filter;
-use smesec_core::http;
-use smesec_core::intake::{Intake, ScannerIntake};
+use smesec_core::intake::ScannerIntake;
 use smesec_core::limits::Budget;
 use smesec_core::scanner::{self, Skipped};
 use std::io::Read;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// What a scanner is to examine: `name` as the sender gave it, and `data` (bytes), or else the `path` of
 /// a file or the id of a `process`.
@@ -48,7 +46,7 @@ impl ScanObject {
 #[pyclass(frozen, module = "smesec")]
 #[derive(Debug)]
 pub(crate) struct ScanReport {
-    inner: scanner::ScanReport,
+    pub(crate) inner: scanner::ScanReport,
 }
 
 #[pymethods]
@@ -89,6 +87,18 @@ impl ScanReport {
     }
 }
 
+impl ScanReport {
+    /// What a part written in Python answered with.
+    pub(crate) fn read(answer: &Bound<'_, PyAny>, who: &str) -> PyResult<scanner::ScanReport> {
+        let Ok(report) = answer.cast::<Self>() else {
+            let kind = answer.get_type().name()?;
+            let why = format!("{who} answers with a ScanReport, not {kind}");
+            return Err(pyo3::exceptions::PyTypeError::new_err(why));
+        };
+        Ok(report.get().inner.clone())
+    }
+}
+
 /// A scanner written in Python: an object with `scan`, or a callable.
 #[derive(Clone)]
 pub(crate) struct PyScanner(Arc<Py<PyAny>>);
@@ -104,16 +114,11 @@ impl PyScanner {
             Some(scan) => scan.call1((object,))?,
             None => scanner.call1((object,))?,
         };
-        let Ok(report) = answer.cast::<ScanReport>() else {
-            let kind = answer.get_type().name()?;
-            let why = format!("a scanner answers with a ScanReport, not {kind}");
-            return Err(pyo3::exceptions::PyTypeError::new_err(why));
-        };
-        Ok(report.get().inner.clone())
+        ScanReport::read(&answer, "a scanner")
     }
 }
 
-fn nothing(why: &str) -> scanner::ScanReport {
+pub(crate) fn nothing(why: &str) -> scanner::ScanReport {
     let skipped = Skipped { member: String::new(), why: why.to_owned() };
     scanner::ScanReport::new(Vec::new(), vec![skipped])
 }
@@ -159,25 +164,5 @@ impl scanner::Scanner for PyScanner {
             })
         });
         seen.unwrap_or_else(|| nothing("the interpreter is ending"))
-    }
-}
-
-/// A filter whose uploads go to a scanner.
-pub(crate) struct Scanning {
-    pub(crate) inner: Arc<dyn filter::Filter>,
-    pub(crate) scanner: PyScanner,
-    pub(crate) spool_bytes: usize,
-}
-
-impl filter::Filter for Scanning {
-    fn begin(
-        &self,
-        connection: &http::Connection,
-        _: Option<Box<dyn Intake>>,
-    ) -> Box<dyn filter::Transaction> {
-        // A lock of its own for each transaction: Python has its own, and scans may run side by side.
-        let scanner = Arc::new(Mutex::new(self.scanner.clone()));
-        let intake = ScannerIntake::with_limits(scanner, self.spool_bytes, u64::MAX);
-        self.inner.begin(connection, Some(Box::new(intake)))
     }
 }

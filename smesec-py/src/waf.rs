@@ -3,6 +3,7 @@
 use crate::errors::wrong;
 use crate::event;
 use crate::filter::{Filter, policy};
+use crate::intake::Uploads;
 use crate::rules::RuleSet;
 use crate::sink::Out;
 use crate::store::Kept;
@@ -169,8 +170,8 @@ impl waf::Resolver for PyResolver {
 /// "log". `on_limit`: "closed" or "open", for what could not be inspected whole (a limit, a failed
 /// scan). `steps`: values that rules may look at in one transaction (50 million, some seconds of CPU).
 /// `exclusions`: see `Exclusion`. `store`: where collections live (`MemoryStore`, `SharedStore` for
-/// several workers, or an object like `smesec.StoreLike`). `resolver`: a callable that looks names up for `@rbl`. `scanner`, `spool_bytes`: where
-/// uploads go, see `Filter`. `record_headers`: events carry the headers, secrets masked. `sink` receives
+/// several workers, or an object like `smesec.StoreLike`). `resolver`: a callable that looks names up for `@rbl`. `scanner`, `spool_bytes`,
+/// `intake`: where uploads go, see `Filter`. `record_headers`: events carry the headers, secrets masked. `sink` receives
 /// each event on the thread that finished the transaction: a `Queue`, `Tee`, `DetectorSink`, or a callable
 /// that takes a dict, whose exceptions are reported through `sys.unraisablehook` and change no
 /// verdict. `id_seed` is the upper half of every event id, random unless given; forked children
@@ -187,27 +188,24 @@ type Given = Arc<Mutex<RuleSet>>;
 /// What another host over the same firewall takes over.
 struct Shared {
     given: Given,
-    scanner: Option<Py<PyAny>>,
-    spool_bytes: Option<usize>,
+    uploads: Uploads,
     sink: Option<Out>,
 }
 
 impl Waf {
-    fn build(waf: waf::Waf, shared: Shared, py: Python<'_>) -> PyClassInitializer<Self> {
+    fn build(waf: waf::Waf, shared: Shared) -> PyClassInitializer<Self> {
         let own = Arc::new(Forkable::new(waf));
-        let scanner = shared.scanner.as_ref().map(|scanner| scanner.clone_ref(py));
-        let base = Filter::with(own.clone(), scanner, shared.spool_bytes, shared.sink.clone());
+        let base = Filter::with(own.clone(), shared.uploads.clone(), shared.sink.clone());
         PyClassInitializer::from(base).add_subclass(Self { own, shared })
     }
 
     fn another(&self, py: Python<'_>, waf: waf::Waf) -> PyResult<Py<Self>> {
         let shared = Shared {
             given: Arc::clone(&self.shared.given),
-            scanner: self.shared.scanner.as_ref().map(|scanner| scanner.clone_ref(py)),
-            spool_bytes: self.shared.spool_bytes,
+            uploads: self.shared.uploads.clone(),
             sink: self.shared.sink.clone(),
         };
-        Py::new(py, Self::build(waf, shared, py))
+        Py::new(py, Self::build(waf, shared))
     }
 }
 
@@ -215,7 +213,7 @@ impl Waf {
 impl Waf {
     #[new]
     #[pyo3(signature = (ruleset, *, mode="rules", on_block="deny", on_limit="closed", steps=50_000_000,
-        exclusions=Vec::new(), store=None, resolver=None, scanner=None, spool_bytes=None,
+        exclusions=Vec::new(), store=None, resolver=None, scanner=None, spool_bytes=None, intake=None,
         record_headers=false, sink=None, id_seed=None))]
     #[expect(
         clippy::too_many_arguments,
@@ -233,6 +231,7 @@ impl Waf {
         resolver: Option<Py<PyAny>>,
         scanner: Option<Py<PyAny>>,
         spool_bytes: Option<usize>,
+        intake: Option<Py<PyAny>>,
         record_headers: bool,
         sink: Option<Out>,
         id_seed: Option<u64>,
@@ -261,7 +260,8 @@ impl Waf {
             builder = builder.resolver(Arc::new(PyResolver(resolver)));
         }
         let given = Arc::new(Mutex::new(ruleset.again()));
-        Ok(Self::build(builder.build(), Shared { given, scanner, spool_bytes, sink }, py))
+        let uploads = Uploads::new(py, scanner, spool_bytes, intake)?;
+        Ok(Self::build(builder.build(), Shared { given, uploads, sink }))
     }
 
     /// Another firewall over the same rules with exclusions of its own instead: it costs kilobytes, and reloads

@@ -20,9 +20,11 @@ ATTACK = ("GET", "/?q=1%20union%20select%202", HOST)
 UPLOAD = [("Host", "a.example"), ("Content-Type", "multipart/form-data; boundary=b")]
 
 
-def form(content: bytes, name: str = "a.bin") -> bytes:
-    head = f'--b\r\nContent-Disposition: form-data; name="f"; filename="{name}"\r\n\r\n'
-    return head.encode() + content + b"\r\n--b--\r\n"
+def form(content: bytes, name: str = "a.bin", content_type: str = "") -> bytes:
+    head = f'--b\r\nContent-Disposition: form-data; name="f"; filename="{name}"\r\n'
+    if content_type:
+        head += f"Content-Type: {content_type}\r\n"
+    return head.encode() + b"\r\n" + content + b"\r\n--b--\r\n"
 
 
 @pytest.fixture
@@ -262,6 +264,73 @@ def test_uploads_go_to_a_scanner(rules, unraisable) -> None:
     assert not told.blocked and "scanner is gone" in told.findings[-1]["message"]
     in_chain = smesec.Chain(AddressList(), smesec.Waf(rules), scanner=lambda object: scanner.scan(object))
     assert in_chain.check("POST", "/", UPLOAD, form(b"VIRUS")).blocked
+
+
+class Receiver:
+    """Sees an upload as it comes; one whose name ends in `.slow` is judged by long work."""
+
+    def __init__(self, intake: "Intake", name: str) -> None:
+        self.intake, self.name, self.data = intake, name, b""
+
+    def write(self, data: bytes) -> None:
+        if b"RAISE" in data:
+            raise OSError("the disk is full")
+        self.data += data
+
+    def close(self, complete: bool):
+        self.intake.closed.append((self.name, self.data, complete))
+        if self.name.endswith(".slow"):
+            return self.judge
+        return self.judge() if self.data else None
+
+    def judge(self) -> smesec.ScanReport:
+        return smesec.ScanReport([smesec.finding("eicar")] if b"VIRUS" in self.data else None)
+
+
+class Intake:
+    def __init__(self) -> None:
+        self.opened: list[tuple[str, str, str]] = []
+        self.closed: list[tuple[str, bytes, bool]] = []
+
+    def open(self, name: str, field: str, content_type: str) -> Receiver:
+        self.opened.append((name, field, content_type))
+        if name == "refused":
+            raise ValueError("no such place")
+        return Receiver(self, name)
+
+
+def test_an_intake_takes_uploads_piece_by_piece(rules, unraisable) -> None:
+    intake = Intake()
+    waf = smesec.Waf(rules, intake=intake)
+    with waf.begin() as transaction:
+        body = form(b"a VIRUS", "up.exe", "application/octet-stream")
+        transaction.request_head("POST", "/", UPLOAD)
+        for at in range(len(body)):
+            verdict = transaction.request_body(body[at : at + 1], at + 1 == len(body))
+    assert (verdict.status, verdict.rule_ids) == (403, ["eicar"])
+    assert intake.closed == [("up.exe", b"a VIRUS", True)]
+    assert waf.check("POST", "/", UPLOAD, form(b"holiday", "a.slow")).action == "pass"
+    assert waf.check("POST", "/", UPLOAD, form(b"VIRUS", "a.slow")).rule_ids == ["eicar"]
+    assert waf.check("POST", "/", UPLOAD, form(b"")).action == "pass", "None says nothing"
+    for content, name in ((b"RAISE", "x"), (b"y", "refused")):
+        told = waf.check("POST", "/", UPLOAD, form(content, name))
+        assert told.status == 403 and "not inspected whole" in told.findings[-1]["message"], name
+    assert unraisable == ["the disk is full", "no such place"]
+    assert intake.opened[0] == ("up.exe", "f", "application/octet-stream")
+    with pytest.raises(smesec.ConfigError, match="give one of them"):
+        smesec.Waf(rules, intake=intake, scanner=Eicar())
+
+
+def test_an_intakes_long_work_waits_in_the_hosts_pool(rules) -> None:
+    transaction = smesec.Waf(rules, intake=Intake()).begin(defer=True)
+    transaction.request_head("POST", "/", UPLOAD)
+    assert transaction.request_body(form(b"VIRUS", "a.slow"), True).pending
+    work = transaction.take_work()
+    assert work is not None
+    thread = threading.Thread(target=work.run)
+    thread.start()
+    thread.join()
+    assert transaction.resume(work).rule_ids == ["eicar"]
 
 
 def test_a_scan_waits_in_the_hosts_pool(rules) -> None:

@@ -17,7 +17,8 @@ In front of a web application:
 Rules and engines: a `RuleSet` is compiled once, shared and pickled; a `Waf` serves all threads, and the
 children of a fork; an `Exclusion` takes rules away from some requests. A `Transaction` goes step by step
 where bodies come in pieces or the response is inspected too. A `Filter` is a part of your own, a
-`Chain` several parts as one; uploads go to a scanner of yours, which answers with a `ScanReport`.
+`Chain` several parts as one; uploads go to a scanner of yours, which answers with a `ScanReport`, or piece by piece to
+an intake of yours (`IntakeLike`).
 
 Events are dicts in the JSON form v1 (`smesec.frames` makes data frames of them). They go into a sink: a
 `Queue`, a `Tee`, a `LogSink`, a `DetectorSink` in front of a detector of yours, or any callable.
@@ -67,7 +68,16 @@ from ._native import (
     Work,
     __version__,
 )
-from ._parts import DetectorLike, FilterLike, FilterTransaction, ScannerLike, StoreLike, finding
+from ._parts import (
+    DetectorLike,
+    FilterLike,
+    FilterTransaction,
+    IntakeLike,
+    ScannerLike,
+    StoreLike,
+    UploadLike,
+    finding,
+)
 from ._settings import Settings
 
 # Parent and children of a fork must not give the same event ids.
@@ -84,6 +94,7 @@ __all__ = [
     "FilterLike",
     "FilterTransaction",
     "InputError",
+    "IntakeLike",
     "LimitError",
     "LogSink",
     "MemoryStore",
@@ -103,6 +114,7 @@ __all__ = [
     "StoreLike",
     "Tee",
     "Transaction",
+    "UploadLike",
     "Verdict",
     "Waf",
     "Work",

@@ -8,7 +8,7 @@ from typing import Any, Literal, NoReturn, TypedDict, final
 
 from typing_extensions import disjoint_base
 
-from ._parts import DetectorLike, FilterLike, FindingLike, ScannerLike, StoreLike
+from ._parts import DetectorLike, FilterLike, FindingLike, IntakeLike, ScannerLike, StoreLike
 
 __all__ = [
     "Chain",
@@ -200,6 +200,7 @@ class Filter:
         on_error: _Policy = "closed",
         scanner: _Scanner | None = None,
         spool_bytes: int | None = None,
+        intake: IntakeLike | None = None,
         sink: _Sink | None = None,
     ) -> Filter: ...
     def check(
@@ -226,6 +227,7 @@ class Chain(Filter):
         on_error: _Policy = "closed",
         scanner: _Scanner | None = None,
         spool_bytes: int | None = None,
+        intake: IntakeLike | None = None,
         sink: _Sink | None = None,
     ) -> Chain: ...
 
@@ -257,6 +259,7 @@ class Waf(Filter):
         resolver: Callable[[str], Sequence[str] | None] | None = None,
         scanner: _Scanner | None = None,
         spool_bytes: int | None = None,
+        intake: IntakeLike | None = None,
         record_headers: bool = False,
         sink: _Sink | None = None,
         id_seed: int | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -24,6 +24,28 @@ class ScannerLike(Protocol):
 
     def scan(self, object: ScanObject, /) -> ScanReport:
         """What was found, and what was not inspected."""
+        ...
+
+
+class UploadLike(Protocol):
+    """Receives one object of a stream, piece by piece."""
+
+    def write(self, data: bytes, /) -> object:
+        """The next bytes of it."""
+        ...
+
+    def close(self, complete: bool, /) -> ScanReport | Callable[[], ScanReport] | None:
+        """It ended; `complete` is False where the stream broke off. Answers with what was found, None for nothing to say, or a
+        callable that finds it out: long work, which the host runs where it likes."""
+        ...
+
+
+class IntakeLike(Protocol):
+    """Receives the objects inside streams, such as uploads; several threads may call it at once. What it raises makes
+    the object one that was not inspected."""
+
+    def open(self, name: str, field: str, content_type: str, /) -> UploadLike:
+        """An object begins: its file name, the field it came in, and the media type that the sender claims."""
         ...
 
 

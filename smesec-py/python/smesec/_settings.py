@@ -12,7 +12,7 @@ from ._native import ConfigError, Exclusion, MemoryStore, RuleSet, SharedStore, 
 
 if TYPE_CHECKING:
     from ._native import ScanObject, ScanReport
-    from ._parts import ScannerLike, StoreLike
+    from ._parts import IntakeLike, ScannerLike, StoreLike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Settings:
     - `exclusions`: rules taken away from some requests.
     - `store`: where collections live; each process's own memory where it is None, a `SharedStore` for several workers.
     - `scanner`: who examines uploads; `spool_bytes`: how many bytes of one transaction's uploads are kept in memory
-      for it (32 MiB, above the usual upload limit of a shop).
+      for it (32 MiB, above the usual upload limit of a shop). `intake`: who takes them piece by piece instead.
 
     The middleware:
 
@@ -57,6 +57,7 @@ class Settings:
     store: MemoryStore | SharedStore | StoreLike | None = None
     scanner: ScannerLike | Callable[[ScanObject], ScanReport] | None = None
     spool_bytes: int = 32 << 20
+    intake: IntakeLike | None = None
     trusted_proxies: Sequence[str] = ()
     log_only: bool = False
     on_error: Literal["closed", "open"] = "closed"
@@ -102,6 +103,7 @@ class Settings:
             store=self.store,
             scanner=self.scanner,
             spool_bytes=self.spool_bytes,
+            intake=self.intake,
             sink=sink,
         )
 

@@ -1,0 +1,13 @@
+//! The client over real sockets.
+#![cfg(feature = "client")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test: a panic is the verdict"
+)]
+
+mod exchanges;
+mod safety;
+mod stage;
+mod tls;

@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | [`sigma`] | YAML to a syntax tree with spans |
 //! | [`record`] | what a log line looks like to a rule: native fields, borrowed |
+//! | [`correlation`] | what several hits mean together: windows, orders, absences, alarms |
 
+pub mod correlation;
 pub mod record;
 pub mod sigma;

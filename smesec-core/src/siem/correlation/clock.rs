@@ -1,0 +1,261 @@
+//! Event time: how far each source has told, and how far all of them have.
+
+use super::settings::Settings;
+use std::collections::HashMap;
+
+/// The watermarks of all sources. Everything here is a function of the hits in the order of their
+/// arrival and of the times that the host told, never of how the hits were cut into batches.
+#[derive(Clone, Debug)]
+pub(crate) struct Clock {
+    sources: Vec<Source>,
+    names: HashMap<Box<str>, usize>,
+    /// The source looked up last: records come in runs.
+    last: usize,
+    /// The source that holds the frontier back.
+    slowest: Option<usize>,
+    /// The newest time of any source.
+    newest: i64,
+    /// What the host told last; `None` until it does.
+    now: Option<i64>,
+    frontier: i64,
+}
+
+/// No time at all.
+pub(crate) const NEVER: i64 = i64::MIN;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub(crate) name: Box<str>,
+    /// How far it has told; [`NEVER`] until a second event confirms the first.
+    pub(crate) newest: i64,
+    /// A time far ahead of the others that no second event has confirmed yet.
+    pub(crate) leap: i64,
+    lateness: i64,
+    /// The time told when it was heard last.
+    heard: Option<i64>,
+}
+
+/// More sources than this share one clock: each costs a look when the slowest moves.
+const MOST_SOURCES: usize = 4_096;
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self {
+            sources: Vec::new(),
+            names: HashMap::new(),
+            last: 0,
+            slowest: None,
+            newest: NEVER,
+            now: None,
+            frontier: NEVER,
+        }
+    }
+
+    /// Everything before this time has been told: hits before it are too late.
+    pub(crate) fn frontier(&self) -> i64 {
+        self.frontier
+    }
+
+    /// The newest time that any source has told.
+    pub(crate) fn newest(&self) -> i64 {
+        self.sources.iter().fold(self.newest, |newest, source| newest.max(source.leap))
+    }
+
+    pub(crate) fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// A source told of an event at `time`; the frontier moves, and never back.
+    pub(crate) fn told(&mut self, source: &str, time: i64, settings: &Settings) {
+        let now = self.now;
+        let at = self.place(source, settings);
+        let Some(source) = self.sources.get_mut(at) else { return };
+        source.heard = now;
+        if !source.hear(time, settings.leap) {
+            return;
+        }
+        let newest = source.newest;
+        self.newest = self.newest.max(newest);
+        let stays = self.slowest.is_some_and(|slowest| {
+            slowest != at
+                && self.sources.get(slowest).is_some_and(|slow| {
+                    slow.watermark() <= newest.saturating_sub(settings.lateness_of(""))
+                        && self.newest.saturating_sub(slow.newest) <= settings.idle
+                })
+        });
+        if !stays {
+            self.settle(settings);
+        }
+    }
+
+    /// The host tells the time: sources that stay silent no longer hold the others back.
+    pub(crate) fn tell(&mut self, now: i64, settings: &Settings) {
+        let first = self.now.is_none();
+        let now = self.now.map_or(now, |before| before.max(now));
+        self.now = Some(now);
+        for source in &mut self.sources {
+            if first || source.heard.is_none() {
+                source.heard = Some(now);
+            }
+        }
+        self.settle(settings);
+    }
+
+    /// Nothing more will come before `time`.
+    pub(crate) fn pass(&mut self, time: i64) {
+        self.frontier = self.frontier.max(time);
+    }
+
+    /// Takes up what a snapshot knew of a source.
+    pub(crate) fn restore(&mut self, name: &str, newest: i64, leap: i64, settings: &Settings) {
+        let at = self.place(name, settings);
+        if let Some(source) = self.sources.get_mut(at) {
+            source.newest = source.newest.max(newest);
+            source.leap = source.leap.max(leap);
+            self.newest = self.newest.max(newest);
+        }
+        self.slowest = None;
+    }
+
+    fn place(&mut self, name: &str, settings: &Settings) -> usize {
+        if self.sources.get(self.last).is_some_and(|source| *source.name == *name) {
+            return self.last;
+        }
+        if let Some(at) = self.names.get(name) {
+            self.last = *at;
+            return *at;
+        }
+        let (at, name) = match self.sources.len() {
+            MOST_SOURCES.. => match self.names.get("") {
+                Some(at) => return *at,
+                None => (self.sources.len(), ""),
+            },
+            at => (at, name),
+        };
+        self.sources.push(Source {
+            name: name.into(),
+            newest: NEVER,
+            leap: NEVER,
+            lateness: settings.lateness_of(name),
+            heard: self.now,
+        });
+        self.names.insert(name.into(), at);
+        self.slowest = None;
+        self.last = at;
+        at
+    }
+
+    /// Finds the slowest source and moves the frontier.
+    fn settle(&mut self, settings: &Settings) {
+        let silent = |source: &Source| {
+            let by_events = self.newest.saturating_sub(source.newest) > settings.idle;
+            let by_clock = match (self.now, source.heard) {
+                (Some(now), Some(heard)) => now.saturating_sub(heard) > settings.idle,
+                _ => false,
+            };
+            by_events || by_clock
+        };
+        let known = || self.sources.iter().enumerate().filter(|(_, source)| source.newest != NEVER);
+        let slowest = known()
+            .filter(|(_, source)| !silent(source))
+            .min_by_key(|(_, source)| source.watermark());
+        match (slowest, self.now) {
+            (Some((at, source)), _) => {
+                self.frontier = self.frontier.max(source.watermark());
+                self.slowest = Some(at);
+            }
+            // All are silent: only the time told moves on.
+            (None, Some(now)) if known().next().is_some() => {
+                let lateness = self.sources.iter().map(|source| source.lateness).max();
+                self.frontier = self.frontier.max(now.saturating_sub(lateness.unwrap_or_default()));
+                self.slowest = None;
+            }
+            _ => self.slowest = None,
+        }
+    }
+}
+
+impl Source {
+    fn watermark(&self) -> i64 {
+        self.newest.saturating_sub(self.lateness)
+    }
+
+    /// Takes a time in; true where it tells more than was known.
+    ///
+    /// One event with a bad clock would carry the watermark years ahead and make everything after
+    /// it late. So a leap of more than `leap` counts only once a second event confirms it.
+    fn hear(&mut self, time: i64, leap: i64) -> bool {
+        let near = |a: i64, b: i64| a.abs_diff(b) <= leap.unsigned_abs();
+        let before = self.newest;
+        if self.newest != NEVER && (time <= self.newest || near(time, self.newest)) {
+            self.newest = self.newest.max(time);
+        } else if self.leap == NEVER {
+            self.leap = time;
+        } else if near(time, self.leap) {
+            self.newest = time.max(self.leap);
+            self.leap = NEVER;
+        } else if self.newest == NEVER || time > self.leap {
+            // Of two that lie apart the earlier one is believed.
+            self.newest = time.min(self.leap);
+            self.leap = time.max(self.leap);
+        } else {
+            self.leap = time;
+        }
+        self.newest > before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    fn told(clock: &mut Clock, source: &str, second: i64) -> i64 {
+        clock.told(source, second * SECOND, &Settings::default());
+        clock.frontier() / SECOND
+    }
+
+    #[test]
+    fn the_slowest_source_holds_back_until_it_falls_silent() {
+        let mut clock = Clock::new();
+        for second in [1_000, 1_001] {
+            told(&mut clock, "a", second);
+            told(&mut clock, "b", second);
+        }
+        assert_eq!(told(&mut clock, "a", 1_050), 971, "b still tells 1,001");
+        assert_eq!(told(&mut clock, "a", 1_061), 971, "60 s are not yet silence");
+        assert_eq!(told(&mut clock, "a", 1_062), 1_032, "61 s are");
+        assert_eq!(told(&mut clock, "b", 1_010), 1_032, "and never back");
+        assert_eq!(told(&mut clock, "a", 1_070), 1_032, "b holds back again");
+    }
+
+    #[test]
+    fn one_bad_clock_moves_nothing() {
+        let mut clock = Clock::new();
+        told(&mut clock, "a", 1_000);
+        told(&mut clock, "a", 1_001);
+        assert_eq!(told(&mut clock, "a", 900_000_000), 971);
+        assert_eq!(told(&mut clock, "a", 1_002), 972);
+        assert_eq!(told(&mut clock, "a", 1_900_000_000), 972);
+        assert_eq!(told(&mut clock, "a", 100_000), 972, "not confirmed either");
+        assert_eq!(told(&mut clock, "a", 100_010), 99_980, "two in one place are a new time");
+        let mut clock = Clock::new();
+        told(&mut clock, "a", 900_000_000);
+        told(&mut clock, "a", 1_000);
+        assert_eq!(told(&mut clock, "a", 1_001), 971, "the first may be the bad one");
+    }
+
+    #[test]
+    fn the_time_told_goes_on_where_all_are_silent() {
+        let mut clock = Clock::new();
+        let settings = Settings::default();
+        told(&mut clock, "a", 1_000);
+        told(&mut clock, "a", 1_000);
+        clock.tell(1_000 * SECOND, &settings);
+        clock.tell(1_060 * SECOND, &settings);
+        assert_eq!(clock.frontier() / SECOND, 970);
+        clock.tell(1_061 * SECOND, &settings);
+        assert_eq!(clock.frontier() / SECOND, 1_031);
+    }
+}

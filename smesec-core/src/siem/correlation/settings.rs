@@ -1,0 +1,78 @@
+//! What a correlator may keep, and how long it waits.
+
+use crate::time::Timestamp;
+use std::ops::Range;
+
+/// The bounds of a correlator, each with its default.
+#[derive(Clone, Debug)]
+#[allow(clippy::exhaustive_structs, reason = "hosts name what they change and take the rest")]
+pub struct Settings {
+    /// How late, in nanoseconds, an event may come after newer ones of its source. 30 s: what agents
+    /// and relays hold back at worst in an ordinary network. Alarms come as much later.
+    pub lateness: i64,
+    /// Sources that are later (or more punctual) than the rest, by name.
+    pub sources: Vec<(String, i64)>,
+    /// How long a source may be silent, in nanoseconds, before the others no longer wait for it.
+    /// 60 s: twice the lateness, so that a quiet source costs no more than two minutes.
+    pub idle: i64,
+    /// How far an event's time may lie ahead of its arrival, in nanoseconds; what is beyond is taken
+    /// as of its arrival, and counted. 5 min: what the clocks of a domain may differ by.
+    pub ahead: i64,
+    /// A leap forward of more than this, in nanoseconds, moves a source's time only once a second
+    /// event confirms it. 1 h: longer than pauses within a stream, shorter than any bad clock.
+    pub leap: i64,
+    /// Groups kept for each correlation. 100,000: about 20 MB for counts.
+    pub groups: usize,
+    /// Hits that wait for the watermark, of all correlations together. 1,000,000: 40 MB, and half a
+    /// minute of 30,000 hits a second.
+    pub pending: usize,
+    /// Values kept for each group of a sum, mean, percentile or median. 65,536: 1 MB a group.
+    pub samples: usize,
+    /// Into how many buckets groups are cut for snapshots and for sharding. 1.
+    pub buckets: u16,
+    /// The buckets that this correlator works on; groups of others are somebody else's. All.
+    pub owned: Range<u16>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            lateness: 30 * SECOND,
+            sources: Vec::new(),
+            idle: 60 * SECOND,
+            ahead: 300 * SECOND,
+            leap: 3_600 * SECOND,
+            groups: 100_000,
+            pending: 1_000_000,
+            samples: 65_536,
+            buckets: 1,
+            owned: 0..u16::MAX,
+        }
+    }
+}
+
+const SECOND: i64 = 1_000_000_000;
+
+impl Settings {
+    /// For a stored set of records in no order: everything waits for
+    /// [`Correlator::flush`](super::Correlator::flush), or for the bound on pending hits.
+    pub fn stored() -> Self {
+        Self { lateness: i64::MAX, ..Self::default() }
+    }
+
+    pub(crate) fn lateness_of(&self, source: &str) -> i64 {
+        let own = self.sources.iter().find(|(name, _)| name == source);
+        own.map_or(self.lateness, |(_, lateness)| *lateness).max(0)
+    }
+
+    pub(crate) fn bucket(&self, shard: u32) -> u16 {
+        u16::try_from(shard % u32::from(self.buckets.max(1))).unwrap_or_default()
+    }
+
+    /// The time of an event that arrived at `arrival`; `None` where it lies too far ahead.
+    pub(crate) fn plausible(&self, time: Timestamp, arrival: Option<Timestamp>) -> Option<i64> {
+        let time = time.unix_nanos();
+        let latest = arrival.map(|at| at.unix_nanos().saturating_add(self.ahead));
+        latest.is_none_or(|latest| time <= latest).then_some(time)
+    }
+}

@@ -1,0 +1,1 @@
+//! The semantics, row by row, and against an oracle.

@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod rules;
 mod serve;
+mod siem;
 
 use std::ffi::OsString;
 use std::io::{BufRead, Write};
@@ -19,6 +20,9 @@ usage:
       --no-memory judges every value as if it came for the first time.
   smesec rules check [--json] [--strict] PATH...
       loads SecLang rules and reports what was loaded, refused and degraded.
+  smesec siem run --rules PATH... [--json] [--log-source PRODUCT/CATEGORY/SERVICE]
+      [--pipeline FILE] [--placeholders FILE] [--log-sources FILE] [--stats] INPUT...
+      runs logs (JSON lines) through Sigma rules; one line a detection. INPUT may be -.
   smesec demo [--once] [--port N]
       a demonstration shop behind the gateway; visitors and attackers come, then it is your turn.
   smesec serve --config FILE
@@ -60,6 +64,7 @@ pub fn run(
         ["rules", "check", ..] => rules::run(args.iter().skip(2).cloned(), stdout),
         ["demo", ..] => demo::run(args.iter().skip(1).cloned(), stdout),
         ["serve", ..] => serve::run(args.iter().skip(1).cloned(), stderr),
+        ["siem", "run", ..] => siem::run(args.iter().skip(2).cloned(), stdin, stdout, stderr),
         ["config", rest @ ..] => serve::config(rest, stdout),
         [other, ..] => Err(format!("unknown command `{other}`; see `smesec --help`")),
     };

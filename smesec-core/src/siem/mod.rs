@@ -3,9 +3,20 @@
 //! | room | what happens there |
 //! | --- | --- |
 //! | [`sigma`] | YAML to a syntax tree with spans |
+//! | `compile` | the syntax tree to flat tables |
+//! | `ruleset` | the compiled rules and what the report says of them |
+//! | `matcher` | which rules match a record |
+//! | `log_sources` | which records belong to which of Sigma's log sources |
 //! | [`record`] | what a log line looks like to a rule: native fields, borrowed |
 //! | [`correlation`] | what several hits mean together: windows, orders, absences, alarms |
 
+mod compile;
 pub mod correlation;
+mod log_sources;
+mod matcher;
 pub mod record;
+mod ruleset;
 pub mod sigma;
+
+pub use matcher::Matcher;
+pub use ruleset::{RuleSet, RuleSetBuilder};

@@ -1,0 +1,267 @@
+//! Witnesses: for each rule, few rare patterns of which one at least fits whatever it matches.
+
+use super::atom::{Atom, Atoms, Hint, Slot};
+use super::index::{Key, TAILS, last_part, len};
+use super::node::Node;
+use super::text::texts;
+use crate::siem::sigma::{Pattern, Piece};
+use std::collections::HashMap;
+
+/// How a rule's candidates are noticed.
+pub(super) type Witnesses = Vec<(Slot, Key, Finds)>;
+
+/// What a key that is found in a value leads to.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Finds {
+    /// This atom may hold: it is asked, and the rule is looked at if it does.
+    Atom(u32),
+    /// This literal, folded, may stand in it.
+    Literal(String),
+    /// The rule is looked at.
+    Rule,
+}
+
+/// How common patterns are among the rules of a group. What many rules name is what many records
+/// have: `\powershell.exe`, `.exe`, `http`.
+#[derive(Debug, Default)]
+pub(super) struct Census {
+    atoms: HashMap<u32, u32>,
+    keys: HashMap<(Slot, [u8; 4]), u32>,
+    parts: HashMap<(Slot, String), u32>,
+}
+
+/// What nearly every path and command line has.
+const COMMON: &str = "c:\\windows\\system32\\ c:\\program files (x86)\\ c:\\users\\ .exe \" .exe microsoft \
+corporation windows \\appdata\\local\\ \\appdata\\roaming\\ cmd.exe /c powershell.exe svchost.exe \\microsoft\\ \
+http:// https:// .com/ .dll .local \\temp\\ programdata \\software\\ currentversion /usr/bin/ /bin/ index \
+hklm\\ hku\\ nt authority\\system -command operating system";
+
+impl Census {
+    /// Counts the patterns of some rules.
+    pub(super) fn of<'n>(nodes: impl Iterator<Item = &'n Node>, atoms: &Atoms) -> Self {
+        let mut census = Self::default();
+        for node in nodes {
+            census.count(node, atoms);
+        }
+        census
+    }
+
+    fn count(&mut self, node: &Node, atoms: &Atoms) {
+        match node {
+            Node::Not(inner) => self.count(inner, atoms),
+            Node::All(parts) | Node::Any(parts) | Node::Count(_, parts) => {
+                parts.iter().for_each(|part| self.count(part, atoms));
+            }
+            Node::Atom(atom) => {
+                *self.atoms.entry(*atom).or_default() += 1;
+                let (Some(Atom { slot, .. }), Some(Hint::Patterns(patterns))) =
+                    (atoms.atoms.get(*atom as usize), atoms.hints.get(*atom as usize))
+                else {
+                    return;
+                };
+                for pattern in patterns {
+                    if let Some(part) = ending(pattern).as_deref().and_then(part_of) {
+                        *self.parts.entry((*slot, part.to_owned())).or_default() += 1;
+                    }
+                    for text in texts(pattern) {
+                        for gram in text.as_bytes().windows(4) {
+                            if let Ok(gram) = gram.try_into() {
+                                *self.keys.entry((*slot, gram)).or_default() += 1;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn gram(&self, slot: Slot, gram: [u8; 4]) -> u32 {
+        let named = self.keys.get(&(slot, gram)).copied().unwrap_or(0);
+        named * 3 + plain(gram)
+    }
+}
+
+/// What a gram costs by its letters alone.
+fn plain(gram: [u8; 4]) -> u32 {
+    let common = memchr::memmem::find(COMMON.as_bytes(), &gram).is_some();
+    let digits = gram.iter().filter(|byte| byte.is_ascii_digit() || **byte == b'0').count();
+    let blanks = gram.iter().filter(|byte| **byte == b' ').count();
+    let mut cost = 4 + u32::from(common) * 200;
+    // Hexadecimal numbers and blanks fill what people do not write.
+    if digits == 4 {
+        cost += 60;
+    }
+    if blanks >= 3 {
+        cost += 100;
+    }
+    cost
+}
+
+/// The witnesses of a rule; `None` where it has to be looked at for every record.
+pub(super) fn of(node: &Node, atoms: &Atoms, census: &Census) -> Option<Witnesses> {
+    best(node, true, atoms, census).map(|(_, witnesses)| witnesses)
+}
+
+type Priced = (u32, Witnesses);
+
+/// The cheapest witnesses of a node's being true (or false).
+fn best(node: &Node, wanted: bool, atoms: &Atoms, census: &Census) -> Option<Priced> {
+    let cheapest = |parts: &[Node]| {
+        parts
+            .iter()
+            .filter_map(|part| best(part, wanted, atoms, census))
+            .min_by_key(|(cost, _)| *cost)
+    };
+    let union = |parts: &[Node]| {
+        let mut sum = (0_u32, Witnesses::new());
+        for part in parts {
+            let (cost, witnesses) = best(part, wanted, atoms, census)?;
+            sum.0 = sum.0.saturating_add(cost);
+            sum.1.extend(witnesses);
+        }
+        Some(sum)
+    };
+    match (node, wanted) {
+        (Node::Atom(atom), true) => priced(*atom, atoms, census),
+        (Node::Atom(_), false) => None,
+        (Node::Not(inner), _) => best(inner, !wanted, atoms, census),
+        (Node::All(parts), true) | (Node::Any(parts), false) => cheapest(parts),
+        (Node::Any(parts), true) | (Node::All(parts), false) | (Node::Count(_, parts), true) => {
+            union(parts)
+        }
+        (Node::Count(..), false) => None,
+    }
+}
+
+fn priced(number: u32, atoms: &Atoms, census: &Census) -> Option<Priced> {
+    let atom = atoms.atoms.get(number as usize)?;
+    let slot = atom.slot;
+    match atoms.hints.get(number as usize)? {
+        Hint::None => None,
+        Hint::Presence => Some((2_000, vec![(slot, Key::Present, Finds::Rule)])),
+        Hint::Literals(literals) => {
+            let mut sum = (0_u32, Vec::new());
+            for literal in literals {
+                let (cost, key) = key_in(slot, literal, census);
+                sum.0 = sum.0.saturating_add(cost);
+                sum.1.push((slot, key, Finds::Literal(literal.clone())));
+            }
+            Some(sum)
+        }
+        Hint::Patterns(patterns) => {
+            let uses = census.atoms.get(&number).copied().unwrap_or(1);
+            let mut sum = (0_u32, Vec::new());
+            for pattern in patterns {
+                let (cost, key) = key(slot, pattern, uses, census);
+                sum.0 = sum.0.saturating_add(cost);
+                // A set is asked as a whole: one scan of a value answers for all its texts.
+                let finds = if key == Key::Present { Finds::Rule } else { Finds::Atom(number) };
+                sum.1.push((slot, key, finds));
+            }
+            Some(sum)
+        }
+    }
+}
+
+/// The key by which a pattern is found again, and how common that is.
+fn key(slot: Slot, pattern: &Pattern, uses: u32, census: &Census) -> (u32, Key) {
+    if let Some(text) = pattern.as_literal() {
+        let text: String = texts(&Pattern::literal(text)).collect();
+        // Short values are what fields with few values have: numbers, `true`, `high`.
+        let cost = if text.len() <= 5 { 300 } else { 3 + 2 * uses };
+        return (cost, Key::Whole(text));
+    }
+    if let Some(text) = ending(pattern)
+        && text.len() >= 2
+    {
+        if let Some(part) = part_of(&text) {
+            let uses = census.parts.get(&(slot, part.to_owned())).copied().unwrap_or(1);
+            return (3 + 2 * uses, Key::Part(part.to_owned()));
+        }
+        let length = TAILS.iter().rev().find(|length| **length <= text.len()).copied().unwrap_or(2);
+        let at = text.len() - length;
+        if let Some(tail) = text.get(at..) {
+            let cost = if length >= 8 { 5 } else { 5 + 100 / u32::try_from(length).unwrap_or(2) };
+            return (cost + 2 * uses, Key::Tail(tail.to_owned()));
+        }
+    }
+    let mut best = (2_000, Key::Present);
+    for text in texts(pattern) {
+        let (cost, key) = key_in(slot, &text, census);
+        if cost < best.0 {
+            best = (cost, key);
+        }
+    }
+    if let Some(Piece::Text(text)) = pattern.pieces.first() {
+        let text: String = texts(&Pattern::literal(text)).collect();
+        if let Some(head) = text.as_bytes().first_chunk::<4>() {
+            // At one place only, a gram is rarer than anywhere.
+            let cost = census.gram(slot, *head) / 4 + 2;
+            if cost < best.0 {
+                best = (cost, Key::Head(*head));
+            }
+        }
+    }
+    best
+}
+
+/// The rarest gram of a text.
+fn key_in(slot: Slot, text: &str, census: &Census) -> (u32, Key) {
+    let bytes = text.as_bytes();
+    let grams = bytes.windows(4).filter_map(|gram| <[u8; 4]>::try_from(gram).ok());
+    if let Some((cost, gram)) =
+        grams.map(|gram| (census.gram(slot, gram), gram)).min_by_key(|(cost, _)| *cost)
+    {
+        return (cost, Key::Gram4(gram));
+    }
+    let pairs = bytes.windows(2).filter_map(|pair| <[u8; 2]>::try_from(pair).ok());
+    let price = |pair: [u8; 2]| {
+        let letters = pair.iter().filter(|byte| byte.is_ascii_alphanumeric()).count();
+        400 + u32::try_from(letters).unwrap_or(0) * 100
+    };
+    match pairs.map(|pair| (price(pair), pair)).min_by_key(|(cost, _)| *cost) {
+        Some((cost, pair)) => (cost, Key::Gram2(pair)),
+        None => (2_000, Key::Present),
+    }
+}
+
+/// The key for a pattern of a set, which looks for one literal anywhere.
+pub(super) fn rarest(pattern: &Pattern) -> Key {
+    texts(pattern).map(|text| key_in(0, &text, &Census::default()).1).next().unwrap_or(Key::Present)
+}
+
+/// The folded text that whatever fits ends with.
+fn ending(pattern: &Pattern) -> Option<String> {
+    match pattern.pieces.last() {
+        Some(Piece::Text(text)) if pattern.pieces.len() > 1 => {
+            texts(&Pattern::literal(text)).next()
+        }
+        _ => None,
+    }
+}
+
+/// The last part of a path in an ending, if the ending reaches back to a separator.
+fn part_of(ending: &str) -> Option<&str> {
+    let at = ending.len() - last_part(ending.as_bytes())?.len();
+    ending.get(at..)
+}
+
+/// Keys of witnesses by field, each with the number of what it leads to.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    pub(super) by_slot: Vec<(Slot, Vec<(Key, u32)>)>,
+}
+
+impl Keys {
+    pub(super) fn add(&mut self, slot: Slot, key: Key, number: u32) {
+        match self.by_slot.iter_mut().find(|(known, _)| *known == slot) {
+            Some((_, keys)) => keys.push((key, number)),
+            None => self.by_slot.push((slot, vec![(key, number)])),
+        }
+    }
+}
+
+/// The number that the next of a list gets.
+pub(super) fn next<T>(list: &[T]) -> u32 {
+    len(list)
+}

@@ -1,0 +1,343 @@
+//! The compiled rule set and its builder.
+
+use super::compile::{self, Program};
+use super::log_sources::{self, Row};
+use super::sigma::{self, Correlation, Filter, Meta, Placeholders, Rule, Sigma};
+use crate::decode::yaml;
+use crate::error::{ConfigError, Error, IoError, RuleError};
+use crate::event::RuleInfo;
+use crate::ruleset::{LoadReport, Refused};
+use crate::verdict::Severity;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A compiled rule set: immutable, shared by all threads.
+///
+/// ```
+/// use smesec_core::siem::RuleSet;
+/// let mut builder = RuleSet::builder();
+/// builder.text("log.yml", "title: Log cleared\nlogsource: {product: windows, service: security}\n\
+///     detection: {selection: {EventID: 1102}, condition: selection}\n");
+/// let rules = builder.build()?;
+/// assert_eq!(rules.len(), 1);
+/// assert_eq!(rules.meta(0).unwrap().title, "Log cleared");
+/// # Ok::<(), smesec_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct RuleSet {
+    pub(super) program: Program,
+    pub(super) rules: Vec<Rule>,
+    pub(super) placeholders: Placeholders,
+    metas: Vec<Meta>,
+    infos: Vec<Arc<RuleInfo>>,
+    correlations: Vec<Correlation>,
+    report: LoadReport,
+}
+
+impl RuleSet {
+    /// A builder without rules.
+    pub fn builder() -> RuleSetBuilder {
+        RuleSetBuilder {
+            rules: Vec::new(),
+            filters: Vec::new(),
+            correlations: Vec::new(),
+            placeholders: Placeholders::new(),
+            rows: log_sources::built_in(),
+            report: LoadReport::default(),
+            error: None,
+            strict: false,
+        }
+    }
+
+    /// Rules in force, correlations not counted.
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Whether no rule is in force.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// What was loaded, refused and degraded.
+    pub fn report(&self) -> &LoadReport {
+        &self.report
+    }
+
+    /// What each rule says of itself, by the index that a matcher tells.
+    pub fn metas(&self) -> &[Meta] {
+        &self.metas
+    }
+
+    /// What one rule says of itself.
+    pub fn meta(&self, rule: u32) -> Option<&Meta> {
+        self.metas.get(rule as usize)
+    }
+
+    /// One rule's identity, as findings share it.
+    pub fn info(&self, rule: u32) -> Option<&Arc<RuleInfo>> {
+        self.infos.get(rule as usize)
+    }
+
+    /// One rule as it was read, after filters and pipelines.
+    pub fn rule(&self, rule: u32) -> Option<&Rule> {
+        self.rules.get(rule as usize)
+    }
+
+    /// The correlations among the documents, not yet resolved.
+    pub fn correlations(&self) -> &[Correlation] {
+        &self.correlations
+    }
+}
+
+/// Collects rules, filters, correlations and what changes them.
+#[derive(Debug)]
+pub struct RuleSetBuilder {
+    rules: Vec<Rule>,
+    filters: Vec<Filter>,
+    correlations: Vec<Correlation>,
+    placeholders: Placeholders,
+    rows: Vec<Row>,
+    report: LoadReport,
+    error: Option<Error>,
+    strict: bool,
+}
+
+impl RuleSetBuilder {
+    /// Adds a file, or all `.yml` and `.yaml` files below a folder, in the order of their names.
+    pub fn path(&mut self, path: impl AsRef<Path>) -> &mut Self {
+        let mut files = Vec::new();
+        if let Err(error) = files_below(path.as_ref(), 0, &mut files) {
+            self.fail(error);
+            return self;
+        }
+        for file in files {
+            let name = file.display().to_string();
+            match std::fs::read(&file) {
+                Err(error) => self.fail(IoError::new(name, error).into()),
+                Ok(bytes) => match String::from_utf8(bytes) {
+                    Ok(text) => {
+                        self.text(&name, &text);
+                    }
+                    Err(_) => self.report.refused.push(Refused {
+                        file: name,
+                        line: 1,
+                        column: 1,
+                        rule: None,
+                        why: "the file is not UTF-8; save it as UTF-8".to_owned(),
+                    }),
+                },
+            }
+        }
+        self
+    }
+
+    /// Adds the documents of a text; `origin` is the file name that errors show.
+    pub fn text(&mut self, origin: &str, text: &str) -> &mut Self {
+        sigma::load(text, origin, &mut |document| match document {
+            Ok(Sigma::Rule(rule)) => self.rules.push(rule),
+            Ok(Sigma::Filter(filter)) => self.filters.push(filter),
+            Ok(Sigma::Correlation(correlation)) => self.correlations.push(correlation),
+            Err(refused) => self.report.refused.push(refused),
+        });
+        self
+    }
+
+    /// Adds values for placeholders: a YAML mapping from names to values or lists of values.
+    pub fn placeholders(&mut self, origin: &str, text: &str) -> &mut Self {
+        if let Err(error) = read_placeholders(origin, text, &mut self.placeholders) {
+            self.fail(error.into());
+        }
+        self
+    }
+
+    /// Adds rows to the table of log sources, in the form of the built-in one:
+    /// `product category service : Field=value|value : RuleField<RecordField`.
+    pub fn log_sources(&mut self, origin: &str, text: &str) -> &mut Self {
+        match log_sources::parse(text, origin) {
+            Ok(rows) => self.rows.extend(rows),
+            Err(error) => self.fail(error.into()),
+        }
+        self
+    }
+
+    /// With `true` a refused rule is an error of [`RuleSetBuilder::build`].
+    pub fn strict(&mut self, strict: bool) -> &mut Self {
+        self.strict = strict;
+        self
+    }
+
+    /// Compiles.
+    ///
+    /// # Errors
+    /// A file that cannot be read, placeholders or log sources that are none; in strict mode the
+    /// first refused rule. Without strict mode refused rules stand in [`RuleSet::report`].
+    pub fn build(mut self) -> Result<RuleSet, Error> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        refuse_twice(&mut self.rules, &mut self.report);
+        for filter in &self.filters {
+            apply(filter, &mut self.rules, &mut self.report);
+        }
+        compile::unmapped(&self.rules, &self.rows, &mut self.report);
+        let program =
+            compile::compile(&mut self.rules, self.rows, &self.placeholders, &mut self.report);
+        if self.strict
+            && let Some(first) = self.report.refused.first()
+        {
+            return Err(RuleError::new(&first.file, first.line, first.column, &first.why).into());
+        }
+        let info = |rule: &Rule| {
+            Arc::new(RuleInfo {
+                id: rule.meta.id.clone(),
+                name: rule.meta.title.clone(),
+                author: rule.meta.author.clone(),
+                tags: rule.meta.tags.clone(),
+            })
+        };
+        Ok(RuleSet {
+            program,
+            metas: self.rules.iter().map(|rule| rule.meta.clone()).collect(),
+            infos: self.rules.iter().map(info).collect(),
+            rules: self.rules,
+            placeholders: self.placeholders,
+            correlations: self.correlations,
+            report: self.report,
+        })
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.error.get_or_insert(error);
+    }
+}
+
+/// The severity of a level; `medium` where a rule tells none.
+pub(super) fn severity(level: &str) -> Severity {
+    match level {
+        "informational" => Severity::Info,
+        "low" => Severity::Low,
+        "high" => Severity::High,
+        "critical" => Severity::Critical,
+        _ => Severity::Medium,
+    }
+}
+
+/// The techniques among a rule's tags: `attack.t1059.001` is `T1059.001`.
+pub(super) fn techniques(tags: &[String]) -> Vec<String> {
+    let technique = |tag: &String| {
+        let name = tag.strip_prefix("attack.")?;
+        let digits = name.strip_prefix(['t', 'T'])?;
+        digits.starts_with(|c: char| c.is_ascii_digit()).then(|| name.to_ascii_uppercase())
+    };
+    tags.iter().filter_map(technique).collect()
+}
+
+/// How deep folders may nest. 32: rule repositories reach 6, a link that leads back is cut here.
+const FOLDERS: usize = 32;
+
+fn files_below(
+    path: &Path,
+    depth: usize,
+    files: &mut Vec<std::path::PathBuf>,
+) -> Result<(), Error> {
+    let io = |error| Error::from(IoError::new(path.display().to_string(), error));
+    if !std::fs::metadata(path).map_err(io)?.is_dir() {
+        files.push(path.to_owned());
+        return Ok(());
+    }
+    if depth > FOLDERS {
+        let why = format!("`{}`: folders nest deeper than {FOLDERS}; look for a link that leads back", path.display());
+        return Err(ConfigError::new(why).into());
+    }
+    let entries = std::fs::read_dir(path).map_err(io)?;
+    let mut entries: Vec<_> =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>().map_err(io)?;
+    entries.sort();
+    for entry in entries {
+        let yaml = entry.extension().is_some_and(|ending| ending == "yml" || ending == "yaml");
+        if yaml || entry.is_dir() {
+            files_below(&entry, depth + 1, files)?;
+        }
+    }
+    Ok(())
+}
+
+fn read_placeholders(
+    origin: &str,
+    text: &str,
+    placeholders: &mut Placeholders,
+) -> Result<(), RuleError> {
+    for document in yaml::documents(text, origin, yaml::Limits::default()) {
+        let root = document?.root;
+        let wrong = |node: &yaml::Node, why: &str| {
+            RuleError::new(origin, node.place.line, node.place.column, why)
+        };
+        let entries = root
+            .map()
+            .ok_or_else(|| wrong(&root, "placeholders are a mapping; write `name: [value, value]`"))?;
+        for (key, value) in entries {
+            let values = value.list().unwrap_or(std::slice::from_ref(value));
+            let texts = values.iter().map(|node| {
+                let text = node.as_str().map(str::to_owned);
+                text.ok_or_else(|| wrong(node, "a placeholder's value is text; write text or a list"))
+            });
+            let name = key.as_str().unwrap_or_default().trim_matches('%').to_owned();
+            placeholders.entry(name).or_default().extend(texts.collect::<Result<Vec<_>, _>>()?);
+        }
+    }
+    Ok(())
+}
+
+/// A rule whose id is there already is refused: it would tell everything twice.
+fn refuse_twice(rules: &mut Vec<Rule>, report: &mut LoadReport) {
+    let mut known: HashMap<String, String> = HashMap::new();
+    rules.retain(|rule| {
+        let meta = &rule.meta;
+        if meta.id.is_empty() {
+            return true;
+        }
+        if let Some(first) = known.get(&meta.id) {
+            report.refused.push(Refused {
+                file: meta.file.clone(),
+                line: meta.place.line,
+                column: meta.place.column,
+                rule: Some(meta.id.clone()),
+                why: format!("a rule with this id stands in {first}; give it an id of its own"),
+            });
+            return false;
+        }
+        known.insert(meta.id.clone(), format!("{}:{}", meta.file, meta.place.line));
+        true
+    });
+}
+
+fn apply(filter: &Filter, rules: &mut [Rule], report: &mut LoadReport) {
+    let mut changed = 0;
+    for rule in rules.iter_mut().filter(|rule| filter.concerns(rule)) {
+        filter.apply(rule);
+        changed += 1;
+    }
+    let named = |reference: &sigma::Reference| {
+        rules.iter().any(|rule| {
+            rule.meta.id == reference.rule
+                || (!rule.meta.name.is_empty() && rule.meta.name == reference.rule)
+        })
+    };
+    let degraded = |place: yaml::Place, why: String| Refused {
+        file: filter.meta.file.clone(),
+        line: place.line,
+        column: place.column,
+        rule: (!filter.meta.id.is_empty()).then(|| filter.meta.id.clone()),
+        why,
+    };
+    for missing in filter.rules.iter().filter(|reference| !named(reference)) {
+        let why = format!("the filter names `{}`, which is not loaded; check the id or the name", missing.rule);
+        report.degraded.push(degraded(missing.place, why));
+    }
+    if changed == 0 {
+        let why = "the filter changes no rule; check its log source and its rules".to_owned();
+        report.degraded.push(degraded(filter.meta.place, why));
+    }
+}

@@ -2,3 +2,8 @@
 //!
 //! The engine acts through [`crate::runner::Session`]s that the host hands in; it opens no socket
 //! itself. The room `client` has sessions over the network.
+
+pub mod report;
+mod secret;
+
+pub use secret::Secrets;

@@ -7,7 +7,7 @@ fn read(
     bytes: &[u8],
     piece: usize,
 ) -> Result<(Response, usize, bool), ExchangeError> {
-    let mut parser = ResponseParser::new(method, Limits { head: 1024, body: 1024 });
+    let mut parser = ResponseParser::new(method, Limits { head: 1500, body: 1500 });
     let mut taken = 0;
     for chunk in bytes.chunks(piece) {
         taken += parser.push(chunk)?;
@@ -134,11 +134,11 @@ fn malformed_answers_are_told_with_what_was_seen() {
 
 #[test]
 fn endless_answers_are_cut_off() {
-    let limit = Err(ExchangeError::TooLarge(1024));
+    let limit = Err(ExchangeError::TooLarge(1500));
     for text in [
         format!("HTTP/1.1 200 OK\r\nA: {}", "x".repeat(2000)),
         format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(2000)),
-        "HTTP/1.1 200 OK\r\nContent-Length: 1025\r\n\r\n".to_owned(),
+        "HTTP/1.1 200 OK\r\nContent-Length: 1501\r\n\r\n".to_owned(),
         "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n".to_owned(),
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n".to_owned(),
         format!(

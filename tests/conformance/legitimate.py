@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Ten thousand legitimate transactions, made from the texts and package metadata that a Debian machine carries.
 
-usage: legitimate.py > legitimate.jsonl         4,000 form posts, 1,000 multipart, 4,000 JSON calls, 1,000 GETs
-       legitimate.py --score RESULTS.jsonl      blocked N of M, overall and by kind
+usage: legitimate.py [--seed N] > legitimate.jsonl     4,000 form posts, 1,000 multipart, 4,000 JSON calls, 1,000 GETs
+       legitimate.py --seeds N,N... FOLDER             the same for each seed, as FOLDER/legitimate-N.jsonl
+       legitimate.py --score RESULTS.jsonl             blocked N of M, overall and by kind
 
 RESULTS has one JSON line a transaction with "name" and "verdict" ("block") or "status" (not 0).
 Sources: manual pages and changelogs of the Debian packages in PACKAGES that are installed (at least `manpages` and
@@ -31,7 +32,8 @@ PACKAGES = """manpages manpages-dev man-db bash coreutils util-linux tar gzip se
     sqlite3 mariadb-common postgresql-client-common systemd udev cron logrotate sudo adduser e2fsprogs ncurses-bin""".split()
 NPM = ("/usr/lib/node_modules", "/usr/local/lib/node_modules", "/usr/share/nodejs")
 FORMS, MULTIPARTS, CALLS, GETS = 4000, 1000, 4000, 1000
-R = random.Random(20260301)
+SEED = 20260301
+R = random.Random()
 AGENTS = (
     "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
@@ -301,27 +303,32 @@ def search(number, texts):
     return transaction(f"search-{number}", "GET", "/search?" + urlencode(query), browser("/"))
 
 
-def make():
+def sources():
     used, texts = debian_texts()
     npm, pypi = npm_documents(), pypi_documents()
     if len(texts) < 5000:
         skipped(f"only {len(texts)} paragraphs of manual pages and changelogs (apt-get install --reinstall manpages manpages-dev man-db)")
     if len(npm) < 50 or len(pypi) < 5:
         skipped(f"only {len(npm)} npm and {len(pypi)} Python packages' metadata (install npm; python3 -m pip install ...)")
-    say = lambda *words: print(*words, file=sys.stderr)
     say(f"{len(texts)} paragraphs of {len(used)} Debian packages:", ", ".join(used))
     say(f"{len(npm)} npm packages below {', '.join(t for t in NPM if os.path.isdir(t))}; {len(pypi)} Python packages of {sys.prefix} and Debian")
-    documents = [("npm", d) for d in npm] + [("pypi", d) for d in pypi]
-    out = [form(n, texts) for n in range(FORMS)]
-    out += [multipart(n, texts) for n in range(MULTIPARTS)]
-    out += [call(n, documents, texts) for n in range(CALLS)]
-    out += [search(n, texts) for n in range(GETS)]
-    digest = hashlib.sha256()
-    for t in out:
-        line = json.dumps(t)
-        digest.update(line.encode())
-        print(line)
-    say(f"{len(out)} transactions, sha256 {digest.hexdigest()}")
+    return texts, [("npm", d) for d in npm] + [("pypi", d) for d in pypi]
+
+
+def make(seed, texts, documents, file):
+    R.seed(seed)
+    digest, count = hashlib.sha256(), 0
+    for kind, source, number in ((form, (texts,), FORMS), (multipart, (texts,), MULTIPARTS), (call, (documents, texts), CALLS), (search, (texts,), GETS)):
+        for n in range(number):
+            line = json.dumps(kind(n, *source))
+            digest.update(line.encode())
+            print(line, file=file)
+        count += number
+    say(f"seed {seed}: {count} transactions, sha256 {digest.hexdigest()}")
+
+
+def say(*words):
+    print(*words, file=sys.stderr)
 
 
 def score(path):
@@ -341,8 +348,18 @@ def score(path):
         print("  rules in the blocked ones:", ", ".join(f"{rule} x{n}" for rule, n in rules.most_common(15)))
 
 
-if __name__ == "__main__":
-    if "--score" in sys.argv[1:]:
-        score(sys.argv[sys.argv.index("--score") + 1])
+def main(args):
+    if "--score" in args:
+        score(args[args.index("--score") + 1])
+    elif "--seeds" in args:
+        seeds, folder = args[args.index("--seeds") + 1:][:2]
+        texts, documents = sources()
+        for seed in seeds.split(","):
+            with open(os.path.join(folder, f"legitimate-{seed}.jsonl"), "w", encoding="utf-8") as file:
+                make(int(seed), texts, documents, file)
     else:
-        make()
+        make(int(args[args.index("--seed") + 1]) if "--seed" in args else SEED, *sources(), sys.stdout)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

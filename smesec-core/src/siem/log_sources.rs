@@ -59,14 +59,13 @@ fn row(line: &str) -> Result<Row, String> {
     let mut parts = line.splitn(3, " : ");
     let words: Vec<&str> = parts.next().unwrap_or_default().split_whitespace().collect();
     let [product, category, service] = words.as_slice() else {
-        return Err("a row begins with product, category and service; write `-` for none".to_owned());
+        return Err(
+            "a row begins with product, category and service; write `-` for none".to_owned()
+        );
     };
     let said = |word: &str| if word == "-" { String::new() } else { word.to_lowercase() };
-    let source = RuleSource {
-        product: said(product),
-        category: said(category),
-        service: said(service),
-    };
+    let source =
+        RuleSource { product: said(product), category: said(category), service: said(service) };
     let mut needs = Vec::new();
     for need in parts.next().unwrap_or_default().split(", ").map(str::trim) {
         if need.is_empty() || need == "-" {

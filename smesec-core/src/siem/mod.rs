@@ -9,14 +9,17 @@
 //! | `log_sources` | which records belong to which of Sigma's log sources |
 //! | [`record`] | what a log line looks like to a rule: native fields, borrowed |
 //! | [`correlation`] | what several hits mean together: windows, orders, absences, alarms |
+//! | [`Engine`] | matcher and correlator as one |
 
 mod compile;
 pub mod correlation;
+mod engine;
 mod log_sources;
 mod matcher;
 pub mod record;
 mod ruleset;
 pub mod sigma;
 
+pub use engine::{Engine, Told};
 pub use matcher::Matcher;
 pub use ruleset::{RuleSet, RuleSetBuilder};

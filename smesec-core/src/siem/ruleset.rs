@@ -1,6 +1,7 @@
 //! The compiled rule set and its builder.
 
 use super::compile::{self, Program};
+use super::correlation::Plan;
 use super::log_sources::{self, Row};
 use super::sigma::{self, Correlation, Filter, Meta, Placeholders, Rule, Sigma};
 use crate::decode::yaml;
@@ -31,7 +32,7 @@ pub struct RuleSet {
     pub(super) placeholders: Placeholders,
     metas: Vec<Meta>,
     infos: Vec<Arc<RuleInfo>>,
-    correlations: Vec<Correlation>,
+    plan: Arc<Plan>,
     report: LoadReport,
 }
 
@@ -85,9 +86,9 @@ impl RuleSet {
         self.rules.get(rule as usize)
     }
 
-    /// The correlations among the documents, not yet resolved.
-    pub fn correlations(&self) -> &[Correlation] {
-        &self.correlations
+    /// The correlations over these rules.
+    pub const fn plan(&self) -> &Arc<Plan> {
+        &self.plan
     }
 }
 
@@ -184,6 +185,8 @@ impl RuleSetBuilder {
         compile::unmapped(&self.rules, &self.rows, &mut self.report);
         let program =
             compile::compile(&mut self.rules, self.rows, &self.placeholders, &mut self.report);
+        let metas: Vec<Meta> = self.rules.iter().map(|rule| rule.meta.clone()).collect();
+        let plan = Plan::build(self.correlations, &metas, &mut self.report);
         if self.strict
             && let Some(first) = self.report.refused.first()
         {
@@ -199,11 +202,11 @@ impl RuleSetBuilder {
         };
         Ok(RuleSet {
             program,
-            metas: self.rules.iter().map(|rule| rule.meta.clone()).collect(),
+            metas,
             infos: self.rules.iter().map(info).collect(),
             rules: self.rules,
             placeholders: self.placeholders,
-            correlations: self.correlations,
+            plan: Arc::new(plan),
             report: self.report,
         })
     }
@@ -248,12 +251,17 @@ fn files_below(
         return Ok(());
     }
     if depth > FOLDERS {
-        let why = format!("`{}`: folders nest deeper than {FOLDERS}; look for a link that leads back", path.display());
+        let why = format!(
+            "`{}`: folders nest deeper than {FOLDERS}; look for a link that leads back",
+            path.display()
+        );
         return Err(ConfigError::new(why).into());
     }
     let entries = std::fs::read_dir(path).map_err(io)?;
-    let mut entries: Vec<_> =
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>().map_err(io)?;
+    let mut entries: Vec<_> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .map_err(io)?;
     entries.sort();
     for entry in entries {
         let yaml = entry.extension().is_some_and(|ending| ending == "yml" || ending == "yaml");
@@ -274,14 +282,16 @@ fn read_placeholders(
         let wrong = |node: &yaml::Node, why: &str| {
             RuleError::new(origin, node.place.line, node.place.column, why)
         };
-        let entries = root
-            .map()
-            .ok_or_else(|| wrong(&root, "placeholders are a mapping; write `name: [value, value]`"))?;
+        let entries = root.map().ok_or_else(|| {
+            wrong(&root, "placeholders are a mapping; write `name: [value, value]`")
+        })?;
         for (key, value) in entries {
             let values = value.list().unwrap_or(std::slice::from_ref(value));
             let texts = values.iter().map(|node| {
                 let text = node.as_str().map(str::to_owned);
-                text.ok_or_else(|| wrong(node, "a placeholder's value is text; write text or a list"))
+                text.ok_or_else(|| {
+                    wrong(node, "a placeholder's value is text; write text or a list")
+                })
             });
             let name = key.as_str().unwrap_or_default().trim_matches('%').to_owned();
             placeholders.entry(name).or_default().extend(texts.collect::<Result<Vec<_>, _>>()?);
@@ -333,7 +343,10 @@ fn apply(filter: &Filter, rules: &mut [Rule], report: &mut LoadReport) {
         why,
     };
     for missing in filter.rules.iter().filter(|reference| !named(reference)) {
-        let why = format!("the filter names `{}`, which is not loaded; check the id or the name", missing.rule);
+        let why = format!(
+            "the filter names `{}`, which is not loaded; check the id or the name",
+            missing.rule
+        );
         report.degraded.push(degraded(missing.place, why));
     }
     if changed == 0 {

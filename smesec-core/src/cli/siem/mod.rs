@@ -37,7 +37,9 @@ fn options(args: impl Iterator<Item = OsString>) -> Result<Options, String> {
                 continue;
             }
             Long(name) => name.to_owned(),
-            lexopt::Arg::Short(_) => return Err(format!("{}; see `smesec --help`", arg.unexpected())),
+            lexopt::Arg::Short(_) => {
+                return Err(format!("{}; see `smesec --help`", arg.unexpected()));
+            }
         };
         match flag.as_str() {
             "json" => options.json = true,
@@ -78,7 +80,9 @@ fn said(value: &str) -> Result<[String; 3], String> {
     let parts: Vec<String> =
         value.split('/').map(|p| if p == "-" { String::new() } else { p.to_lowercase() }).collect();
     parts.try_into().map_err(|_| {
-        format!("`--log-source {value}`: write `product/category/service`, `-` for what is not known")
+        format!(
+            "`--log-source {value}`: write `product/category/service`, `-` for what is not known"
+        )
     })
 }
 
@@ -269,7 +273,11 @@ fn tell(
             writeln!(stdout, "{}", serde_json::to_string(&line).unwrap_or_default())?;
         } else {
             let level = if meta.level.is_empty() { "-" } else { &meta.level };
-            writeln!(stdout, "{ts}  {level:<13}  {}  ({}:{})", meta.title, record.origin, record.number)?;
+            writeln!(
+                stdout,
+                "{ts}  {level:<13}  {}  ({}:{})",
+                meta.title, record.origin, record.number
+            )?;
         }
     }
     Ok(())

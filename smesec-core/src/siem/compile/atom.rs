@@ -33,7 +33,11 @@ pub(in crate::siem) enum Asks {
     Cidr(Network),
     Number(Comparison, f64),
     Time(TimePart, Comparison, f64),
-    Field { other: Slot, anchor: Anchor, cased: bool },
+    Field {
+        other: Slot,
+        anchor: Anchor,
+        cased: bool,
+    },
     Exists,
     Null,
 }
@@ -107,9 +111,7 @@ impl Atoms {
             Test::Time(part, comparison, number) => {
                 Identity::Time(at, *part, *comparison, number.to_bits())
             }
-            Test::Field { name, anchor, cased } => {
-                Identity::Field(at, slot(name), *anchor, *cased)
-            }
+            Test::Field { name, anchor, cased } => Identity::Field(at, slot(name), *anchor, *cased),
             Test::Exists(_) => Identity::Exists(at),
             Test::Null => Identity::Null(at),
         };

@@ -207,9 +207,8 @@ pub(super) fn compile(
         .into_iter()
         .map(|(source, members)| group(source, &members, &trees, &atoms, slots))
         .collect();
-    let table = Table::new(
-        names.names.iter().zip(0..).skip(1).map(|(name, n)| (hash(name.as_bytes()), n)),
-    );
+    let table =
+        Table::new(names.names.iter().zip(0..).skip(1).map(|(name, n)| (hash(name.as_bytes()), n)));
     report.loaded = rules.len();
     Program {
         fields: Fields { names: names.names, table },
@@ -231,11 +230,9 @@ fn placed(rows: Vec<Row>, names: &mut Names) -> (Vec<PlacedRow>, Vec<LookedAt>) 
             let value = !need.values.is_empty();
             match looked_at.iter_mut().find(|known| known.name == *name) {
                 Some(known) => known.value |= value,
-                None => looked_at.push(LookedAt {
-                    name: name.clone(),
-                    slot: names.slot(name),
-                    value,
-                }),
+                None => {
+                    looked_at.push(LookedAt { name: name.clone(), slot: names.slot(name), value })
+                }
             }
         }
         let aliases = row

@@ -120,6 +120,12 @@ impl Matcher {
         &self.matched
     }
 
+    /// A match as an event, with an id of its own.
+    pub(super) fn event(&mut self, rule: u32, record: &Record<'_>) -> Event {
+        self.events += 1;
+        event(&self.rules, rule, record, EventId::new(self.seed, self.events))
+    }
+
     /// The rules that match, as indices into [`RuleSet::metas`], in ascending order.
     pub fn matches(&mut self, record: &Record<'_>) -> &[u32] {
         let program = &self.rules.program;
@@ -348,9 +354,7 @@ impl<'r> Detector<Record<'r>> for Matcher {
         self.matches(record);
         for at in 0..self.matched.len() {
             let Some(rule) = self.matched.get(at).copied() else { break };
-            self.events += 1;
-            let id = EventId::new(self.seed, self.events);
-            sink.accept(event(&self.rules, rule, record, id));
+            sink.accept(self.event(rule, record));
         }
         Verdict::PASS
     }

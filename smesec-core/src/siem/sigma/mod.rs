@@ -22,9 +22,7 @@ mod syntax;
 pub use condition::Condition;
 pub use filter::Filter;
 pub use load::{Sigma, load};
-pub use modifier::{
-    Anchor, Ask, Comparison, Modifier, Network, Placeholders, Test, TimePart, ask,
-};
+pub use modifier::{Anchor, Ask, Comparison, Modifier, Network, Placeholders, Test, TimePart, ask};
 pub use pattern::{DASHES, Pattern, Piece};
 pub use rule::{Body, Item, Literal, Rule, RuleSource, Search};
 pub use syntax::{Correlation, CorrelationKind, Criterion, Meta, Reference, Threshold};

@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | [`sigma`] | YAML to a syntax tree with spans |
 //! | [`record`] | what a log line looks like to a rule: native fields, borrowed |
+//! | [`sources`] | readers of log formats: bytes to records |
 
 pub mod record;
 pub mod sigma;
+pub mod sources;

@@ -8,6 +8,7 @@
 //! | `matcher` | which rules match a record |
 //! | `log_sources` | which records belong to which of Sigma's log sources |
 //! | [`record`] | what a log line looks like to a rule: native fields, borrowed |
+//! | [`sources`] | readers of log formats: bytes to records |
 //! | [`correlation`] | what several hits mean together: windows, orders, absences, alarms |
 //! | [`Engine`] | matcher and correlator as one |
 
@@ -19,6 +20,7 @@ mod matcher;
 pub mod record;
 mod ruleset;
 pub mod sigma;
+pub mod sources;
 
 pub use engine::{Engine, Told};
 pub use matcher::Matcher;

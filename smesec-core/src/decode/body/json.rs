@@ -540,7 +540,7 @@ fn word_value(word: &[u8]) -> Result<&[u8], JsonFault> {
 }
 
 /// RFC 8259, section 6.
-pub(super) fn is_number(word: &[u8]) -> bool {
+pub(crate) fn is_number(word: &[u8]) -> bool {
     let digits = |input: &[u8]| input.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let mut rest = word.strip_prefix(b"-").unwrap_or(word);
     let integer = digits(rest);
@@ -570,7 +570,7 @@ const HIGHS: u64 = 0x8080_8080_8080_8080;
 /// How many bytes lie before the first quote, backslash or control character, and whether one of
 /// them is not ASCII. Eight bytes at a time: the lowest mark of each test is exact, and only the
 /// lowest is read.
-fn plain_run(input: &[u8]) -> (usize, bool) {
+pub(crate) fn plain_run(input: &[u8]) -> (usize, bool) {
     let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
     let mut at = 0;
     let mut rest = input;

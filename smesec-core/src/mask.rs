@@ -16,7 +16,7 @@ pub fn masked(name: &[u8], value: &[u8]) -> String {
         return format!("[masked, {} bytes]", value.len());
     }
     let head = value.get(..MAX_EVIDENCE).unwrap_or(value);
-    let head_shown = without_cards(head);
+    let head_shown = without_card_numbers(head);
     let mut text = match String::from_utf8(head_shown) {
         Ok(text) => text,
         Err(e) => String::from_utf8_lossy(e.as_bytes()).into_owned(),
@@ -77,7 +77,7 @@ pub fn is_secret_collection(name: &str) -> bool {
 }
 
 /// Runs of 13 to 19 digits, parted by blanks or hyphens, that pass Luhn's check.
-fn without_cards(value: &[u8]) -> Vec<u8> {
+pub(crate) fn without_card_numbers(value: &[u8]) -> Vec<u8> {
     let mut out = value.to_vec();
     let mut start = 0;
     while let Some(offset) =

@@ -26,7 +26,8 @@ pub struct Node {
     pub value: Value,
     /// Where it begins.
     pub place: Place,
-    /// Its tag as written, such as `!anything`; `None` for the core schema's own and for none.
+    /// Its tag as written, such as `!anything` or `!!binary`; `None` for those of the core schema that
+    /// its kind says already, and for none.
     pub tag: Option<String>,
 }
 
@@ -271,7 +272,9 @@ impl<'a> Loader<'a> {
                     if stack.len() + depth(node) > self.limits.depth {
                         return Err(self.too_deep(place));
                     }
-                    Node { place, ..node.clone() }
+                    // It keeps the place where it is written: that is what one mends, and what tells
+                    // two names of one value from two values.
+                    node.clone()
                 }
                 Event::Nothing | Event::StreamStart | Event::StreamEnd => continue,
             };
@@ -353,9 +356,15 @@ fn start(span: &Span) -> Place {
     Place { line: number(span.start.line()), column: number(span.start.col()).saturating_add(1) }
 }
 
-/// The tag, unless it is one of the core schema's own.
+/// The tag, unless it says what the value is anyhow. `!!binary` and its like stay.
 fn own_tag(tag: Option<&saphyr_parser::Tag>) -> Option<String> {
-    tag.filter(|tag| !tag.is_yaml_core_schema()).map(ToString::to_string)
+    let tag = tag?;
+    if !tag.is_yaml_core_schema() {
+        return Some(tag.to_string());
+    }
+    let plain =
+        ["str", "int", "float", "bool", "null", "seq", "map"].contains(&tag.suffix.as_str());
+    (!plain).then(|| format!("!!{}", tag.suffix))
 }
 
 fn insert(

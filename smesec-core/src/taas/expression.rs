@@ -1,0 +1,486 @@
+//! Conditions of `skipif` and `skip`: the expressions of Python that decide there, and nothing that acts.
+
+use super::value::Value;
+
+/// How deep an expression may nest; conditions of a line reach three.
+const DEPTH: usize = 32;
+
+/// Bytes of a condition.
+const LONGEST: usize = 4_096;
+
+/// What an expression gives.
+///
+/// # Errors
+/// Names what is not part of the language.
+pub(super) fn evaluate(text: &str) -> Result<Value, String> {
+    let (arguments, _) = arguments_of(text, false)?;
+    match <[Value; 1]>::try_from(arguments) {
+        Ok([value]) => Ok(value),
+        Err(_) => Err(format!("`{text}` is no condition; write one comparison")),
+    }
+}
+
+/// The arguments between the parentheses of a call: `True, reason='why'`.
+///
+/// # Errors
+/// As [`evaluate`].
+pub(super) fn call_arguments(text: &str) -> Result<(Vec<Value>, Vec<(String, Value)>), String> {
+    arguments_of(text, true)
+}
+
+fn arguments_of(text: &str, named: bool) -> Result<(Vec<Value>, Vec<(String, Value)>), String> {
+    if text.len() > LONGEST {
+        return Err(format!("a condition is longer than {LONGEST} bytes; shorten it"));
+    }
+    let mut reader = Reader { words: words(text)?, at: 0, depth: 0 };
+    let (mut plain, mut by_name) = (Vec::new(), Vec::new());
+    while reader.at < reader.words.len() {
+        if named
+            && let (Some(Word::Name(name)), Some(Word::Mark("="))) =
+                (reader.words.get(reader.at).cloned(), reader.words.get(reader.at + 1))
+        {
+            reader.at += 2;
+            by_name.push((name, reader.any()?));
+        } else {
+            plain.push(reader.any()?);
+        }
+        if reader.at < reader.words.len() && !(named && reader.take(",")) {
+            return Err(format!("`{text}`: `{}` is not expected here", reader.rest()));
+        }
+    }
+    Ok((plain, by_name))
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Word {
+    Literal(Value),
+    Name(String),
+    Mark(&'static str),
+}
+
+const MARKS: &[&str] = &[
+    "==", "!=", "<=", ">=", "//", "**", "<", ">", "(", ")", "[", "]", ",", "+", "-", "*", "/", "%",
+    ".", "=",
+];
+
+fn words(text: &str) -> Result<Vec<Word>, String> {
+    let mut words = Vec::new();
+    let mut rest = text.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let used;
+        if first == '\'' || first == '"' {
+            let (literal, length) = quoted(rest, first)
+                .ok_or_else(|| format!("`{text}`: a text is not closed; add the quote"))?;
+            words.push(Word::Literal(Value::Text(literal)));
+            used = length;
+        } else if first.is_ascii_digit() {
+            let is_part = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '_';
+            used = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+            let digits = rest.get(..used).unwrap_or_default().replace('_', "");
+            let number =
+                digits.parse().map(Value::Int).or_else(|_| digits.parse().map(Value::Float));
+            words.push(Word::Literal(number.map_err(|_| format!("`{digits}` is no number"))?));
+        } else if first.is_alphabetic() || first == '_' {
+            used = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            let name = rest.get(..used).unwrap_or_default();
+            words.push(match name {
+                "True" => Word::Literal(Value::Bool(true)),
+                "False" => Word::Literal(Value::Bool(false)),
+                "None" => Word::Literal(Value::Null),
+                name => Word::Name(name.to_owned()),
+            });
+        } else {
+            let mark = MARKS.iter().find(|mark| rest.starts_with(**mark));
+            let mark =
+                mark.ok_or_else(|| format!("`{text}`: `{first}` is not part of a condition"))?;
+            words.push(Word::Mark(mark));
+            used = mark.len();
+        }
+        rest = rest.get(used..).unwrap_or_default().trim_start();
+    }
+    Ok(words)
+}
+
+/// A text in quotes and how many bytes it takes.
+fn quoted(text: &str, quote: char) -> Option<(String, usize)> {
+    let mut out = String::new();
+    let mut chars = text.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        if c == quote {
+            return Some((out, at + 1));
+        }
+        if c != '\\' {
+            out.push(c);
+            continue;
+        }
+        match chars.next()?.1 {
+            'n' => out.push('\n'),
+            't' => out.push('\t'),
+            'r' => out.push('\r'),
+            c @ ('\\' | '\'' | '"') => out.push(c),
+            other => out.extend(['\\', other]),
+        }
+    }
+    None
+}
+
+struct Reader {
+    words: Vec<Word>,
+    at: usize,
+    depth: usize,
+}
+
+type Given = Result<Value, String>;
+
+impl Reader {
+    fn take(&mut self, mark: &str) -> bool {
+        let found = matches!(self.words.get(self.at), Some(Word::Mark(m)) if *m == mark);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn take_name(&mut self, name: &str) -> bool {
+        let found = matches!(self.words.get(self.at), Some(Word::Name(n)) if n == name);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn rest(&self) -> String {
+        match self.words.get(self.at) {
+            Some(Word::Literal(value)) => value.repr(),
+            Some(Word::Name(name)) => name.clone(),
+            Some(Word::Mark(mark)) => (*mark).to_owned(),
+            None => "the end".to_owned(),
+        }
+    }
+
+    /// `or`, the loosest.
+    fn any(&mut self) -> Given {
+        self.depth += 1;
+        if self.depth > DEPTH {
+            return Err(format!("a condition nests deeper than {DEPTH}; flatten it"));
+        }
+        let mut value = self.all()?;
+        while self.take_name("or") {
+            let other = self.all()?;
+            value = if value.truth() { value } else { other };
+        }
+        self.depth -= 1;
+        Ok(value)
+    }
+
+    fn all(&mut self) -> Given {
+        let mut value = self.not()?;
+        while self.take_name("and") {
+            let other = self.not()?;
+            value = if value.truth() { other } else { value };
+        }
+        Ok(value)
+    }
+
+    fn not(&mut self) -> Given {
+        let mut turns = 0_u32;
+        while self.take_name("not") {
+            turns += 1;
+        }
+        let value = self.comparison()?;
+        Ok(if turns == 0 { value } else { Value::Bool(value.truth() == turns.is_multiple_of(2)) })
+    }
+
+    /// A chain: `1 < x < 3`.
+    fn comparison(&mut self) -> Given {
+        let mut left = self.sum()?;
+        let mut holds = None;
+        loop {
+            let before = self.at;
+            let operator = if let Some(Word::Mark(mark)) = self.words.get(self.at) {
+                let mark = *mark;
+                self.at += 1;
+                mark
+            } else if self.take_name("in") {
+                "in"
+            } else if self.take_name("is") {
+                if self.take_name("not") { "!=" } else { "==" }
+            } else if self.take_name("not") && self.take_name("in") {
+                "not in"
+            } else {
+                self.at = before;
+                break;
+            };
+            if !["==", "!=", "<", "<=", ">", ">=", "in", "not in"].contains(&operator) {
+                self.at = before;
+                break;
+            }
+            let right = self.sum()?;
+            holds = Some(holds.unwrap_or(true) && compare(&left, operator, &right)?);
+            left = right;
+        }
+        Ok(holds.map_or(left, Value::Bool))
+    }
+
+    fn sum(&mut self) -> Given {
+        let mut left = self.product()?;
+        loop {
+            if self.take("+") {
+                left = calculate(&left, '+', &self.product()?)?;
+            } else if self.take("-") {
+                left = calculate(&left, '-', &self.product()?)?;
+            } else {
+                return Ok(left);
+            }
+        }
+    }
+
+    fn product(&mut self) -> Given {
+        let mut left = self.unary()?;
+        loop {
+            let operator = match self.words.get(self.at) {
+                Some(Word::Mark("*")) => '*',
+                Some(Word::Mark("/")) => '/',
+                Some(Word::Mark("//")) => 'f',
+                Some(Word::Mark("%")) => '%',
+                _ => return Ok(left),
+            };
+            self.at += 1;
+            left = calculate(&left, operator, &self.unary()?)?;
+        }
+    }
+
+    fn unary(&mut self) -> Given {
+        let mut negative = false;
+        loop {
+            if self.take("-") {
+                negative = !negative;
+            } else if !self.take("+") {
+                break;
+            }
+        }
+        let value = self.primary()?;
+        if negative { calculate(&Value::Int(0), '-', &value) } else { Ok(value) }
+    }
+
+    fn primary(&mut self) -> Given {
+        let word = self.words.get(self.at).cloned();
+        self.at += 1;
+        let mut value = match word {
+            Some(Word::Literal(value)) => value,
+            Some(Word::Mark("(")) => {
+                let items = self.items(")")?;
+                match <[Value; 1]>::try_from(items) {
+                    Ok([value]) => value,
+                    Err(items) => Value::List(items),
+                }
+            }
+            Some(Word::Mark("[")) => Value::List(self.items("]")?),
+            Some(Word::Name(name)) if self.take("(") => {
+                let arguments = self.items(")")?;
+                function(&name, &arguments)?
+            }
+            Some(Word::Name(name)) => {
+                return Err(format!(
+                    "`{name}` is not known in conditions; compare values, such as `'{{{name}}}' == 'x'`"
+                ));
+            }
+            _ => {
+                self.at -= 1;
+                return Err(format!("a value is missing before `{}`", self.rest()));
+            }
+        };
+        loop {
+            if self.take(".") {
+                let Some(Word::Name(name)) = self.words.get(self.at).cloned() else {
+                    return Err("a name is missing after `.`".to_owned());
+                };
+                self.at += 1;
+                if !self.take("(") {
+                    return Err(format!("`.{name}` is not known in conditions"));
+                }
+                let arguments = self.items(")")?;
+                value = method(&value, &name, &arguments)?;
+            } else if self.take("[") {
+                let items = self.items("]")?;
+                let index = match items.as_slice() {
+                    [Value::Int(index)] => usize::try_from(*index).ok(),
+                    _ => None,
+                };
+                let found = index.and_then(|n| value.items()?.get(n).cloned());
+                value = found.ok_or("an index leads outside its list")?;
+            } else {
+                return Ok(value);
+            }
+        }
+    }
+
+    fn items(&mut self, end: &str) -> Result<Vec<Value>, String> {
+        let mut items = Vec::new();
+        while !self.take(end) {
+            if self.at >= self.words.len() {
+                return Err(format!("`{end}` is missing"));
+            }
+            items.push(self.any()?);
+            if !self.take(",")
+                && !matches!(self.words.get(self.at), Some(Word::Mark(m)) if *m == end)
+            {
+                return Err(format!("`{end}` is missing before `{}`", self.rest()));
+            }
+        }
+        Ok(items)
+    }
+}
+
+fn compare(left: &Value, operator: &str, right: &Value) -> Result<bool, String> {
+    let order = match (left, right) {
+        (Value::Text(a), Value::Text(b)) => Some(a.cmp(b)),
+        _ => match (left.number(), right.number()) {
+            (Some(a), Some(b)) => a.partial_cmp(&b),
+            _ => None,
+        },
+    };
+    let ordered =
+        || order.ok_or_else(|| format!("{} and {} have no order", left.repr(), right.repr()));
+    let holds = || match (left, right) {
+        (Value::Text(part), Value::Text(whole)) => Ok(whole.contains(part.as_str())),
+        (item, Value::List(items)) => Ok(items.contains(item)),
+        _ => Err(format!("nothing can be `in` {}", right.repr())),
+    };
+    Ok(match operator {
+        "==" => left == right,
+        "!=" => left != right,
+        "<" => ordered()?.is_lt(),
+        "<=" => ordered()?.is_le(),
+        ">" => ordered()?.is_gt(),
+        ">=" => ordered()?.is_ge(),
+        "in" => holds()?,
+        _ => !holds()?,
+    })
+}
+
+fn calculate(left: &Value, operator: char, right: &Value) -> Given {
+    let wrong = || format!("{} and {} cannot be combined so", left.repr(), right.repr());
+    if let (Value::Int(a), Value::Int(b)) = (left, right) {
+        let whole = match operator {
+            '+' => a.checked_add(*b),
+            '-' => a.checked_sub(*b),
+            '*' => a.checked_mul(*b),
+            'f' => a.checked_div_euclid(*b),
+            '%' => a.checked_rem_euclid(*b),
+            _ => None,
+        };
+        if let Some(number) = whole {
+            return Ok(Value::Int(number));
+        }
+    }
+    match (left, operator, right) {
+        (Value::Text(a), '+', Value::Text(b)) => Ok(Value::Text(format!("{a}{b}"))),
+        _ => {
+            let (a, b) = left.number().zip(right.number()).ok_or_else(wrong)?;
+            match operator {
+                '+' => Ok(Value::Float(a + b)),
+                '-' => Ok(Value::Float(a - b)),
+                '*' => Ok(Value::Float(a * b)),
+                _ if b == 0.0 => Err("a condition divides by zero".to_owned()),
+                '/' => Ok(Value::Float(a / b)),
+                'f' => Ok(Value::Float((a / b).floor())),
+                _ => Ok(Value::Float(a.rem_euclid(b))),
+            }
+        }
+    }
+}
+
+fn function(name: &str, arguments: &[Value]) -> Given {
+    let unknown =
+        || Err(format!("`{name}({})` is not known in conditions; compare values", arguments.len()));
+    let [value] = arguments else { return unknown() };
+    match (name, value) {
+        ("len", Value::Text(text)) => Ok(int(text.chars().count())),
+        ("len", Value::List(items)) => Ok(int(items.len())),
+        ("str", value) => Ok(Value::Text(value.to_string())),
+        ("bool", value) => Ok(Value::Bool(value.truth())),
+        ("int", Value::Int(_)) => Ok(value.clone()),
+        ("int", Value::Text(text)) => {
+            text.trim().parse().map(Value::Int).map_err(|_| format!("`{text}` is no whole number"))
+        }
+        ("float", Value::Text(text)) => {
+            text.trim().parse().map(Value::Float).map_err(|_| format!("`{text}` is no number"))
+        }
+        ("float", value) => value.number().map(Value::Float).ok_or_else(|| "no number".to_owned()),
+        _ => unknown(),
+    }
+}
+
+fn method(value: &Value, name: &str, arguments: &[Value]) -> Given {
+    match (value, name, arguments) {
+        (Value::Text(text), "startswith", [Value::Text(part)]) => {
+            Ok(Value::Bool(text.starts_with(part)))
+        }
+        (Value::Text(text), "endswith", [Value::Text(part)]) => {
+            Ok(Value::Bool(text.ends_with(part)))
+        }
+        (Value::Text(text), "lower", []) => Ok(Value::Text(text.to_lowercase())),
+        (Value::Text(text), "upper", []) => Ok(Value::Text(text.to_uppercase())),
+        (Value::Text(text), "strip", []) => Ok(Value::text(text.trim())),
+        (Value::Text(text), "isdigit", []) => {
+            Ok(Value::Bool(!text.is_empty() && text.bytes().all(|c| c.is_ascii_digit())))
+        }
+        _ => Err(format!("`.{name}()` is not known in conditions")),
+    }
+}
+
+fn int(number: usize) -> Value {
+    Value::Int(i128::try_from(number).unwrap_or(i128::MAX))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_decide_as_in_python() {
+        for (text, holds) in [
+            ("2 > 1", true),
+            ("123 > 50 and not 1 == 2", true),
+            ("'https' in 'http://localhost'", false),
+            ("'https' not in 'http://localhost'", true),
+            ("1 < 2 < 3 <= 3", true),
+            ("not not 1", true),
+            ("'a' == \"a\" or False", true),
+            ("(1 + 2) * 3 == 9 and 7 // 2 == 3 and -7 % 3 == 2", true),
+            ("'v1.2'.startswith('v1') and len('abc') == 3", true),
+            ("'x' in ['x', 'y'] and 2 not in (1, 3)", true),
+            ("None is None and True is not False", true),
+            ("'1' == 1", false),
+            ("True", true),
+            ("0", false),
+        ] {
+            assert_eq!(evaluate(text).unwrap().truth(), holds, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_acts_or_is_broken_is_refused_by_name() {
+        for (text, named) in [
+            ("__import__('os')", "__import__"),
+            ("sys.platform == 'linux'", "sys"),
+            ("1 +", "the end"),
+            ("'a", "not closed"),
+            ("1 2", "`2`"),
+            ("1 ; 2", "`;`"),
+            ("1 / 0", "zero"),
+            ("", "condition"),
+        ] {
+            let told = evaluate(text).unwrap_err();
+            assert!(told.contains(named), "{text}: {told}");
+        }
+        assert!(evaluate(&"(".repeat(4_000)).unwrap_err().contains("deeper"));
+        assert!(evaluate(&"-".repeat(4_000)).is_err());
+    }
+
+    #[test]
+    fn calls_have_plain_and_named_arguments() {
+        let (plain, named) = call_arguments("True, reason='it is so'").unwrap();
+        assert_eq!(plain, [Value::Bool(true)]);
+        assert_eq!(named, [("reason".to_owned(), Value::text("it is so"))]);
+        assert!(call_arguments("bad mark'").is_err());
+    }
+}

@@ -1,0 +1,113 @@
+//! YAML nodes to values: tags become tokens.
+
+use super::document::Told;
+use crate::decode::yaml::{self, Node, Scalar};
+use crate::taas::pattern::Pattern;
+use crate::taas::value::{Kind, Reach, Token, Value};
+
+/// What a node means.
+///
+/// # Errors
+/// Names a tag that is not known, or a text that its tag cannot take, with the place.
+pub(super) fn value(node: &Node) -> Result<Value, Told> {
+    if let Some(tag) = &node.tag {
+        return tagged(node, tag);
+    }
+    Ok(match &node.value {
+        yaml::Value::Scalar { .. } => scalar(node),
+        yaml::Value::List(items) => Value::List(items.iter().map(value).collect::<Result<_, _>>()?),
+        yaml::Value::Map(entries) => {
+            let each = entries.iter().map(|(key, item)| Ok((key_text(key)?, value(item)?)));
+            Value::Map(each.collect::<Result<_, Told>>()?)
+        }
+    })
+}
+
+fn scalar(node: &Node) -> Value {
+    match node.scalar() {
+        None | Some(Scalar::Null) => Value::Null,
+        Some(Scalar::Bool(flag)) => Value::Bool(flag),
+        Some(Scalar::Int(number)) => Value::Int(number.into()),
+        Some(Scalar::Float(number)) => Value::Float(number),
+        Some(Scalar::Text(text)) => Value::text(text),
+    }
+}
+
+/// A key as JSON would write it: all keys of an answer are text.
+fn key_text(key: &Node) -> Result<String, Told> {
+    match scalar(key) {
+        _ if key.as_str().is_none() => {
+            Err(Told::new(key.place, format!("a key is {}; write text", key.kind())))
+        }
+        Value::Text(text) => Ok(text),
+        other => other.to_json().map_err(|why| Told::new(key.place, why)),
+    }
+}
+
+fn tagged(node: &Node, tag: &str) -> Result<Value, Told> {
+    let wrong = |what: &str| {
+        Told::new(node.place, format!("`{tag}` needs {what}; write it behind the tag"))
+    };
+    let text = || node.as_str().map(str::to_owned).ok_or_else(|| wrong("text"));
+    let pattern = |reach| {
+        let pattern = Pattern::new(&text()?).map_err(|why| Told::new(node.place, why))?;
+        Ok(Token::Form(reach, pattern))
+    };
+    let token = match tag {
+        "!anything" => Token::Any(Kind::Anything),
+        "!anyint" => Token::Any(Kind::Int),
+        "!anyfloat" => Token::Any(Kind::Float),
+        "!anynumber" => Token::Any(Kind::Number),
+        "!anystr" => Token::Any(Kind::Text),
+        "!anybool" => Token::Any(Kind::Bool),
+        "!anylist" => Token::Any(Kind::List),
+        "!anydict" => Token::Any(Kind::Map),
+        "!re_match" => pattern(Reach::Match)?,
+        "!re_fullmatch" => pattern(Reach::FullMatch)?,
+        "!re_search" => pattern(Reach::Search)?,
+        "!approx" => match text()?.trim().parse::<f64>() {
+            Ok(number) => Token::Approx(number),
+            Err(_) => return Err(wrong("a number")),
+        },
+        "!int" => Token::Convert(Kind::Int, text()?),
+        "!float" => Token::Convert(Kind::Float, text()?),
+        "!bool" => Token::Convert(Kind::Bool, text()?),
+        "!raw" => Token::Raw(text()?),
+        "!force_original_structure" | "!force_format_include" => Token::Whole(text()?),
+        "!!binary" => {
+            let bytes = base64(&text()?).ok_or_else(|| wrong("Base64"))?;
+            return Ok(Value::Bytes(bytes));
+        }
+        "!!timestamp" => return Ok(Value::Text(text()?)),
+        other => {
+            return Err(Told::new(
+                node.place,
+                format!("the tag `{other}` is not part of the format; check its spelling"),
+            ));
+        }
+    };
+    Ok(Value::Token(Box::new(token)))
+}
+
+/// Standard Base64; white space is skipped.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut count) = (0_u32, 0_u32);
+    for byte in text.bytes().filter(|b| !b.is_ascii_whitespace() && *b != b'=') {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push(u8::try_from(bits >> count & 0xff).ok()?);
+        }
+    }
+    Some(out)
+}

@@ -81,6 +81,9 @@ pub enum ExchangeError {
     /// The answer was not HTTP.
     #[error("malformed answer: {0}")]
     Malformed(String),
+    /// The target does not speak this protocol.
+    #[error("this target speaks no {0}; use one that does")]
+    NotOffered(&'static str),
     /// The answer is larger than the session takes.
     #[error("the answer is larger than {0} bytes; raise the limit or ask for less")]
     TooLarge(u64),
@@ -110,6 +113,18 @@ pub enum ExchangeError {
 pub trait Target: Sync {
     /// A fresh session.
     fn session(&self) -> Box<dyn Session>;
+    /// A connection to a message broker.
+    ///
+    /// # Errors
+    /// When it could not be made; [`ExchangeError::NotOffered`] where the target speaks no MQTT.
+    fn messages(
+        &self,
+        options: &MessageOptions,
+        deadline: Duration,
+    ) -> Result<Box<dyn MessageSession>, ExchangeError> {
+        let _ = (options, deadline);
+        Err(ExchangeError::NotOffered("MQTT"))
+    }
 }
 
 /// One client's view of a target.
@@ -132,6 +147,62 @@ pub trait Session: Send {
     fn on_the_wire(&self) -> Option<Duration> {
         None
     }
+}
+
+/// How a broker is reached, MQTT 3.1.1.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[allow(clippy::exhaustive_structs, reason = "runners build it in place")]
+pub struct MessageOptions {
+    /// The host's name or address.
+    pub host: String,
+    /// The port: 1883, and 8883 over TLS, where the test names none.
+    pub port: u16,
+    /// Who the client says it is; empty for a name of the broker's choice.
+    pub client_id: String,
+    /// Name and password, where the broker asks for them.
+    pub credentials: Option<(String, String)>,
+    /// The longest silence, in seconds.
+    pub keepalive: u16,
+    /// Whether the broker keeps nothing of this client.
+    pub clean_session: bool,
+    /// Whom to believe over TLS; `None` for no TLS.
+    pub tls: Option<Trust>,
+    /// The client's certificate and key, PEM files.
+    pub client_certificate: Option<(PathBuf, Option<PathBuf>)>,
+}
+
+/// One message on a topic.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[allow(clippy::exhaustive_structs, reason = "runners build it in place")]
+pub struct Message {
+    /// The topic.
+    pub topic: String,
+    /// What it says.
+    pub payload: Vec<u8>,
+    /// How surely it is delivered: 0, 1 or 2.
+    pub qos: u8,
+    /// Whether the broker keeps it for later subscribers.
+    pub retain: bool,
+}
+
+/// One client's connection to a message broker. Dropping it disconnects.
+pub trait MessageSession: Send {
+    /// Asks for the messages of a topic filter, and waits for the broker's word that it will send them.
+    ///
+    /// # Errors
+    /// When the broker refused or did not answer within `deadline`.
+    fn subscribe(&mut self, filter: &str, qos: u8, deadline: Duration)
+    -> Result<(), ExchangeError>;
+    /// Publishes a message, and waits until the broker has it as surely as its `qos` asks.
+    ///
+    /// # Errors
+    /// When the broker did not take it within `deadline`.
+    fn publish(&mut self, message: &Message, deadline: Duration) -> Result<(), ExchangeError>;
+    /// The next message of any subscription; `None` when none came within `deadline`.
+    ///
+    /// # Errors
+    /// When the connection broke.
+    fn receive(&mut self, deadline: Duration) -> Result<Option<Message>, ExchangeError>;
 }
 
 /// How one test ended.

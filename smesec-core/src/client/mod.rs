@@ -11,8 +11,9 @@
 //! | [`Proxies`] | which requests go through a proxy |
 //! | `tls` | whom to believe, and who the client is |
 //! | [`http1`] | requests as bytes, and answers from bytes in any pieces |
+//! | [`mqtt`] | messages through a broker |
 //!
-//! HTTP/1.1 is spoken synchronously, without a thread or a runtime.
+//! HTTP/1.1 and MQTT are spoken synchronously, without a thread or a runtime.
 //!
 //! ```
 //! use smesec_core::client::Network;
@@ -29,6 +30,7 @@
 mod allowed;
 mod connection;
 pub mod http1;
+pub mod mqtt;
 mod network;
 mod pace;
 mod proxy;

@@ -4,12 +4,12 @@ use super::allowed::{Allowed, Resolver};
 use super::http1::Limits;
 use super::pace::Pace;
 use super::proxy::Proxies;
-use super::session::HttpSession;
+use super::session::{self, HttpSession};
 use super::tls;
-use crate::runner::{ExchangeError, Request, Session, Target};
+use crate::runner::{ExchangeError, MessageOptions, MessageSession, Request, Session, Target};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a run may reach and how much it may send; gives each test a session of its own.
 ///
@@ -78,6 +78,14 @@ impl Network {
 impl Target for Network {
     fn session(&self) -> Box<dyn Session> {
         Box::new(HttpSession::new(Arc::clone(&self.shared)))
+    }
+
+    fn messages(
+        &self,
+        options: &MessageOptions,
+        deadline: Duration,
+    ) -> Result<Box<dyn MessageSession>, ExchangeError> {
+        Ok(Box::new(session::broker(&self.shared, options, deadline)?))
     }
 }
 

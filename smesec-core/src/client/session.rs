@@ -3,11 +3,12 @@
 use super::allowed::{Admitted, Allowed};
 use super::connection::{Answer, Ask, Broken, Connection, Deadline, Timed, Wire};
 use super::http1::{Form, RequestHead};
+use super::mqtt::MqttSession;
 use super::network::Shared;
 use super::proxy::Proxy;
 
 use super::url::Url;
-use crate::runner::{ConnectionOptions, ExchangeError, Request, Response, Session};
+use crate::runner::{ConnectionOptions, ExchangeError, MessageOptions, Request, Response, Session};
 use crate::time::Timestamp;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
@@ -74,29 +75,12 @@ impl HttpSession {
                 if url.tls { proxy.tunnel(timed, url, deadline)? } else { timed }
             }
         };
-        let wire =
-            if url.tls { self.secure(url, timed, options, deadline)? } else { Wire::Plain(timed) };
+        let wire = if url.tls {
+            secure(&self.network, &url.host, timed, options, deadline)?
+        } else {
+            Wire::Plain(timed)
+        };
         Ok(Connection::new(wire))
-    }
-
-    fn secure(
-        &self,
-        url: &Url,
-        mut timed: Timed,
-        options: &ConnectionOptions,
-        deadline: Deadline,
-    ) -> Result<Wire, ExchangeError> {
-        let config = self.network.tls.of(options)?;
-        let name = ServerName::try_from(url.host.clone()).map_err(|_| {
-            ExchangeError::Request(format!("`{}` is no name that TLS knows", url.host))
-        })?;
-        let mut tls = ClientConnection::new(config, name)
-            .map_err(|e| ExchangeError::Connection(format!("TLS: {e}")))?;
-        while tls.is_handshaking() {
-            tls.complete_io(&mut timed)
-                .map_err(|e| deadline.failed(&format!("TLS with `{}`", url.host), &e))?;
-        }
-        Ok(Wire::Tls(Box::new(StreamOwned::new(tls, timed))))
     }
 
     fn take_idle(&mut self, url: &Url, options: &ConnectionOptions) -> Option<Connection> {
@@ -184,6 +168,63 @@ fn connect(
         Some((address, e)) => deadline.failed(&format!("`{what}` at {address}"), &e),
         None => deadline.passed(),
     })
+}
+
+/// Shakes hands over TLS.
+fn secure(
+    network: &Shared,
+    host: &str,
+    mut timed: Timed,
+    options: &ConnectionOptions,
+    deadline: Deadline,
+) -> Result<Wire, ExchangeError> {
+    let config = network.tls.of(options)?;
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| ExchangeError::Request(format!("`{host}` is no name that TLS knows")))?;
+    let mut tls = ClientConnection::new(config, name)
+        .map_err(|e| ExchangeError::Connection(format!("TLS: {e}")))?;
+    while tls.is_handshaking() {
+        tls.complete_io(&mut timed)
+            .map_err(|e| deadline.failed(&format!("TLS with `{host}`"), &e))?;
+    }
+    Ok(Wire::Tls(Box::new(StreamOwned::new(tls, timed))))
+}
+
+/// A connection to a message broker; the rule on hosts, the cap and the rate hold for it too.
+pub(super) fn broker(
+    network: &Shared,
+    options: &MessageOptions,
+    patience: Duration,
+) -> Result<MqttSession, ExchangeError> {
+    let host = if options.host.contains(':') && !options.host.starts_with('[') {
+        format!("[{}]", options.host)
+    } else {
+        options.host.clone()
+    };
+    // What holds for the hosts of URLs holds here; the scheme only says which port is the usual.
+    let url = Url::parse(&format!("http://{host}:{}/", options.port))?;
+    let admitted = network.allowed.admit(&url)?;
+    network.count(&Request {
+        method: "CONNECT".to_owned(),
+        url: format!("mqtt://{}", url.host_and_port()),
+        ..Request::default()
+    })?;
+    network.keep_pace();
+    let deadline = Deadline::after(patience);
+    let addresses = network.allowed.addresses(&url, admitted)?;
+    let timed = connect(&url.host_and_port(), &addresses, deadline)?;
+    let wire = match &options.tls {
+        None => Wire::Plain(timed),
+        Some(trust) => {
+            let options = ConnectionOptions {
+                trust: trust.clone(),
+                client_certificate: options.client_certificate.clone(),
+                ..ConnectionOptions::default()
+            };
+            secure(network, &url.host, timed, &options, deadline)?
+        }
+    };
+    MqttSession::begin(wire, options, patience)
 }
 
 /// Whether the method changes nothing (RFC 9110, section 9.2.1).

@@ -127,6 +127,9 @@ fn value_after(text: &str, mark: usize, name: &str) -> Option<(usize, usize)> {
     let blanks = after.len() - after.trim_start_matches(' ').len();
     let from = mark + 1 + blanks;
     let rest = text.get(from..)?;
+    if rest.trim_start_matches(['"', '\'']).starts_with(STARS) {
+        return None;
+    }
     if let Some(quote) = rest.chars().next().filter(|c| matches!(c, '"' | '\'')) {
         let inner = rest.get(1..)?;
         let mut escaped = false;
@@ -177,6 +180,7 @@ mod tests {
         secrets.add("s3cret-and-more");
         secrets.add("1");
         assert_eq!(secrets.masked("x/s3cret-and-more?1"), "x/[masked]?1");
+        assert_eq!(secrets.masked("/a?token=s3cret&b"), "/a?token=[masked]&b");
         assert_eq!(format!("{secrets:?}"), "Secrets(2 values)");
     }
 

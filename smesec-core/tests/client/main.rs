@@ -8,6 +8,7 @@
 )]
 
 mod exchanges;
+mod mqtt;
 mod safety;
 mod stage;
 mod tls;

@@ -7,10 +7,12 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 /// Longer than anything here takes, also on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Serves each connection with `serve`, told which one it is, from 0.
-pub fn server(serve: impl Fn(usize, TcpStream) + Send + Sync + Clone + 'static) -> SocketAddr {
+pub(crate) fn server(
+    serve: impl Fn(usize, TcpStream) + Send + Sync + Clone + 'static,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -23,7 +25,7 @@ pub fn server(serve: impl Fn(usize, TcpStream) + Send + Sync + Clone + 'static) 
 }
 
 /// Says `answer` to every request, as long as the client asks.
-pub fn says(answer: impl Into<Vec<u8>>) -> SocketAddr {
+pub(crate) fn says(answer: impl Into<Vec<u8>>) -> SocketAddr {
     let answer = answer.into();
     server(move |_, mut socket| {
         while read_request(&socket).is_some() {
@@ -35,7 +37,7 @@ pub fn says(answer: impl Into<Vec<u8>>) -> SocketAddr {
 }
 
 /// A request's head and body; `None` when the client has hung up.
-pub fn read_request(socket: &TcpStream) -> Option<(String, Vec<u8>)> {
+pub(crate) fn read_request(socket: &TcpStream) -> Option<(String, Vec<u8>)> {
     // One byte at a time, so that nothing of the next request is taken.
     let mut reader = BufReader::with_capacity(1, socket);
     let (mut head, mut line) = (String::new(), String::new());
@@ -58,15 +60,18 @@ pub fn read_request(socket: &TcpStream) -> Option<(String, Vec<u8>)> {
     Some((head, body))
 }
 
-pub fn network() -> Network {
+pub(crate) fn network() -> Network {
     Network::builder().allow_private_hosts().build()
 }
 
-pub fn request(method: &str, address: SocketAddr, path: &str) -> Request {
+pub(crate) fn request(method: &str, address: SocketAddr, path: &str) -> Request {
     let url = format!("http://{address}{path}");
     Request { method: method.into(), url, ..Request::default() }
 }
 
-pub fn get(session: &mut dyn Session, address: SocketAddr) -> Result<Response, ExchangeError> {
+pub(crate) fn get(
+    session: &mut dyn Session,
+    address: SocketAddr,
+) -> Result<Response, ExchangeError> {
     session.exchange(&request("GET", address, "/"), PATIENCE)
 }

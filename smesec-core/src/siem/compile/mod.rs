@@ -52,6 +52,7 @@ pub(super) struct Program {
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) source: RuleSource,
+    pub(super) rules: Vec<u32>,
     pub(super) indexes: Vec<FieldIndex>,
     /// By slot, the index of the field; `NONE` where no witness looks at it.
     pub(super) by_slot: Vec<u16>,
@@ -300,7 +301,7 @@ fn group(
     }
     let finds =
         finds.into_iter().map(|(verify, rules)| Find { verify, rules: rules.into() }).collect();
-    Group { source, indexes, by_slot, finds, always }
+    Group { source, rules: members.to_vec(), indexes, by_slot, finds, always }
 }
 
 /// Names the rules whose log source no row and no reader ever gives.

@@ -115,6 +115,17 @@ impl Matcher {
         self.unplaced
     }
 
+    /// The rules whose log source covers a record, whether they match or not, in ascending order.
+    pub fn concerned(&mut self, record: &Record<'_>) -> Vec<u32> {
+        let program = &self.rules.program;
+        self.view.take(record, &program.fields);
+        let lane = self.lanes.of(&self.view, record, program);
+        let groups = lane.groups.iter().filter_map(|(group, _)| program.groups.get(*group as usize));
+        let mut rules: Vec<u32> = groups.flat_map(|group| group.rules.iter().copied()).collect();
+        rules.sort_unstable();
+        rules
+    }
+
     /// The rules that matched the last record.
     pub fn matched(&self) -> &[u32] {
         &self.matched

@@ -1,0 +1,266 @@
+//! Our matcher and RSigma's engine over the same JSON lines and the same rules, in one process: how many
+//! events a CPU second each takes, JSON included, and whether they find the same.
+//!
+//!   siem-rsigma flatten FOLDER     every event of the EVTX and JSON files below, flattened, one a line
+//!   siem-rsigma lane NAME EVENTS RULES...     a JSON line of figures; differences on standard error
+
+#[path = "../../../../smesec-core/src/cli/siem/json.rs"]
+#[allow(dead_code)]
+mod json;
+
+pub use smesec_core::{siem, time};
+
+use json::JsonLines;
+use smesec_core::siem::record::LogSource;
+use smesec_core::siem::{Matcher, RuleSet};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["flatten", folder] => flatten(Path::new(folder)),
+        ["lane", name, events, rules @ ..] if !rules.is_empty() => lane(name, events, rules),
+        _ => {
+            eprintln!("usage: siem-rsigma flatten FOLDER | lane NAME EVENTS RULES...");
+            std::process::exit(2);
+        }
+    }
+}
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    let mut entries: Vec<PathBuf> =
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
+    entries.sort();
+    for entry in entries {
+        if entry.is_dir() {
+            files(&entry, found);
+        } else {
+            found.push(entry);
+        }
+    }
+}
+
+fn flatten(folder: &Path) {
+    let mut found = Vec::new();
+    files(folder, &mut found);
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    for file in found {
+        let ending = file.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        let mut lines = Vec::new();
+        if ending == "evtx" {
+            let Ok(mut parser) = evtx::EvtxParser::from_path(&file) else { continue };
+            lines.extend(parser.records_json_value().flatten().map(|r| r.data.to_string()));
+        } else if ending == "jsonl" {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            lines.extend(text.lines().map(str::to_owned));
+        }
+        let name = file.strip_prefix(folder).unwrap_or(&file).display().to_string();
+        for line in lines {
+            let mut reader = JsonLines::default();
+            let Ok(lent) = reader.read(&line, "", 0) else { continue };
+            let mut object = serde_json::Map::new();
+            for field in &lent.fields {
+                let value = match field.value.kind {
+                    siem::record::Kind::Null => serde_json::Value::Null,
+                    siem::record::Kind::Bool => (field.value.text == "true").into(),
+                    siem::record::Kind::Number => {
+                        serde_json::from_str(field.value.text).unwrap_or(serde_json::Value::Null)
+                    }
+                    siem::record::Kind::Text => field.value.text.into(),
+                };
+                match object.get_mut(field.name) {
+                    None => {
+                        object.insert(field.name.to_owned(), value);
+                    }
+                    Some(serde_json::Value::Array(list)) => list.push(value),
+                    Some(first) => *first = vec![first.take(), value].into(),
+                }
+            }
+            object.insert("smesec_file".to_owned(), name.clone().into());
+            let _ = writeln!(out, "{}", serde_json::Value::Object(object));
+        }
+    }
+}
+
+fn cpu() -> f64 {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    t.tv_sec as f64 + t.tv_nsec as f64 / 1e9
+}
+
+fn resident() -> f64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: f64 = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).unwrap_or(0.0);
+    pages * rustix::param::page_size() as f64 / 1e6
+}
+
+type Found = BTreeSet<(usize, String)>;
+
+fn lane(name: &str, events: &str, rules: &[&str]) {
+    let text = std::fs::read_to_string(events).expect("events");
+    let lines: Vec<&str> = text.lines().collect();
+    let rounds: usize = std::env::var("ROUNDS").ok().and_then(|r| r.parse().ok()).unwrap_or(5);
+
+    let memory = resident();
+    let before = cpu();
+    let mut builder = RuleSet::builder();
+    for path in rules {
+        builder.path(path);
+    }
+    let set = Arc::new(builder.build().expect("rules"));
+    let our_load = cpu() - before;
+    let our_memory = resident() - memory;
+    let mut matcher = Matcher::new(Arc::clone(&set));
+    let mut reader = JsonLines::default();
+
+    // Once to learn which rules concern which event, and what we find.
+    let mut kinds: BTreeMap<Vec<u32>, usize> = BTreeMap::new();
+    let mut kind_of = Vec::with_capacity(lines.len());
+    let mut ours = Found::new();
+    for (at, line) in lines.iter().enumerate() {
+        let lent = reader.read(line, "", at as u64).expect("json");
+        let record = lent.record(LogSource::default());
+        let concerned = matcher.concerned(&record);
+        let next = kinds.len();
+        kind_of.push(*kinds.entry(concerned).or_insert(next));
+        for rule in matcher.matches(&record) {
+            ours.insert((at, set.meta(*rule).map_or(String::new(), |m| m.id.clone())));
+        }
+    }
+    #[cfg(feature = "peer")]
+    let (peer, peer_load) = peer::Peer::new(&set, &kinds);
+
+    let mut best = [f64::MAX; 3];
+    let mut theirs = Found::new();
+    for _ in 0..rounds {
+        let mut fresh = Matcher::new(Arc::clone(&set));
+        let before = cpu();
+        let mut count = 0;
+        for line in &lines {
+            let Ok(lent) = reader.read(line, "", 0) else { continue };
+            count += fresh.matches(&lent.record(LogSource::default())).len();
+            let fields = free(lent);
+            reader.give_back(fields);
+        }
+        best[0] = best[0].min(cpu() - before);
+        assert_eq!(count, ours.len());
+        let before = cpu();
+        let mut fields = 0;
+        for line in &lines {
+            let Ok(lent) = reader.read(line, "", 0) else { continue };
+            fields += lent.fields.len();
+            let fields = free(lent);
+            reader.give_back(fields);
+        }
+        best[1] = best[1].min(cpu() - before);
+        assert!(fields > 0);
+        #[cfg(feature = "peer")]
+        {
+            let before = cpu();
+            let mut found = Vec::new();
+            for (at, line) in lines.iter().enumerate() {
+                peer.evaluate(kind_of[at], line, at, &mut found);
+            }
+            best[2] = best[2].min(cpu() - before);
+            theirs = found.into_iter().collect();
+        }
+    }
+    let _ = &kind_of;
+    let per = |seconds: f64| (lines.len() as f64 / seconds).round();
+    let mut figures = serde_json::json!({
+        "lane": name,
+        "events": lines.len(),
+        "kinds": kinds.len(),
+        "rules": kinds.keys().map(Vec::len).max(),
+        "detections": ours.len(),
+        "ours_per_s": per(best[0]),
+        "parsing_per_s": per(best[1]),
+        "our_load_s": our_load,
+        "our_load_mb": our_memory,
+        "resident_mb": resident(),
+    });
+    if cfg!(feature = "peer") {
+        #[cfg(feature = "peer")]
+        {
+            figures["peer_load_s"] = peer_load.into();
+            figures["load_ratio"] = (our_load / peer_load).into();
+        }
+        figures["peer_detections"] = theirs.len().into();
+        figures["peer_per_s"] = per(best[2]).into();
+        figures["ratio"] = (best[2] / best[0]).into();
+        figures["only_ours"] = ours.difference(&theirs).count().into();
+        figures["only_peer"] = theirs.difference(&ours).count().into();
+        for (who, only) in [("ours", ours.difference(&theirs)), ("peer", theirs.difference(&ours))] {
+            for (at, rule) in only.take(20) {
+                eprintln!("only {who}: rule {rule}, event {}", at + 1);
+            }
+        }
+    }
+    println!("{figures}");
+}
+
+fn free(lent: json::Lent<'_>) -> Vec<siem::record::Field<'static>> {
+    let mut fields = lent.fields;
+    fields.clear();
+    fields
+        .into_iter()
+        .map(|_| siem::record::Field { name: "", value: siem::record::Value::text("") })
+        .collect()
+}
+
+#[cfg(feature = "peer")]
+mod peer {
+    use super::{RuleSet, cpu};
+    use rsigma_eval::{Engine, JsonEvent};
+    use rsigma_parser::{SigmaRule, parse_sigma_yaml};
+    use std::collections::{BTreeMap, HashMap};
+
+    /// RSigma's engines: one for each set of rules that concerns some event, so that it has no log source
+    /// to compare.
+    pub struct Peer {
+        engines: Vec<Engine>,
+    }
+
+    impl Peer {
+        pub fn new(set: &RuleSet, kinds: &BTreeMap<Vec<u32>, usize>) -> (Self, f64) {
+            let mut files: Vec<&str> = set.metas().iter().map(|m| m.file.as_str()).collect();
+            files.sort_unstable();
+            files.dedup();
+            let before = cpu();
+            let mut rules: Vec<SigmaRule> = Vec::new();
+            for file in files {
+                let text = std::fs::read_to_string(file).expect("rule");
+                match parse_sigma_yaml(&text) {
+                    Ok(collection) => rules.extend(collection.rules),
+                    Err(error) => eprintln!("peer refuses {file}: {error}"),
+                }
+            }
+            let mut whole = Engine::new();
+            for (at, error) in whole.add_rules(&rules) {
+                eprintln!("peer refuses {}: {error}", rules[at].title);
+            }
+            let load = cpu() - before;
+            drop(whole);
+            let by_id: HashMap<&str, &SigmaRule> =
+                rules.iter().filter_map(|rule| Some((rule.id.as_deref()?, rule))).collect();
+            let mut engines: Vec<Engine> = (0..kinds.len()).map(|_| Engine::new()).collect();
+            for (concerned, kind) in kinds {
+                let of_kind = concerned
+                    .iter()
+                    .filter_map(|rule| by_id.get(set.meta(*rule)?.id.as_str()).copied());
+                let _ = engines[*kind].add_rules(of_kind);
+            }
+            (Self { engines }, load)
+        }
+
+        pub fn evaluate(&self, kind: usize, line: &str, at: usize, found: &mut Vec<(usize, String)>) {
+            let value: serde_json::Value = serde_json::from_str(line).expect("json");
+            let event = JsonEvent::borrow(&value);
+            for result in self.engines[kind].evaluate(&event) {
+                found.push((at, result.header.rule_id.unwrap_or_default()));
+            }
+        }
+    }
+}

@@ -120,7 +120,8 @@ impl Matcher {
         let program = &self.rules.program;
         self.view.take(record, &program.fields);
         let lane = self.lanes.of(&self.view, record, program);
-        let groups = lane.groups.iter().filter_map(|(group, _)| program.groups.get(*group as usize));
+        let groups =
+            lane.groups.iter().filter_map(|(group, _)| program.groups.get(*group as usize));
         let mut rules: Vec<u32> = groups.flat_map(|group| group.rules.iter().copied()).collect();
         rules.sort_unstable();
         rules

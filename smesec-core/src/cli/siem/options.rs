@@ -1,0 +1,175 @@
+//! What the subcommands are told.
+
+use crate::cli::text;
+use crate::siem::correlation::Settings;
+use crate::siem::record::{LogSource, Record};
+use crate::siem::sources::Format;
+use crate::siem::{RuleSet, RuleSetBuilder};
+use std::ffi::OsString;
+
+/// The options of `smesec siem run`.
+#[derive(Default)]
+pub(super) struct Options {
+    rules: Vec<String>,
+    placeholders: Vec<String>,
+    log_sources: Vec<String>,
+    /// Product, category and service of all records, where the user says them.
+    said: [String; 3],
+    pub(super) format: Format,
+    lateness: Option<i64>,
+    pub(super) json: bool,
+    pub(super) stats: bool,
+    pub(super) updates: bool,
+    strict: bool,
+    pub(super) repeat: usize,
+    pub(super) inputs: Vec<String>,
+}
+
+impl Options {
+    pub(super) fn read(args: impl Iterator<Item = OsString>) -> Result<Self, String> {
+        use lexopt::prelude::{Long, Value};
+        let mut options = Self { repeat: 1, ..Self::default() };
+        let mut parser = lexopt::Parser::from_args(args);
+        while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+            let flag = match arg {
+                Value(path) => {
+                    options.inputs.push(text(path)?);
+                    continue;
+                }
+                Long(name) => name.to_owned(),
+                lexopt::Arg::Short(_) => {
+                    return Err(format!("{}; see `smesec --help`", arg.unexpected()));
+                }
+            };
+            match flag.as_str() {
+                "json" => options.json = true,
+                "stats" => options.stats = true,
+                "strict" => options.strict = true,
+                "updates" => options.updates = true,
+                _ => {
+                    let value = text(parser.value().map_err(|e| e.to_string())?)?;
+                    options.take(&flag, value)?;
+                }
+            }
+        }
+        if options.rules.is_empty() {
+            return Err(
+                "`--rules PATH` is missing; name a file or a folder of Sigma rules".to_owned()
+            );
+        }
+        if options.inputs.is_empty() {
+            return Err("no input; name files or folders, or `-` for standard input".to_owned());
+        }
+        Ok(options)
+    }
+
+    fn take(&mut self, flag: &str, value: String) -> Result<(), String> {
+        match flag {
+            "rules" => self.rules.push(value),
+            "placeholders" => self.placeholders.push(value),
+            "log-sources" => self.log_sources.push(value),
+            "log-source" => self.said = said(&value)?,
+            "format" => {
+                self.format = Format::named(&value).ok_or_else(|| {
+                    let names: Vec<&str> = Format::ALL.iter().map(|(name, _)| *name).collect();
+                    format!("format `{value}` is unknown; write one of {}", names.join(", "))
+                })?;
+            }
+            "lateness" => self.lateness = Some(duration(&value)?),
+            "repeat" => {
+                self.repeat = value
+                    .parse()
+                    .map_err(|_| format!("`--repeat {value}`: write a whole number"))?;
+            }
+            _ => return Err(format!("unknown option `--{flag}`; see `smesec --help`")),
+        }
+        Ok(())
+    }
+
+    /// Reads and compiles the rules.
+    pub(super) fn load(&self) -> Result<RuleSet, String> {
+        let mut builder: RuleSetBuilder = RuleSet::builder();
+        builder.strict(self.strict);
+        for path in &self.placeholders {
+            builder.placeholders(path, &read(path)?);
+        }
+        for path in &self.log_sources {
+            builder.log_sources(path, &read(path)?);
+        }
+        for path in &self.rules {
+            builder.path(path);
+        }
+        builder.build().map_err(|e| e.to_string())
+    }
+
+    /// Files are read one after another, so with several of them nothing can be judged before the
+    /// last has been read; unless the user says how late events come.
+    pub(super) fn settings(&self, files: usize) -> Settings {
+        match self.lateness {
+            Some(lateness) => Settings { lateness, ..Settings::default() },
+            None if files > 1 => Settings::stored(),
+            None => Settings::default(),
+        }
+    }
+
+    /// A record with what the user says of its source.
+    pub(super) fn placed<'r>(&'r self, record: Record<'r>) -> Record<'r> {
+        let [product, category, service] = &self.said;
+        let or = |said: &'r str, read: &'r str| if said.is_empty() { read } else { said };
+        let read = record.log_source;
+        let log_source = LogSource {
+            product: or(product, read.product),
+            category: or(category, read.category),
+            service: or(service, read.service),
+        };
+        Record { log_source, ..record }
+    }
+}
+
+/// `product/category/service`, `-` for what is not known.
+fn said(value: &str) -> Result<[String; 3], String> {
+    let part = |p: &str| if p == "-" { String::new() } else { p.to_lowercase() };
+    let parts: Vec<String> = value.split('/').map(part).collect();
+    parts.try_into().map_err(|_| {
+        format!(
+            "`--log-source {value}`: write `product/category/service`, `-` for what is not known"
+        )
+    })
+}
+
+fn read(path: &str) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|e| format!("`{path}`: {e}; check the path"))
+}
+
+/// `90s`, `5m`, `2h`, `1d`: nanoseconds.
+fn duration(value: &str) -> Result<i64, String> {
+    let wrong =
+        || format!("`--lateness {value}`: write a number and a unit, such as 30s, 5m or 2h");
+    let unit = value.chars().last().ok_or_else(wrong)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: i64 = value.trim_end_matches(unit).parse().map_err(|_| wrong())?;
+    if number < 0 {
+        return Err(wrong());
+    }
+    number.checked_mul(seconds * 1_000_000_000).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(duration("130s"), Ok(130_000_000_000));
+        assert_eq!(duration("2h"), Ok(7_200_000_000_000));
+        for wrong in ["", "30", "s", "-1s", "1ss", "9999999999999d"] {
+            assert!(duration(wrong).unwrap_err().contains("such as 30s"), "{wrong}");
+        }
+    }
+}

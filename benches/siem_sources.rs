@@ -32,7 +32,7 @@ fn eve() -> String {
     for n in 0..EVENTS {
         let _ = writeln!(
             text,
-            r#"{{"timestamp":"2026-03-02T06:00:00.{n:06}+0000","flow_id":{n}1234567,"in_iface":"eth0","event_type":"alert","src_ip":"192.0.2.7","src_port":{n},"dest_ip":"198.51.100.9","dest_port":80,"proto":"TCP","tx_id":0,"alert":{{"action":"allowed","gid":1,"signature_id":2010935,"rev":3,"signature":"ET INFO Suspicious inbound to MSSQL port 1433","category":"Potentially Bad Traffic","severity":2,"metadata":{{"created_at":["2010_07_30"],"updated_at":["2019_07_26"]}}}},"http":{{"hostname":"shop.example","url":"/a/b?c={n}","http_user_agent":"curl/8.5.0","http_method":"GET","protocol":"HTTP/1.1","status":200,"length":1234}},"app_proto":"http","flow":{{"pkts_toserver":5,"pkts_toclient":4,"bytes_toserver":543,"bytes_toclient":1234,"start":"2026-03-02T06:00:00.000000+0000"}}}}"#
+            r#"{{"timestamp":"2026-03-02T06:00:00.{n:06}+0000","flow_id":1234567{n},"in_iface":"eth0","event_type":"alert","src_ip":"192.0.2.7","src_port":{n},"dest_ip":"198.51.100.9","dest_port":80,"proto":"TCP","tx_id":0,"alert":{{"action":"allowed","gid":1,"signature_id":2010935,"rev":3,"signature":"ET INFO Suspicious inbound to MSSQL port 1433","category":"Potentially Bad Traffic","severity":2,"metadata":{{"created_at":["2010_07_30"],"updated_at":["2019_07_26"]}}}},"http":{{"hostname":"shop.example","url":"/a/b?c={n}","http_user_agent":"curl/8.5.0","http_method":"GET","protocol":"HTTP/1.1","status":200,"length":1234}},"app_proto":"http","flow":{{"pkts_toserver":5,"pkts_toclient":4,"bytes_toserver":543,"bytes_toclient":1234,"start":"2026-03-02T06:00:00.000000+0000"}}}}"#
         );
     }
     text

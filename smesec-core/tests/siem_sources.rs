@@ -170,22 +170,22 @@ fn event_logs_read_as_their_published_renderings() {
         "{events} published renderings: {compared} compared, {different} differ, {missing} not in \
          their logs"
     );
-    // Two renderings were edited by hand: the log has another spelling of the same path.
-    assert!(compared * 10 >= events * 9 && different <= 2);
+    // One rendering has another spelling of the same path than its log.
+    assert!(compared * 10 >= events * 9 && different <= 1);
 }
 
-/// A log cut at every byte of its last chunk, and with single bytes changed all over it: no panic, and
-/// what is whole is read.
+/// A log cut all over, and with single bytes changed all over it: no panic, and what is whole is read.
+/// (Every single byte is the fuzzer's corpus's, which is small.)
 #[test]
 fn damaged_event_logs_keep_what_is_whole() {
     let Some(folder) = corpus("evtx/files") else { return };
     let mut paths = files(&folder, ".evtx");
     paths.sort_by_key(|path| std::fs::metadata(path).unwrap().len());
-    for path in paths.iter().take(12) {
+    for path in paths.iter().take(4) {
         let bytes = std::fs::read(path).unwrap();
         let (all, _, _) = read(Format::Evtx, &bytes);
         let mut before = 0;
-        for end in (0..bytes.len()).step_by(if cfg!(debug_assertions) { 61 } else { 1 }) {
+        for end in (0..bytes.len()).step_by(61) {
             let (some, bad, _) = read(Format::Evtx, &bytes[..end]);
             assert!(
                 some.len() >= before && all.starts_with(&some),
@@ -195,7 +195,7 @@ fn damaged_event_logs_keep_what_is_whole() {
             assert!(bad.len() <= 1, "{bad:?}");
             before = some.len();
         }
-        for at in (4_096..bytes.len()).step_by(17) {
+        for at in (4_096..bytes.len()).step_by(53) {
             let mut changed = bytes.clone();
             changed[at] ^= 1 << (at % 8);
             let (some, bad, _) = read(Format::Evtx, &changed);

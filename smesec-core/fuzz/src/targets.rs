@@ -14,6 +14,7 @@ use smesec_core::decode::transform::Transform;
 use smesec_core::filter::Filter;
 use smesec_core::gateway::Config;
 use smesec_core::http::{Connection, Header, RequestHead};
+use smesec_core::siem::sources::{Format, Reader, ReaderOptions};
 use smesec_core::waf::injection::{detect_sqli, detect_xss};
 use smesec_core::waf::seclang::{Memory, parse_text};
 use smesec_core::waf::{Mode, RuleSet, Waf};
@@ -31,6 +32,14 @@ pub const TARGETS: &[Target] = &[
     ("graphql", graphql),
     ("injection", injection),
     ("json", json),
+    ("log_auditd", log_auditd),
+    ("log_auto", log_auto),
+    ("log_cef", log_cef),
+    ("log_csv", log_csv),
+    ("log_evtx", log_evtx),
+    ("log_json", log_json),
+    ("log_syslog", log_syslog),
+    ("log_xml", log_xml),
     ("multipart", multipart),
     ("schema", schema),
     ("seclang", seclang),
@@ -309,6 +318,74 @@ pub fn shared_store(data: &[u8]) {
     if let Ok(store) = open() {
         use_it(&store);
     }
+}
+
+/// What a reader tells of bytes that come in pieces of `size`, cut in between into small events.
+fn records(format: Format, data: &[u8], size: usize) -> String {
+    use std::fmt::Write as _;
+    let mut told = String::new();
+    let options = ReaderOptions { event_bytes: 1_000, fields: 100, ..ReaderOptions::default() };
+    let mut reader = Reader::new(format, "fuzz", options);
+    let mut each = |line: Result<smesec_core::siem::record::Record<'_>, _>| {
+        let _ = match line {
+            Ok(record) => {
+                assert!(record.fields.len() <= 100);
+                writeln!(told, "{record:?}")
+            }
+            Err(bad) => writeln!(told, "{bad}"),
+        };
+    };
+    for piece in data.chunks(size.max(1)) {
+        reader.feed(piece, &mut each);
+    }
+    reader.finish(&mut each);
+    told
+}
+
+fn log(format: Format, data: &[u8]) {
+    let (size, data) = chunks(data);
+    let whole = records(format, data, data.len());
+    assert_eq!(whole, records(format, data, size), "pieces of {size}");
+}
+
+pub fn log_auditd(data: &[u8]) {
+    log(Format::Auditd, data);
+}
+
+pub fn log_auto(data: &[u8]) {
+    log(Format::Auto, data);
+}
+
+pub fn log_cef(data: &[u8]) {
+    log(Format::Cef, data);
+    log(Format::Leef, data);
+}
+
+pub fn log_csv(data: &[u8]) {
+    log(Format::Csv, data);
+}
+
+pub fn log_json(data: &[u8]) {
+    log(Format::Json, data);
+}
+
+pub fn log_syslog(data: &[u8]) {
+    log(Format::Syslog, data);
+    log(Format::Access, data);
+    log(Format::ErrorLog, data);
+}
+
+pub fn log_xml(data: &[u8]) {
+    log(Format::EventXml, data);
+    log(Format::JournalExport, data);
+}
+
+/// A chunk; the file's header before it holds nothing that is read.
+pub fn log_evtx(data: &[u8]) {
+    let mut file = vec![0; 4_096];
+    file[..8].copy_from_slice(b"ElfFile\0");
+    file.extend_from_slice(data);
+    records(Format::Evtx, &file, file.len());
 }
 
 fn connection() -> Connection {

@@ -8,6 +8,7 @@
 //! | `matcher` | which rules match a record |
 //! | `log_sources` | which records belong to which of Sigma's log sources |
 //! | [`record`] | what a log line looks like to a rule: native fields, borrowed |
+//! | [`envelope`] | the same columns over every source, by a table |
 //! | [`sources`] | readers of log formats: bytes to records |
 //! | [`correlation`] | what several hits mean together: windows, orders, absences, alarms |
 //! | [`Engine`] | matcher and correlator as one |
@@ -15,6 +16,7 @@
 mod compile;
 pub mod correlation;
 mod engine;
+pub mod envelope;
 mod log_sources;
 mod matcher;
 pub mod record;

@@ -235,7 +235,7 @@ mod tests {
             parse_leef(line, &context, &mut draft)?;
         }
         let pairs = draft.fields.iter().map(|field| format!("{}={}", field.name, field.value.text));
-        let time = draft.time.map(|time| time.unix_nanos());
+        let time = draft.time.map(crate::time::Timestamp::unix_nanos);
         Ok(format!("{time:?} {}", pairs.skip(5).collect::<Vec<_>>().join("|")))
     }
 

@@ -1,7 +1,7 @@
 //! A stream's bytes cut into events, whatever pieces they come in.
 
 use super::Format;
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr2, memmem};
 use std::ops::Range;
 
 /// The header of an EVTX file, then one chunk after another.
@@ -148,35 +148,25 @@ impl Frames {
 
     /// A quote counts where a value begins, and ends with the next one that is not doubled.
     fn csv(&mut self, bytes: &[u8]) -> Option<Cut> {
-        let start = self.scanned;
-        let mut before = start.checked_sub(1).and_then(|at| bytes.get(at)).copied();
-        let mut at = start;
-        while let Some(&byte) = bytes.get(at) {
+        loop {
+            let rest = bytes.get(self.scanned..)?;
+            let found = if self.quoted { memchr(b'"', rest) } else { memchr2(b'"', b'\n', rest) };
+            let Some(found) = found else {
+                self.scanned = bytes.len();
+                return None;
+            };
+            let at = self.scanned + found;
+            self.scanned = at + 1;
             if self.quoted {
-                let rest = bytes.get(at..).unwrap_or_default();
-                let Some(run) = memchr(b'"', rest) else {
-                    at = bytes.len();
-                    break;
-                };
-                at += run;
-                // A doubled quote closes and opens: the second one follows a quote.
                 self.quoted = false;
-                before = Some(b'"');
-                at += 1;
-                continue;
+            } else if bytes.get(at) == Some(&b'\n') {
+                return Some(Cut::Event { content: 0..at, used: at + 1 });
+            } else {
+                // The second of a doubled quote follows the first, which closed.
+                let before = at.checked_sub(1).and_then(|at| bytes.get(at));
+                self.quoted = matches!(before, None | Some(b',' | b';' | b'\t' | b'"'));
             }
-            match byte {
-                b'"' if matches!(before, None | Some(b',' | b';' | b'\t' | b'"')) => {
-                    self.quoted = true;
-                }
-                b'\n' => return Some(Cut::Event { content: 0..at, used: at + 1 }),
-                _ => {}
-            }
-            before = Some(byte);
-            at += 1;
         }
-        self.scanned = at;
-        None
     }
 
     /// `NAME=value` lines, or `NAME`, a length of eight bytes, and as many bytes; up to a blank line.

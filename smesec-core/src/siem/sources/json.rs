@@ -5,6 +5,7 @@
 //! `{"Event": {"System": …}}` is flattened as the event itself is (see [`super::windows`]).
 
 use super::draft::{Draft, Fault};
+use super::kinds::Kinds;
 use super::{Context, journal, stamp, windows};
 use crate::decode::body::json::{is_number, plain_run};
 use crate::siem::record::Kind;
@@ -20,6 +21,7 @@ const EVENT_START: usize = 256;
 pub(super) fn parse<'l>(
     line: &'l str,
     context: &Context,
+    kinds: &'l Kinds,
     draft: &mut Draft<'l>,
 ) -> Result<(), Fault> {
     let mut scanner = Scanner { text: line, at: 0, marks: Marks::default() };
@@ -48,6 +50,8 @@ pub(super) fn parse<'l>(
     } else if !marks.path.is_empty() {
         draft.log_source.product = "zeek";
         draft.log_source.service = marks.path;
+    } else if let Some(kind) = kinds.of(draft) {
+        draft.log_source = kind;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::draft::{Draft, Fault, Memory, Spent};
 use super::frame::{Cut, Frames, Framing};
+use super::kinds::Kinds;
 use super::{BadLine, Context, Format, ReaderOptions, Statistics};
 use super::{access, auditd, auto, cef, csv, error_log, event_xml, evtx, journal, json, syslog};
 use crate::siem::record::Record;
@@ -36,6 +37,7 @@ struct Stream {
     audit: auditd::Pending,
     columns: csv::Columns,
     log: evtx::Log,
+    kinds: Kinds,
 }
 
 /// Reads a whole buffer; nothing of it is copied.
@@ -82,6 +84,7 @@ impl Reader {
             audit: auditd::Pending::default(),
             columns: csv::Columns::default(),
             log: evtx::Log::default(),
+            kinds: Kinds::builtin(),
             options,
         };
         Self { stream, held: Vec::new() }
@@ -303,7 +306,7 @@ impl Stream {
         }
         let mut draft = self.memory.draft(text.len(), self.options.fields);
         let done = match (format, pattern) {
-            (Some(Format::Json), _) => json::parse(text, &context, &mut draft),
+            (Some(Format::Json), _) => json::parse(text, &context, &self.kinds, &mut draft),
             (Some(Format::Syslog), _) => syslog::parse(text, &context, &mut draft),
             (Some(Format::Access), _) => access::parse(text, &context, &mut draft),
             (Some(Format::ErrorLog), _) => error_log::parse(text, &context, &mut draft),

@@ -309,8 +309,9 @@ fn an_event_of_any_length_costs_what_the_limit_says() {
             bad.extend(line.err().map(|bad| bad.to_string()));
         };
         reader.feed(start.as_bytes(), &mut each);
+        let piece = vec![b'x'; 100_000];
         for _ in 0..1_000 {
-            reader.feed(&[b'x'; 100_000], &mut each);
+            reader.feed(&piece, &mut each);
             assert!(reader.held.capacity() < 1 << 20);
         }
         reader.feed(end.as_bytes(), &mut each);
@@ -331,6 +332,27 @@ fn an_event_of_any_length_costs_what_the_limit_says() {
     let inner = (0..4_000).map(|n| format!("\"{n}\":1")).collect::<Vec<_>>().join(",");
     let text = format!("{{\"{name}\":{{{inner}}}}}");
     assert!(whole(Format::Json, text.as_bytes()).contains("many times longer"));
+}
+
+#[test]
+fn objects_of_known_services_have_their_log_source() {
+    let source = |json: &str| {
+        let out = whole(Format::Json, json.as_bytes());
+        out.split(' ').nth(2).unwrap_or_default().to_owned()
+    };
+    assert_eq!(
+        source("{\"eventVersion\":\"1\",\"eventSource\":\"s3\",\"awsRegion\":\"eu\"}"),
+        "aws//cloudtrail"
+    );
+    assert_eq!(
+        source("{\"protoPayload\":{\"serviceName\":\"x\",\"methodName\":\"y\"}}"),
+        "gcp//gcp.audit"
+    );
+    assert_eq!(
+        source("{\"_path\":\"conn\",\"ts\":1772431200.5,\"id.orig_h\":\"x\"}"),
+        "zeek//conn"
+    );
+    assert_eq!(source("{\"a\":1}"), "//");
 }
 
 #[test]

@@ -44,6 +44,13 @@ impl Event {
     }
 }
 
+/// Whether nothing stands here. Most of a log is often chunks that were never written, so this goes
+/// by blocks.
+fn blank(bytes: &[u8]) -> bool {
+    let (blocks, rest) = bytes.as_chunks::<64>();
+    blocks.iter().all(|block| *block == [0; 64]) && rest.iter().all(|byte| *byte == 0)
+}
+
 /// The chunk's own header, with the tables of names and templates.
 const CHUNK_HEADER: usize = 512;
 /// An event's header: magic, size, number, time.
@@ -80,11 +87,7 @@ impl Events {
         }
         let left = chunk.get(at..self.end).unwrap_or_default();
         self.at = self.end;
-        if left.iter().all(|byte| *byte == 0) {
-            None
-        } else {
-            broken(at, "an event that is cut off".into())
-        }
+        if blank(left) { None } else { broken(at, "an event that is cut off".into()) }
     }
 }
 
@@ -96,7 +99,7 @@ impl Log {
         let free = chunk.u32(48).and_then(|free| usize::try_from(free).ok());
         let end = free.filter(|free| (CHUNK_HEADER..=chunk.0.len()).contains(free));
         let mut damaged = None;
-        if !chunk.0.starts_with(b"ElfChnk\0") && chunk.0.iter().any(|byte| *byte != 0) {
+        if !chunk.0.starts_with(b"ElfChnk\0") && !blank(chunk.0) {
             damaged = Some("a chunk of the event log is damaged; what can be read of it is".into());
         }
         Events { at: CHUNK_HEADER, end: end.unwrap_or(chunk.0.len()), damaged }

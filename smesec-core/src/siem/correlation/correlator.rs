@@ -122,7 +122,6 @@ pub(crate) struct Deadline {
 #[derive(Debug, Default)]
 struct Scratch {
     key: Vec<u8>,
-    shard: Vec<u8>,
 }
 
 impl Correlator {
@@ -162,7 +161,7 @@ impl Correlator {
     /// Without this only hits move the watermark, and alarms wait for the next of them.
     pub fn saw(&mut self, time: Timestamp, source: &str, out: &mut Vec<Alarm>) {
         if let Some(time) = self.settings.plausible(time, self.arrival) {
-            self.clock.told(source, time, &self.settings);
+            self.told(source, time);
             self.run(out);
         }
     }
@@ -179,7 +178,7 @@ impl Correlator {
         self.statistics.hits += 1;
         let time = match self.settings.plausible(time, self.arrival) {
             Some(time) => {
-                self.clock.told(source, time, &self.settings);
+                self.told(source, time);
                 time
             }
             None => {
@@ -237,6 +236,13 @@ impl Correlator {
             + self.pending.capacity() * size_of::<Pending>()
             + self.deadlines.capacity() * size_of::<Deadline>()
             + self.carried.capacity() * size_of::<Carry>()
+    }
+
+    /// Moves the source's clock, but not beyond the arrival: one host ahead of the others behind a
+    /// relay would make all of theirs late.
+    fn told(&mut self, source: &str, time: i64) {
+        let known = self.arrival.map_or(time, |arrival| time.min(arrival.unix_nanos()));
+        self.clock.told(source, known, &self.settings);
     }
 
     /// Puts a hit before each correlation that listens.
@@ -314,7 +320,7 @@ impl Correlator {
         compiled: &Compiled,
         correlation: u32,
         count: usize,
-        value: impl Fn(usize) -> Option<&'v str>,
+        value: impl Fn(usize) -> Option<&'v str> + Copy,
         scratch: &mut Scratch,
         time: i64,
         out: &mut Vec<Alarm>,
@@ -328,18 +334,7 @@ impl Correlator {
             encode(&mut scratch.key, value);
         }
         let key = sip128(0, &scratch.key);
-        let shard = match &compiled.shard {
-            Shard::Fixed(chain) => low(sip128(3, &chain.to_le_bytes())),
-            Shard::Values(places) if places.iter().copied().eq(0..count) => low(key),
-            Shard::Values(places) => {
-                scratch.shard.clear();
-                for at in places {
-                    encode(&mut scratch.shard, value(*at).unwrap_or_default());
-                }
-                low(sip128(0, &scratch.shard))
-            }
-        };
-        let shard = u32::try_from(shard >> 32).unwrap_or_default();
+        let shard = self.shard(compiled, key, count, value);
         if !self.settings.owned.contains(&self.settings.bucket(shard)) {
             return None;
         }
@@ -351,6 +346,28 @@ impl Correlator {
             self.health.told(Trouble::Groups, self.statistics.groups_evicted, time, out);
         }
         Some(found.slot)
+    }
+
+    /// What decides the bucket of a group: all of its values, or those that its chain shares.
+    pub(crate) fn shard<'v>(
+        &self,
+        compiled: &Compiled,
+        key: u128,
+        count: usize,
+        value: impl Fn(usize) -> Option<&'v str>,
+    ) -> u32 {
+        let shard = match &compiled.shard {
+            Shard::Fixed(chain) => low(sip128(3, &chain.to_le_bytes())),
+            Shard::Values(places) if places.iter().copied().eq(0..count) => low(key),
+            Shard::Values(places) => {
+                let mut text = Vec::new();
+                for at in places {
+                    encode(&mut text, value(*at).unwrap_or_default());
+                }
+                low(sip128(0, &text))
+            }
+        };
+        u32::try_from(shard >> 32).unwrap_or_default()
     }
 
     /// What the correlation looks at, as 64 bits.
@@ -387,7 +404,7 @@ impl Correlator {
         }
     }
 
-    fn keep(&mut self, carry: Carry) -> u32 {
+    pub(crate) fn keep(&mut self, carry: Carry) -> u32 {
         if let Some(at) = self.free.pop() {
             if let Some(place) = self.carried.get_mut(at as usize) {
                 *place = carry;
@@ -468,7 +485,11 @@ impl Correlator {
             let generation = group.generation;
             self.deadlines.push(Reverse(Deadline { time, correlation: at, slot, generation }));
         }
-        let text = group.text.clone_if(!compiled.links.is_empty() || closed.is_some());
+        let text = if compiled.links.is_empty() && closed.is_none() {
+            Box::default()
+        } else {
+            group.text.clone()
+        };
         table.queue(slot, input.time);
         if let Some((open, time)) = closed {
             self.statistics.report(compiled, &text, &open, Change::Closed, time, judged, out);
@@ -500,7 +521,7 @@ impl Correlator {
             (None, false) => false,
             (None, true) => {
                 let mut bytes = compiled.identity.to_le_bytes().to_vec();
-                bytes.extend(judged.start.to_le_bytes());
+                bytes.extend(judged.mark.unwrap_or(judged.start).to_le_bytes());
                 bytes.extend(&group.text);
                 let open = Open {
                     id: sip128(6, &bytes),
@@ -647,16 +668,6 @@ impl Correlator {
                 table.remove(slot);
             }
         }
-    }
-}
-
-trait CloneIf {
-    fn clone_if(&self, wanted: bool) -> Self;
-}
-
-impl CloneIf for Box<[u8]> {
-    fn clone_if(&self, wanted: bool) -> Self {
-        if wanted { self.clone() } else { Self::default() }
     }
 }
 

@@ -100,10 +100,15 @@ impl Policy {
             && (self.types.is_empty()
                 || rules.iter().any(|rule| self.types.iter().any(|known| known == rule)))
             && (self.agents.is_empty()
-                || first(AGENT).is_some_and(|agent| self.agents.iter().any(|known| *known == *agent)))
+                || first(AGENT)
+                    .is_some_and(|agent| self.agents.iter().any(|known| *known == *agent)))
             && (self.days == [false; 7] || self.days.get(weekday).copied().unwrap_or(false))
             && self.minutes.is_none_or(|(from, to)| {
-                if from <= to { (from..=to).contains(&minute) } else { minute >= from || minute <= to }
+                if from <= to {
+                    (from..=to).contains(&minute)
+                } else {
+                    minute >= from || minute <= to
+                }
             })
     }
 }
@@ -188,7 +193,11 @@ mod tests {
         // 2026-01-04 was a Sunday.
         let sunday = Timestamp::from_unix_seconds(Timestamp::days_from_civil(2026, 1, 4) * 86_400);
         let policies = Policies::new(vec![
-            Policy { sources: net("10.0.0.0/8"), types: vec!["scan".into()], ..Policy::new(Decision::Drop) },
+            Policy {
+                sources: net("10.0.0.0/8"),
+                types: vec!["scan".into()],
+                ..Policy::new(Decision::Drop)
+            },
             Policy {
                 destinations: net("192.0.2.1"),
                 ports: vec![80..=90, 443..=443],
@@ -202,8 +211,10 @@ mod tests {
             },
         ]);
         let decide = |fields: &[(&str, &str)], rules: &[&str], time: Timestamp| {
-            let fields: Vec<Field<'_>> =
-                fields.iter().map(|(name, value)| Field { name, value: Value::text(value) }).collect();
+            let fields: Vec<Field<'_>> = fields
+                .iter()
+                .map(|(name, value)| Field { name, value: Value::text(value) })
+                .collect();
             policies.decide(&Record { fields: &fields, ..Record::default() }, rules, time)
         };
         let noon = sunday.plus_seconds(12 * 3_600);
@@ -215,9 +226,12 @@ mod tests {
         assert_eq!(decide(&to("443"), &[], noon), Decision::Prioritise(5));
         assert_eq!(decide(&to("91"), &[], noon), Decision::Correlate);
         assert_eq!(decide(&[("host", "lab")], &[], noon), Decision::Silence);
-        for (hour, decision) in
-            [(0, Decision::Prioritise(4)), (6, Decision::Prioritise(4)), (7, Decision::Correlate), (23, Decision::Prioritise(4))]
-        {
+        for (hour, decision) in [
+            (0, Decision::Prioritise(4)),
+            (6, Decision::Prioritise(4)),
+            (7, Decision::Correlate),
+            (23, Decision::Prioritise(4)),
+        ] {
             assert_eq!(decide(&[], &[], sunday.plus_seconds(hour * 3_600)), decision, "{hour}");
         }
         assert_eq!(decide(&[], &[], sunday.plus_seconds(86_400)), Decision::Correlate, "a Monday");

@@ -127,8 +127,11 @@ impl Assets {
             return *value;
         }
         let Ok(ip) = host.parse::<IpAddr>() else { return 0 };
-        let narrowest =
-            self.networks.iter().filter(|(net, _)| net.contains(ip)).max_by_key(|(net, _)| net.prefix);
+        let narrowest = self
+            .networks
+            .iter()
+            .filter(|(net, _)| net.contains(ip))
+            .max_by_key(|(net, _)| net.prefix);
         match narrowest {
             Some((_, value)) => *value,
             None if self.is_home(host) => DEFAULT_VALUE,
@@ -178,8 +181,11 @@ mod tests {
         for asset in 0..=5_u8 {
             for priority in 0..=5_u8 {
                 for reliability in 0..=10_u8 {
-                    let exact = f64::from(asset) * f64::from(priority) * f64::from(reliability) / 25.0;
-                    assert!((f64::from(risk(asset, priority, reliability)) - exact.floor()).abs() < 0.1);
+                    let exact =
+                        f64::from(asset) * f64::from(priority) * f64::from(reliability) / 25.0;
+                    assert!(
+                        (f64::from(risk(asset, priority, reliability)) - exact.floor()).abs() < 0.1
+                    );
                 }
             }
         }
@@ -189,7 +195,8 @@ mod tests {
 
     #[test]
     fn ranges_hold_what_they_say() {
-        let holds = |range: &str, ip: &str| Net::parse(range).unwrap().contains(ip.parse().unwrap());
+        let holds =
+            |range: &str, ip: &str| Net::parse(range).unwrap().contains(ip.parse().unwrap());
         assert!(holds("10.0.0.0/8", "10.255.0.1") && !holds("10.0.0.0/8", "11.0.0.0"));
         assert!(holds("192.0.2.7", "192.0.2.7") && !holds("192.0.2.7", "192.0.2.8"));
         assert!(holds("0.0.0.0/0", "203.0.113.9") && !holds("0.0.0.0/0", "2001:db8::1"));

@@ -3,13 +3,15 @@
 //! `correlation-rsigma ours STREAM RULES [--batch N] [--lateness SECONDS] [--snapshot N] [--buckets N] [--alarms FILE]`
 //! `correlation-rsigma rsigma STREAM RULES [--alarms FILE]`
 //!
-//! Both lanes read the same lines with the same JSON parser. In ours the ten base rules, which compare
-//! one to three fields, are written out by hand.
+//! The peer is handed `serde_json` values, which it asks for; ours reads borrowed fields, and the ten
+//! base rules, which compare one to three of them, are written out by hand. `parse STREAM -` tells what
+//! either costs without correlation.
 
 mod front;
 mod ours;
 #[cfg(feature = "peer")]
 mod peer;
+mod scan;
 
 use std::io::Write;
 

@@ -1,4 +1,5 @@
-use crate::front::{Json, lines};
+use crate::front::lines;
+use crate::scan::Line;
 use crate::{Asked, cpu, peak, write_alarms};
 use smesec_core::decode::yaml::{Limits, documents};
 use smesec_core::ruleset::LoadReport;
@@ -39,20 +40,28 @@ pub fn run(asked: &Asked) {
     let mut alarms: Vec<Alarm> = Vec::new();
     let (begin, mut events, mut newest, mut bytes) = (cpu(), 0_usize, None, 0);
     for line in lines(&asked.stream) {
-        let json = Json(serde_json::from_str(&line).expect("JSON"));
+        let mut fields = Line::default();
+        fields.read(&line);
         events += 1;
-        let time = json.time();
+        let time = fields.time();
         newest = newest.max(Some(time));
-        let rule = json.rule();
+        let rule = fields.rule();
         for shard in &mut shards {
             match rule {
-                Some(rule) => shard.hit(rule, time, json.source(), &json, &mut alarms),
-                None => shard.saw(time, json.source(), &mut alarms),
+                Some(rule) => shard.hit(rule, time, fields.source(), &fields, &mut alarms),
+                None => shard.saw(time, fields.source(), &mut alarms),
             }
         }
         if events % asked.batch == 0 {
             for shard in &mut shards {
                 shard.advance(newest.expect("a time"), &mut alarms);
+            }
+        }
+        if asked.snapshot > 0 && events % asked.snapshot == 0 {
+            for (bucket, shard) in (0..).zip(&mut shards) {
+                let mut next = Correlator::new(Arc::clone(&plan), settings(bucket..bucket + 1));
+                next.restore(&shard.snapshot(bucket)).expect("a good snapshot");
+                *shard = next;
             }
         }
         if events % 50_000 == 0 {

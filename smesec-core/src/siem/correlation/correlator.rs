@@ -64,6 +64,8 @@ pub struct Correlator {
     pub(crate) carried: Vec<Carry>,
     free: Vec<u32>,
     arrival: Option<Timestamp>,
+    /// Up to when groups whose window has passed have been let go of.
+    forgotten: i64,
     pub(crate) statistics: Statistics,
     pub(crate) health: Health,
     scratch: Scratch,
@@ -114,6 +116,8 @@ pub(crate) struct Pending {
 pub(crate) struct Deadline {
     pub(crate) time: i64,
     pub(crate) correlation: u32,
+    /// The group: which of several at one time comes first must not hang on where it is kept.
+    pub(crate) key: u128,
     pub(crate) slot: u32,
     pub(crate) generation: u32,
 }
@@ -123,6 +127,8 @@ pub(crate) struct Deadline {
 struct Scratch {
     key: Vec<u8>,
 }
+
+const SECOND: i64 = 1_000_000_000;
 
 impl Correlator {
     /// A correlator over a plan.
@@ -139,6 +145,7 @@ impl Correlator {
             carried: Vec::new(),
             free: Vec::new(),
             arrival: None,
+            forgotten: NEVER,
             statistics: Statistics::default(),
             health: Health::default(),
             scratch: Scratch::default(),
@@ -212,6 +219,7 @@ impl Correlator {
         if newest != NEVER {
             self.clock.pass(newest.saturating_add(1));
         }
+        self.forgotten = NEVER;
         self.run(out);
     }
 
@@ -428,7 +436,9 @@ impl Correlator {
         let due = |time: Option<i64>| time.filter(|time| *time < frontier);
         let hit = due(self.pending.peek().map(|Reverse(hit)| hit.time));
         let deadline = due(self.deadlines.peek().map(|Reverse(deadline)| deadline.time));
-        if hit.is_none() && deadline.is_none() {
+        // Groups are looked through once a second of the stream, not at each of its records.
+        let pause = frontier < self.forgotten.saturating_add(SECOND);
+        if hit.is_none() && deadline.is_none() && pause {
             return;
         }
         let plan = Arc::clone(&self.plan);
@@ -444,6 +454,7 @@ impl Correlator {
             }
         }
         self.forget(&plan, frontier, out);
+        self.forgotten = frontier;
     }
 
     fn judge_first(&mut self, plan: &Plan, out: &mut Vec<Alarm>) {
@@ -482,8 +493,9 @@ impl Correlator {
             self.health.told(Trouble::Samples, self.statistics.samples_dropped, input.time, out);
         }
         if let Some(time) = judged.deadline {
-            let generation = group.generation;
-            self.deadlines.push(Reverse(Deadline { time, correlation: at, slot, generation }));
+            let (key, generation) = (group.key, group.generation);
+            let correlation = at;
+            self.deadlines.push(Reverse(Deadline { time, correlation, key, slot, generation }));
         }
         let text = if compiled.links.is_empty() && closed.is_none() {
             Box::default()

@@ -2,7 +2,8 @@
 
 use super::correlator::Correlator;
 use crate::detector::Detector;
-use crate::event::{Event, Source};
+use crate::event::Event;
+use crate::siem::own::service;
 use crate::sink::Sink;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
@@ -53,7 +54,7 @@ impl Detector<Event> for Correlator {
         if event.ingest_time != Timestamp::default() {
             self.arrived(event.ingest_time);
         }
-        let source = word(event.detector);
+        let source = service(event.detector);
         let plan = self.plan().clone();
         let mut told = Vec::new();
         for finding in &event.findings {
@@ -81,18 +82,5 @@ impl Detector<Event> for Correlator {
         for alarm in &alarms {
             sink.accept(alarm.to_event());
         }
-    }
-}
-
-/// An engine as a source of time.
-fn word(source: Source) -> &'static str {
-    match source {
-        Source::Waf => "waf",
-        Source::Ids => "ids",
-        Source::Av => "av",
-        Source::Siem => "siem",
-        Source::Taas => "taas",
-        Source::Decoy => "decoy",
-        Source::Host => "host",
     }
 }

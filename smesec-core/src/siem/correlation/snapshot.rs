@@ -199,7 +199,8 @@ impl Correlator {
         let generation = group.generation;
         if let Some(wait) = group.state.wait().and_then(|wait| wait.as_ref()) {
             let time = wait.deadline;
-            self.deadlines.push(Reverse(Deadline { time, correlation: at, slot, generation }));
+            let correlation = at;
+            self.deadlines.push(Reverse(Deadline { time, correlation, key, slot, generation }));
         }
         table.queue(slot, read.last);
         Some((at, slot))

@@ -85,7 +85,8 @@ impl Reliability {
             Some(digits) => (true, digits),
             None => (false, text),
         };
-        let number = digits.parse::<u8>().ok().filter(|number| *number <= 10)?;
+        let plain = digits.bytes().all(|digit| digit.is_ascii_digit());
+        let number = digits.parse::<u8>().ok().filter(|number| plain && *number <= 10)?;
         Some(if plus { Self::Plus(number) } else { Self::Absolute(number) })
     }
 

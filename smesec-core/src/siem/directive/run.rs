@@ -77,6 +77,8 @@ struct Loaded {
     info: Arc<RuleInfo>,
     /// The rules that levels name, by number.
     rules: HashMap<String, u32>,
+    /// Whether a level goes by fields alone, so that events without a rule matter.
+    by_fields: bool,
 }
 
 type Pending = (i64, u64);
@@ -136,8 +138,9 @@ impl Directives {
         let mut loaded = Vec::new();
         for directive in directives {
             let mut rules = HashMap::new();
-            let mut missing = None;
+            let (mut missing, mut by_fields) = (None, false);
             each(&directive.first, &mut |level| {
+                by_fields |= level.rules.is_empty();
                 for rule in &level.rules {
                     match names.get(rule.as_str()) {
                         Some(at) => {
@@ -153,7 +156,9 @@ impl Directives {
                     line: directive.place.line.max(1),
                     column: directive.place.column.max(1),
                     rule: Some(directive.id.clone()),
-                    why: format!("`{rule}` is no rule that is loaded; load it, or correct the name"),
+                    why: format!(
+                        "`{rule}` is no rule that is loaded; load it, or correct the name"
+                    ),
                 });
                 continue;
             }
@@ -163,7 +168,7 @@ impl Directives {
                 author: directive.author.clone(),
                 tags: Vec::new(),
             });
-            loaded.push(Loaded { directive, info, rules });
+            loaded.push(Loaded { directive, info, rules, by_fields });
         }
         let running = loaded.iter().map(|_| Vec::new()).collect();
         Self {
@@ -208,9 +213,7 @@ impl Directives {
             }
             None => self.arrival.unwrap_or(time).unix_nanos(),
         };
-        let wanted = !rules.is_empty()
-            || self.directives.iter().any(|loaded| loaded.rules.is_empty())
-                && fields.value("plugin_id").is_some();
+        let wanted = !rules.is_empty() || self.directives.iter().any(|loaded| loaded.by_fields);
         if wanted && time < self.clock.frontier() {
             self.late_dropped += 1;
             self.health.told(Trouble::Late, self.late_dropped, time, out);
@@ -365,7 +368,10 @@ impl Loaded {
 
     fn matched(&self, level: &Level, rules: &[u32]) -> bool {
         level.rules.is_empty()
-            || level.rules.iter().any(|rule| self.rules.get(rule).is_some_and(|at| rules.contains(at)))
+            || level
+                .rules
+                .iter()
+                .any(|rule| self.rules.get(rule).is_some_and(|at| rules.contains(at)))
     }
 
     fn takes(&self, level: &Level, seen: &Seen, earlier: &[Values], assets: &Assets) -> bool {
@@ -466,7 +472,8 @@ impl Running {
         let ends = value(SRC_IP).max(value(DST_IP)).unwrap_or_default();
         self.asset = self.asset.max(ends);
         if let Some(priority) = seen.priority {
-            self.priority = if self.earlier.len() <= 1 { priority } else { self.priority.max(priority) };
+            self.priority =
+                if self.earlier.len() <= 1 { priority } else { self.priority.max(priority) };
         }
         debug_assert!(loaded.directive.priority <= 5, "read so");
         self.risk = risk(self.asset, self.priority, self.reliability);
@@ -498,7 +505,8 @@ impl Running {
                 group.push((Arc::from(name.word()), value.to_owned()));
             }
         }
-        let mut alarm = Alarm::new(AlarmId::new(self.id), change, AlarmKind::Directive, &loaded.info);
+        let mut alarm =
+            Alarm::new(AlarmId::new(self.id), change, AlarmKind::Directive, &loaded.info);
         alarm.severity = severity(self.risk);
         alarm.time = Timestamp::from_unix_nanos(time);
         alarm.start = Timestamp::from_unix_nanos(self.start);

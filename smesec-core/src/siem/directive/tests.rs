@@ -118,10 +118,7 @@ fn levels_have_to_come_in_time() {
         "a second too late, and it begins anew"
     );
     // By event time: the one that comes last was in time.
-    assert_eq!(
-        changes(&run(xml(LADDER), &failures(&[0, 16, 5, 10, 15])))[1],
-        ("updated", 15, 4)
-    );
+    assert_eq!(changes(&run(xml(LADDER), &failures(&[0, 16, 5, 10, 15])))[1], ("updated", 15, 4));
 }
 
 #[test]
@@ -136,7 +133,10 @@ fn the_home_net_and_the_first_level_decide_what_begins() {
         [("opened", 0, 1), ("closed", 15, 1)]
     );
     // The larger value of both ends.
-    assert_eq!(to("plugin_id=4003 plugin_sid=2 src_ip=10.0.0.5 dst_ip=10.0.0.9")[0], ("opened", 0, 3));
+    assert_eq!(
+        to("plugin_id=4003 plugin_sid=2 src_ip=10.0.0.5 dst_ip=10.0.0.9")[0],
+        ("opened", 0, 3)
+    );
 }
 
 #[test]
@@ -152,13 +152,13 @@ fn sticky_different_counts_values() {
     let scan = r#"<directive id="7" name="scan" priority="5"><rule type="detector" name="a" plugin_id="1"
         reliability="1"><rules><rule type="detector" name="b" plugin_id="1" occurrence="3" from="1:SRC_IP"
         sticky_different="DST_PORT" reliability="5" time_out="60"/></rules></rule></directive>"#;
-    let port = |second: i64, port: u16| {
-        (second, format!("plugin_id=1 src_ip=10.0.0.5 dst_port={port}"))
-    };
+    let port =
+        |second: i64, port: u16| (second, format!("plugin_id=1 src_ip=10.0.0.5 dst_port={port}"));
     let with = |ports: &[u16]| {
         let told: Vec<(i64, String)> =
             (0..).zip(ports).map(|(second, number)| port(second, *number)).collect();
-        let told: Vec<Told<'_>> = told.iter().map(|(s, words)| (*s, words.as_str(), None)).collect();
+        let told: Vec<Told<'_>> =
+            told.iter().map(|(s, words)| (*s, words.as_str(), None)).collect();
         changes(&run(xml(scan), &told)).iter().map(|(word, ..)| *word).collect::<Vec<_>>()
     };
     assert_eq!(with(&[1, 1, 2, 3]), ["opened", "updated", "closed"]);
@@ -173,7 +173,8 @@ fn what_is_not_sticky_may_begin_another() {
             <rules><rule type="detector" name="b" plugin_id="1" occurrence="2" reliability="9" {sticky}/></rules>
             </rule></directive>"#
         );
-        let told = [(0, "plugin_id=1 src_ip=10.0.0.5", None), (1, "plugin_id=1 src_ip=10.0.0.5", None)];
+        let told =
+            [(0, "plugin_id=1 src_ip=10.0.0.5", None), (1, "plugin_id=1 src_ip=10.0.0.5", None)];
         run(xml(&text), &told).iter().filter(|alarm| alarm.change == Change::Opened).count()
     };
     assert_eq!((directive(""), directive(r#"sticky="false""#)), (1, 2));
@@ -184,9 +185,7 @@ fn negations_ranges_and_first_levels_of_several() {
     let text = r#"<directive id="7" name="d" priority="5"><rule type="detector" name="a" plugin_id="1"
         plugin_sid="!5,!6" port_to="20-25,!22" from="!HOME_NET" to="10.0.0.0/24" occurrence="2"
         reliability="5"/></directive>"#;
-    let twice = |words: &str| {
-        changes(&run(xml(text), &[(0, words, None), (1, words, None)])).len()
-    };
+    let twice = |words: &str| changes(&run(xml(text), &[(0, words, None), (1, words, None)])).len();
     assert_eq!(twice("plugin_id=1 plugin_sid=1 dst_port=21 src_ip=192.0.2.1 dst_ip=10.0.0.5"), 2);
     for not in [
         "plugin_id=1 plugin_sid=5 dst_port=21 src_ip=192.0.2.1 dst_ip=10.0.0.5",
@@ -230,8 +229,10 @@ directives:
 #[test]
 fn what_is_wrong_is_named_with_its_place() {
     let rule = |attributes: &str| {
-        format!("<directives>\n<directive id='9' name='x' priority='3'>\n<rule type='detector' name='r' \
-                 plugin_id='1'><rule type='detector' name='s' plugin_id='1' {attributes}/></rule></directive></directives>")
+        format!(
+            "<directives>\n<directive id='9' name='x' priority='3'>\n<rule type='detector' name='r' \
+                 plugin_id='1'><rule type='detector' name='s' plugin_id='1' {attributes}/></rule></directive></directives>"
+        )
     };
     let told = |text: &str| {
         let mut report = LoadReport::default();
@@ -259,8 +260,14 @@ fn what_is_wrong_is_named_with_its_place() {
     }
     for (text, why) in [
         ("<directives>\n<directive", "d.xml:2:11: not XML"),
-        ("<directive id='1' priority='1'><rule type='detector' name='all'/></directive>", "every event"),
-        ("<directive id='1' priority='1'><rule type='monitor' plugin_id='1'/></directive>", "monitors"),
+        (
+            "<directive id='1' priority='1'><rule type='detector' name='all'/></directive>",
+            "every event",
+        ),
+        (
+            "<directive id='1' priority='1'><rule type='monitor' plugin_id='1'/></directive>",
+            "monitors",
+        ),
         ("<directive id='1' priority='6'/>", "no number from 0 to 5"),
         ("<directive priority='1'/>", "no `id`"),
         ("<directive id='1' priority='1'/>", "no rule"),
@@ -279,7 +286,10 @@ fn what_is_wrong_is_named_with_its_place() {
         ("directives: [{id: 1, priority: 1}]", "has no `level`"),
         ("directives: [{id: 1, priority: 1, level: {name: x}}]", "every event"),
         ("directives: [{id: 1, priority: 1, level: {rules: a, time_out: 5s}}]", "waits for ever"),
-        ("directives: [{id: 1, priority: 1, level: {rules: a, colour: red}}]", "unknown key `colour`"),
+        (
+            "directives: [{id: 1, priority: 1, level: {rules: a, colour: red}}]",
+            "unknown key `colour`",
+        ),
     ] {
         let really = parse_yaml(text, "d.yml").unwrap_err().to_string();
         assert!(really.contains(why), "{really}\nlacks: {why}");

@@ -93,7 +93,9 @@ fn directive(
         match open.last_mut() {
             Some((_, parent)) => parent.next.push(level),
             None if first.is_some() => {
-                return Err("the directive has several first rules; make them directives".to_owned());
+                return Err(
+                    "the directive has several first rules; make them directives".to_owned()
+                );
             }
             None => *first = Some(level),
         }
@@ -175,7 +177,9 @@ fn level<'d>(element: &Element<'d>, depth: usize) -> Result<(Level, Vec<&'d str>
             }
             "time_out" if value.trim().eq_ignore_ascii_case("none") => {
                 if depth > 1 {
-                    return Err(wrong("only the first rule may wait for ever; write seconds".into()));
+                    return Err(wrong(
+                        "only the first rule may wait for ever; write seconds".into(),
+                    ));
                 }
             }
             "time_out" => {
@@ -190,7 +194,9 @@ fn level<'d>(element: &Element<'d>, depth: usize) -> Result<(Level, Vec<&'d str>
             "sticky_different" if value.trim().is_empty() || value == "NONE" => {}
             "sticky_different" => {
                 level.sticky_different = Some(Name::of(value.trim()).ok_or_else(|| {
-                    wrong(format!("sticky_different `{value}` names no field; use such as `DST_PORT`"))
+                    wrong(format!(
+                        "sticky_different `{value}` names no field; use such as `DST_PORT`"
+                    ))
                 })?);
             }
             _ => match Name::of_attribute(attribute) {
@@ -211,9 +217,9 @@ fn level<'d>(element: &Element<'d>, depth: usize) -> Result<(Level, Vec<&'d str>
 
 /// Where a directive's id stands.
 fn find(text: &[u8], id: &str) -> Place {
-    let at = ['"', '\''].iter().find_map(|quote| {
-        memchr::memmem::find(text, format!("id={quote}{id}{quote}").as_bytes())
-    });
+    let at = ['"', '\'']
+        .iter()
+        .find_map(|quote| memchr::memmem::find(text, format!("id={quote}{id}{quote}").as_bytes()));
     place(text, at.unwrap_or_default())
 }
 

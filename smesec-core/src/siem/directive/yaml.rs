@@ -75,7 +75,9 @@ impl Reader<'_> {
         };
         let id = self.text(id, "id")?.to_owned();
         let Some(priority) = node.key("priority") else {
-            return Err(self.error(node.place, "the directive has no `priority`; add one from 0 to 5"));
+            return Err(
+                self.error(node.place, "the directive has no `priority`; add one from 0 to 5")
+            );
         };
         let number = self.text(priority, "priority")?.parse::<u8>().ok().filter(|n| *n <= 5);
         let number = number
@@ -183,7 +185,9 @@ impl Reader<'_> {
         }
         let open = level.wanted.iter().all(|(_, wanted)| wanted.looks_back());
         if depth == 1 && level.rules.is_empty() && open {
-            return Err(self.error(node.place, "it matches every event; name `rules` or a `plugin_id`"));
+            return Err(
+                self.error(node.place, "it matches every event; name `rules` or a `plugin_id`")
+            );
         }
         Ok(level)
     }

@@ -3,7 +3,9 @@
 
 use super::*;
 use crate::siem::correlation::expression::Expression;
+use crate::siem::correlation::hash::sip128;
 use crate::siem::correlation::plan::meets;
+use crate::siem::correlation::values::encode;
 use crate::siem::sigma::{Correlation, CorrelationKind, Threshold};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -98,6 +100,8 @@ struct Seen {
     row: Row,
     steps: u64,
     opened: bool,
+    /// Of several deadlines at one time: the hash of the group.
+    order: u128,
 }
 
 type Opening = (String, i64, i64, Vec<String>);
@@ -143,15 +147,16 @@ impl Oracle<'_> {
                         row: row.clone(),
                         steps: 1 << position,
                         opened: true,
+                        order: 0,
                     });
                 }
             }
         }
-        seen.sort_by_key(|s| (s.time, s.sequence, s.rank));
+        seen.sort_by_key(|s| (s.time, s.sequence, s.rank, s.order));
         // A rule that is listed twice is one hit.
         seen.dedup_by(|next, kept| {
-            let same =
-                (next.time, next.sequence, next.rank) == (kept.time, kept.sequence, kept.rank);
+            let same = next.rank == usize::MAX
+                && (next.time, next.sequence, next.rank) == (kept.time, kept.sequence, kept.rank);
             if same {
                 kept.steps |= next.steps;
             }
@@ -179,10 +184,12 @@ impl Oracle<'_> {
                     let title = correlation.meta.title.clone();
                     self.openings.insert((title, signal.time, start, group.clone()));
                 }
-                signals.push(signal);
+                let mut text = Vec::new();
+                group.iter().for_each(|value| encode(&mut text, value));
+                signals.push(Seen { order: sip128(0, &text), ..signal });
             }
         }
-        signals.sort_by_key(|s| (s.time, s.sequence));
+        signals.sort_by_key(|s| (s.time, s.sequence, s.order));
         self.done.insert(at, signals.clone());
         signals
     }

@@ -11,10 +11,18 @@ use smesec_core::decode::body::multipart::{Multipart, MultipartLimits, PartEvent
 use smesec_core::decode::body::xml::{XmlDocument, XmlLimits};
 use smesec_core::decode::body::xpath::XPath;
 use smesec_core::decode::transform::Transform;
+use smesec_core::decode::yaml;
 use smesec_core::filter::Filter;
 use smesec_core::gateway::Config;
 use smesec_core::http::{Connection, Header, RequestHead};
 use smesec_core::siem::sources::{Format, Reader, ReaderOptions};
+use smesec_core::ruleset::LoadReport;
+use smesec_core::siem::correlation::{Correlator, Plan, Settings};
+use smesec_core::siem::directive::{Directives, parse_xml, parse_yaml};
+use smesec_core::siem::record::{Field, Record, Value};
+use smesec_core::siem::risk::Assets;
+use smesec_core::siem::sigma::{self, Meta};
+use smesec_core::time::Timestamp;
 use smesec_core::waf::injection::{detect_sqli, detect_xss};
 use smesec_core::waf::seclang::{Memory, parse_text};
 use smesec_core::waf::{Mode, RuleSet, Waf};
@@ -28,6 +36,9 @@ pub const TARGETS: &[Target] = &[
     ("compress", compress),
     ("config", config),
     ("cookie", cookie),
+    ("correlation", correlation),
+    ("correlation_snapshot", correlation_snapshot),
+    ("directive", directive),
     ("form", form),
     ("graphql", graphql),
     ("injection", injection),
@@ -57,6 +68,72 @@ fn chunks(data: &[u8]) -> (usize, &[u8]) {
         Some((size, rest)) => (usize::from(*size), rest),
         None => (1, data),
     }
+}
+
+fn base_rules() -> Vec<Meta> {
+    ["a", "b", "c"].iter().map(|name| Meta { name: (*name).into(), ..Meta::default() }).collect()
+}
+
+fn plan(text: &str) -> Arc<Plan> {
+    let mut correlations = Vec::new();
+    for document in yaml::documents(text, "f.yml", yaml::Limits::default()).map_while(Result::ok) {
+        correlations.extend(sigma::correlation::parse(&document.root, "f.yml"));
+    }
+    let mut report = LoadReport::default();
+    let count = correlations.len();
+    let plan = Plan::build(correlations, &base_rules(), &mut report);
+    assert_eq!(plan.len() + report.refused.len(), count, "each is in force or refused");
+    Arc::new(plan)
+}
+
+fn hits(correlator: &mut Correlator, out: &mut Vec<smesec_core::siem::correlation::Alarm>) {
+    for n in 0..60_i64 {
+        let value = (n % 5).to_string();
+        let field = |name| Field { name, value: Value::text(&value) };
+        let fields = [field("g"), field("v"), field("ip")];
+        let record = Record { fields: &fields, ..Record::default() };
+        let time = Timestamp::from_unix_seconds(n * 7 % 100);
+        correlator.hit(u32::try_from(n % 3).unwrap_or(0), time, "s", &record, out);
+    }
+    correlator.flush(out);
+}
+
+pub fn correlation(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        hits(&mut Correlator::new(plan(text), Settings::default()), &mut Vec::new());
+    }
+}
+
+pub fn correlation_snapshot(data: &[u8]) {
+    static PLAN: OnceLock<Arc<Plan>> = OnceLock::new();
+    let plan = PLAN.get_or_init(|| plan(include_str!("../corpus/correlation/kinds")));
+    let mut correlator = Correlator::new(Arc::clone(plan), Settings::default());
+    if correlator.restore(data).is_ok() {
+        let mut alarms = Vec::new();
+        hits(&mut correlator, &mut alarms);
+        let mut again = Correlator::new(Arc::clone(plan), Settings::default());
+        again.restore(&correlator.snapshot(0)).expect("our own snapshot");
+    }
+}
+
+pub fn directive(data: &[u8]) {
+    let mut report = LoadReport::default();
+    let mut directives = parse_xml(data, "f.xml", &mut report).unwrap_or_default();
+    if let Ok(text) = std::str::from_utf8(data) {
+        directives.extend(parse_yaml(text, "f.yml").unwrap_or_default());
+    }
+    let mut run =
+        Directives::new(directives, &base_rules(), Assets::new(), Settings::default(), &mut report);
+    let mut alarms = Vec::new();
+    for n in 0..60_i64 {
+        let value = (n % 5).to_string();
+        let field = |name| Field { name, value: Value::text(&value) };
+        let fields = [field("plugin_id"), field("plugin_sid"), field("dst_port")];
+        let record = Record { fields: &fields, ..Record::default() };
+        run.see(&[0], Timestamp::from_unix_seconds(n), "s", &record, Some(5), &mut alarms);
+    }
+    run.flush(&mut alarms);
+    assert_eq!(run.running(), 0);
 }
 
 pub fn form(data: &[u8]) {

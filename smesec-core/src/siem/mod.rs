@@ -4,22 +4,31 @@
 //! | --- | --- |
 //! | [`sigma`] | YAML to a syntax tree with spans |
 //! | `compile` | the syntax tree to flat tables |
-//! | `ruleset` | the compiled rules and what the report says of them |
-//! | `matcher` | which rules match a record |
-//! | `log_sources` | which records belong to which of Sigma's log sources |
-//! | [`record`] | what a log line looks like to a rule: native fields, borrowed |
-//! | [`envelope`] | the same columns over every source, by a table |
+//! | [`RuleSet`] | the compiled rules, and what the report says of them |
+//! | [`builtin`] | the rules that come with the library |
 //! | [`sources`] | readers of log formats: bytes to records |
+//! | [`record`] | what a log line looks like to a rule: native fields, borrowed |
+//! | [`own`] | our own engines' events as records |
+//! | [`envelope`] | the same columns over every source, by a table |
+//! | `log_sources` | which records belong to which of Sigma's log sources |
+//! | `matcher` | which rules match a record |
 //! | [`correlation`] | what several hits mean together: windows, orders, absences, alarms |
 //! | [`Engine`] | matcher and correlator as one |
+//! | [`directive`] | trees of levels that make an alarm more reliable, as OSSIM has them |
+//! | [`policy`], [`risk`] | what is done with an event before, and how much an alarm matters |
 
+pub mod builtin;
 mod compile;
 pub mod correlation;
+pub mod directive;
 mod engine;
 pub mod envelope;
 mod log_sources;
 mod matcher;
+pub mod own;
+pub mod policy;
 pub mod record;
+pub mod risk;
 mod ruleset;
 pub mod sigma;
 pub mod sources;

@@ -19,6 +19,7 @@
 //! Sources: XML 1.0 (fifth edition), Namespaces in XML 1.0.
 
 use super::xml_encoding::to_utf8;
+pub use super::xml_walk::Element;
 use memchr::{memchr, memchr2, memmem};
 use std::borrow::Cow;
 use std::fmt;

@@ -97,6 +97,23 @@ pub struct Alarm {
 }
 
 impl Alarm {
+    pub(crate) fn new(id: AlarmId, change: Change, kind: AlarmKind, rule: &Arc<RuleInfo>) -> Self {
+        Self {
+            id,
+            change,
+            kind,
+            rule: Arc::clone(rule),
+            severity: Severity::Info,
+            time: Timestamp::default(),
+            start: Timestamp::default(),
+            count: 0,
+            figure: None,
+            group: Vec::new(),
+            risk: None,
+            message: String::new(),
+        }
+    }
+
     /// The alarm as an event: a detection finding whose `extra` has the group under `group`, and what
     /// has happened under `alarm`.
     pub fn to_event(&self) -> Event {
@@ -113,19 +130,13 @@ impl Alarm {
         event.severity_id = self.severity.ocsf_id();
         event.action = Action::Log;
         event.risk = self.risk;
-        event.attack = self
-            .rule
-            .tags
-            .iter()
-            .filter_map(|tag| tag.strip_prefix("attack."))
-            .filter(|tag| {
-                tag.starts_with(['t', 'T'])
-                    && tag
-                        .get(1..2)
-                        .is_some_and(|d| d.as_bytes().first().is_some_and(u8::is_ascii_digit))
-            })
-            .map(str::to_ascii_uppercase)
-            .collect();
+        let technique = |tag: &&str| {
+            let mut letters = tag.bytes();
+            matches!(letters.next(), Some(b't' | b'T'))
+                && letters.next().is_some_and(|digit| digit.is_ascii_digit())
+        };
+        let tags = self.rule.tags.iter().filter_map(|tag| tag.strip_prefix("attack."));
+        event.attack = tags.filter(technique).map(str::to_ascii_uppercase).collect();
         event.message.clone_from(&self.message);
         for (name, value) in &self.group {
             let address = || value.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 0));

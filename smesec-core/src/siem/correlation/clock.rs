@@ -1,6 +1,7 @@
 //! Event time: how far each source has told, and how far all of them have.
 
 use super::settings::Settings;
+use super::snapshot::ReadClock;
 use std::collections::HashMap;
 
 /// The watermarks of all sources. Everything here is a function of the hits in the order of their
@@ -32,7 +33,7 @@ pub(crate) struct Source {
     pub(crate) leap: i64,
     lateness: i64,
     /// The time told when it was heard last.
-    heard: Option<i64>,
+    pub(crate) heard: Option<i64>,
 }
 
 /// More sources than this share one clock: each costs a look when the slowest moves.
@@ -61,6 +62,11 @@ impl Clock {
         self.sources.iter().fold(self.newest, |newest, source| newest.max(source.leap))
     }
 
+    /// The time told last.
+    pub(crate) fn now(&self) -> Option<i64> {
+        self.now
+    }
+
     pub(crate) fn sources(&self) -> &[Source] {
         &self.sources
     }
@@ -74,12 +80,12 @@ impl Clock {
         if !source.hear(time, settings.leap) {
             return;
         }
-        let newest = source.newest;
-        self.newest = self.newest.max(newest);
+        let watermark = source.watermark();
+        self.newest = self.newest.max(source.newest);
         let stays = self.slowest.is_some_and(|slowest| {
             slowest != at
                 && self.sources.get(slowest).is_some_and(|slow| {
-                    slow.watermark() <= newest.saturating_sub(settings.lateness_of(""))
+                    slow.watermark() <= watermark
                         && self.newest.saturating_sub(slow.newest) <= settings.idle
                 })
         });
@@ -106,13 +112,19 @@ impl Clock {
         self.frontier = self.frontier.max(time);
     }
 
-    /// Takes up what a snapshot knew of a source.
-    pub(crate) fn restore(&mut self, name: &str, newest: i64, leap: i64, settings: &Settings) {
-        let at = self.place(name, settings);
-        if let Some(source) = self.sources.get_mut(at) {
-            source.newest = source.newest.max(newest);
-            source.leap = source.leap.max(leap);
-            self.newest = self.newest.max(newest);
+    /// Takes up what a snapshot knew.
+    pub(crate) fn take_up(&mut self, read: &ReadClock, settings: &Settings) {
+        let told = |time: i64| (time != NEVER).then_some(time);
+        self.pass(read.frontier);
+        self.now = self.now.max(told(read.now));
+        for (name, newest, leap, heard) in &read.sources {
+            let at = self.place(name, settings);
+            if let Some(source) = self.sources.get_mut(at) {
+                source.newest = source.newest.max(*newest);
+                source.leap = source.leap.max(*leap);
+                source.heard = told(*heard);
+                self.newest = self.newest.max(source.newest);
+            }
         }
         self.slowest = None;
     }
@@ -187,6 +199,9 @@ impl Source {
     fn hear(&mut self, time: i64, leap: i64) -> bool {
         let near = |a: i64, b: i64| a.abs_diff(b) <= leap.unsigned_abs();
         let before = self.newest;
+        if self.leap <= self.newest {
+            self.leap = NEVER;
+        }
         if self.newest != NEVER && (time <= self.newest || near(time, self.newest)) {
             self.newest = self.newest.max(time);
         } else if self.leap == NEVER {
@@ -194,12 +209,12 @@ impl Source {
         } else if near(time, self.leap) {
             self.newest = time.max(self.leap);
             self.leap = NEVER;
-        } else if self.newest == NEVER || time > self.leap {
-            // Of two that lie apart the earlier one is believed.
+        } else if self.newest == NEVER {
+            // Of the first two, if they lie apart, the earlier one is believed.
             self.newest = time.min(self.leap);
             self.leap = time.max(self.leap);
         } else {
-            self.leap = time;
+            self.leap = time.min(self.leap);
         }
         self.newest > before
     }

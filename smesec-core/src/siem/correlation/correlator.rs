@@ -64,6 +64,8 @@ pub struct Correlator {
     pub(crate) carried: Vec<Carry>,
     free: Vec<u32>,
     arrival: Option<Timestamp>,
+    /// Up to when groups whose window has passed have been let go of.
+    forgotten: i64,
     pub(crate) statistics: Statistics,
     pub(crate) health: Health,
     scratch: Scratch,
@@ -114,6 +116,8 @@ pub(crate) struct Pending {
 pub(crate) struct Deadline {
     pub(crate) time: i64,
     pub(crate) correlation: u32,
+    /// The group: which of several at one time comes first must not hang on where it is kept.
+    pub(crate) key: u128,
     pub(crate) slot: u32,
     pub(crate) generation: u32,
 }
@@ -122,8 +126,9 @@ pub(crate) struct Deadline {
 #[derive(Debug, Default)]
 struct Scratch {
     key: Vec<u8>,
-    shard: Vec<u8>,
 }
+
+const SECOND: i64 = 1_000_000_000;
 
 impl Correlator {
     /// A correlator over a plan.
@@ -140,6 +145,7 @@ impl Correlator {
             carried: Vec::new(),
             free: Vec::new(),
             arrival: None,
+            forgotten: NEVER,
             statistics: Statistics::default(),
             health: Health::default(),
             scratch: Scratch::default(),
@@ -162,7 +168,7 @@ impl Correlator {
     /// Without this only hits move the watermark, and alarms wait for the next of them.
     pub fn saw(&mut self, time: Timestamp, source: &str, out: &mut Vec<Alarm>) {
         if let Some(time) = self.settings.plausible(time, self.arrival) {
-            self.clock.told(source, time, &self.settings);
+            self.told(source, time);
             self.run(out);
         }
     }
@@ -179,7 +185,7 @@ impl Correlator {
         self.statistics.hits += 1;
         let time = match self.settings.plausible(time, self.arrival) {
             Some(time) => {
-                self.clock.told(source, time, &self.settings);
+                self.told(source, time);
                 time
             }
             None => {
@@ -213,6 +219,7 @@ impl Correlator {
         if newest != NEVER {
             self.clock.pass(newest.saturating_add(1));
         }
+        self.forgotten = NEVER;
         self.run(out);
     }
 
@@ -237,6 +244,13 @@ impl Correlator {
             + self.pending.capacity() * size_of::<Pending>()
             + self.deadlines.capacity() * size_of::<Deadline>()
             + self.carried.capacity() * size_of::<Carry>()
+    }
+
+    /// Moves the source's clock, but not beyond the arrival: one host ahead of the others behind a
+    /// relay would make all of theirs late.
+    fn told(&mut self, source: &str, time: i64) {
+        let known = self.arrival.map_or(time, |arrival| time.min(arrival.unix_nanos()));
+        self.clock.told(source, known, &self.settings);
     }
 
     /// Puts a hit before each correlation that listens.
@@ -314,7 +328,7 @@ impl Correlator {
         compiled: &Compiled,
         correlation: u32,
         count: usize,
-        value: impl Fn(usize) -> Option<&'v str>,
+        value: impl Fn(usize) -> Option<&'v str> + Copy,
         scratch: &mut Scratch,
         time: i64,
         out: &mut Vec<Alarm>,
@@ -328,18 +342,7 @@ impl Correlator {
             encode(&mut scratch.key, value);
         }
         let key = sip128(0, &scratch.key);
-        let shard = match &compiled.shard {
-            Shard::Fixed(chain) => low(sip128(3, &chain.to_le_bytes())),
-            Shard::Values(places) if places.iter().copied().eq(0..count) => low(key),
-            Shard::Values(places) => {
-                scratch.shard.clear();
-                for at in places {
-                    encode(&mut scratch.shard, value(*at).unwrap_or_default());
-                }
-                low(sip128(0, &scratch.shard))
-            }
-        };
-        let shard = u32::try_from(shard >> 32).unwrap_or_default();
+        let shard = self.shard(compiled, key, count, value);
         if !self.settings.owned.contains(&self.settings.bucket(shard)) {
             return None;
         }
@@ -351,6 +354,28 @@ impl Correlator {
             self.health.told(Trouble::Groups, self.statistics.groups_evicted, time, out);
         }
         Some(found.slot)
+    }
+
+    /// What decides the bucket of a group: all of its values, or those that its chain shares.
+    pub(crate) fn shard<'v>(
+        &self,
+        compiled: &Compiled,
+        key: u128,
+        count: usize,
+        value: impl Fn(usize) -> Option<&'v str>,
+    ) -> u32 {
+        let shard = match &compiled.shard {
+            Shard::Fixed(chain) => low(sip128(3, &chain.to_le_bytes())),
+            Shard::Values(places) if places.iter().copied().eq(0..count) => low(key),
+            Shard::Values(places) => {
+                let mut text = Vec::new();
+                for at in places {
+                    encode(&mut text, value(*at).unwrap_or_default());
+                }
+                low(sip128(0, &text))
+            }
+        };
+        u32::try_from(shard >> 32).unwrap_or_default()
     }
 
     /// What the correlation looks at, as 64 bits.
@@ -387,7 +412,7 @@ impl Correlator {
         }
     }
 
-    fn keep(&mut self, carry: Carry) -> u32 {
+    pub(crate) fn keep(&mut self, carry: Carry) -> u32 {
         if let Some(at) = self.free.pop() {
             if let Some(place) = self.carried.get_mut(at as usize) {
                 *place = carry;
@@ -411,7 +436,9 @@ impl Correlator {
         let due = |time: Option<i64>| time.filter(|time| *time < frontier);
         let hit = due(self.pending.peek().map(|Reverse(hit)| hit.time));
         let deadline = due(self.deadlines.peek().map(|Reverse(deadline)| deadline.time));
-        if hit.is_none() && deadline.is_none() {
+        // Groups are looked through once a second of the stream, not at each of its records.
+        let pause = frontier < self.forgotten.saturating_add(SECOND);
+        if hit.is_none() && deadline.is_none() && pause {
             return;
         }
         let plan = Arc::clone(&self.plan);
@@ -427,6 +454,7 @@ impl Correlator {
             }
         }
         self.forget(&plan, frontier, out);
+        self.forgotten = frontier;
     }
 
     fn judge_first(&mut self, plan: &Plan, out: &mut Vec<Alarm>) {
@@ -465,10 +493,15 @@ impl Correlator {
             self.health.told(Trouble::Samples, self.statistics.samples_dropped, input.time, out);
         }
         if let Some(time) = judged.deadline {
-            let generation = group.generation;
-            self.deadlines.push(Reverse(Deadline { time, correlation: at, slot, generation }));
+            let (key, generation) = (group.key, group.generation);
+            let correlation = at;
+            self.deadlines.push(Reverse(Deadline { time, correlation, key, slot, generation }));
         }
-        let text = group.text.clone_if(!compiled.links.is_empty() || closed.is_some());
+        let text = if compiled.links.is_empty() && closed.is_none() {
+            Box::default()
+        } else {
+            group.text.clone()
+        };
         table.queue(slot, input.time);
         if let Some((open, time)) = closed {
             self.statistics.report(compiled, &text, &open, Change::Closed, time, judged, out);
@@ -500,7 +533,7 @@ impl Correlator {
             (None, false) => false,
             (None, true) => {
                 let mut bytes = compiled.identity.to_le_bytes().to_vec();
-                bytes.extend(judged.start.to_le_bytes());
+                bytes.extend(judged.mark.unwrap_or(judged.start).to_le_bytes());
                 bytes.extend(&group.text);
                 let open = Open {
                     id: sip128(6, &bytes),
@@ -647,16 +680,6 @@ impl Correlator {
                 table.remove(slot);
             }
         }
-    }
-}
-
-trait CloneIf {
-    fn clone_if(&self, wanted: bool) -> Self;
-}
-
-impl CloneIf for Box<[u8]> {
-    fn clone_if(&self, wanted: bool) -> Self {
-        if wanted { self.clone() } else { Self::default() }
     }
 }
 

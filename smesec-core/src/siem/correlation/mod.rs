@@ -35,11 +35,13 @@
 //! | `clock` | watermarks |
 //! | `correlator` | hits in, alarms out |
 //! | `table`, `state`, `values`, `hash` | groups, what each keeps, and how it is found |
-//! | `alarm`, `health` | what comes out |
+//! | `alarm`, `health`, `detector` | what comes out, and events as hits |
+//! | `snapshot` | a bucket's state as bytes, and back |
 
 mod alarm;
 mod clock;
 mod correlator;
+mod detector;
 mod expression;
 mod hash;
 mod health;
@@ -47,6 +49,7 @@ mod plan;
 mod resolve;
 mod settings;
 mod shard;
+mod snapshot;
 mod state;
 mod table;
 mod values;
@@ -54,7 +57,12 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use clock::Clock;
+pub(crate) use hash::sip128;
+pub(crate) use health::{Health, Trouble};
+
 pub use alarm::{Alarm, AlarmId, AlarmKind, Change};
 pub use correlator::{Correlator, Statistics};
 pub use plan::Plan;
 pub use settings::Settings;
+pub use snapshot::Restored;

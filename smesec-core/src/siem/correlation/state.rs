@@ -55,6 +55,9 @@ pub(crate) struct Judged {
     pub(crate) holds: bool,
     /// Where the window begins that decided it.
     pub(crate) start: i64,
+    /// What tells this alarm from others of the group: the start; where a window may come to hold
+    /// twice (a mean goes up and down), the deciding hit.
+    pub(crate) mark: Option<i64>,
     /// Hits or values in the window, as far as they are kept.
     pub(crate) count: u64,
     pub(crate) figure: Option<f64>,
@@ -120,6 +123,7 @@ impl State {
                     start: held.ring.front().map_or(input.time, |(time, _)| *time),
                     count: held.ring.len() as u64,
                     figure: Some(value),
+                    mark: Some(input.time),
                     dropped,
                     ..Judged::default()
                 }
@@ -265,8 +269,8 @@ pub(crate) struct Samples {
     pub(crate) ring: VecDeque<(i64, f64)>,
     /// The same in their order, for percentiles; empty for sums and means.
     pub(crate) sorted: Vec<f64>,
-    /// In units of 2^-30: adding and taking away is exact, so that a window's sum does not depend
-    /// on what has passed through it.
+    /// In units of 10^-9: adding and taking away is exact, so that a window's sum does not depend
+    /// on what has passed through it, and 0.1 and 0.2 are 0.3.
     pub(crate) sum: i128,
 }
 
@@ -323,15 +327,12 @@ impl Samples {
     }
 }
 
-const SCALE: f64 = (1_u64 << 30) as f64;
+const SCALE: f64 = 1e9;
 
 /// Values beyond this count as this: their sums still fit.
 pub(crate) const MOST_VALUE: f64 = 1e24;
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "bounded just before; the fraction is cut on purpose"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "bounded just before")]
 fn fixed(value: f64) -> i128 {
     (value.clamp(-MOST_VALUE, MOST_VALUE) * SCALE).round() as i128
 }

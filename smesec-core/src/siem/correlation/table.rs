@@ -4,7 +4,8 @@ use super::clock::NEVER;
 use super::hash::{high, low};
 use super::plan::Kind;
 use super::state::State;
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 /// One group: the hits of one set of values.
 #[derive(Debug)]
@@ -52,8 +53,9 @@ pub(crate) struct Table {
     live: usize,
     /// Where the search for a group to evict goes on.
     hand: usize,
-    /// Groups by the time at which they were last looked at, for forgetting in time.
-    expiry: VecDeque<(i64, u32, u32)>,
+    /// Groups by the last hit that was known when they were looked at, earliest first. A heap and not
+    /// a queue: an alarm has to close in its time, whatever other groups there are.
+    expiry: BinaryHeap<Reverse<(i64, u32, u32)>>,
     seed: u64,
 }
 
@@ -71,7 +73,7 @@ impl Table {
             index: vec![0; 16],
             live: 0,
             hand: 0,
-            expiry: VecDeque::new(),
+            expiry: BinaryHeap::new(),
             seed,
         }
     }
@@ -136,17 +138,17 @@ impl Table {
     pub(crate) fn queue(&mut self, slot: u32, time: i64) {
         if let Some(group) = self.groups.get_mut(slot as usize).filter(|g| g.live && !g.queued) {
             group.queued = true;
-            self.expiry.push_back((time, slot, group.generation));
+            self.expiry.push(Reverse((time, slot, group.generation)));
         }
     }
 
     /// The next group whose last hit lies before `before` and that nothing waits for. It stays in
     /// place until [`remove`](Self::remove).
     pub(crate) fn expired(&mut self, before: i64) -> Option<u32> {
-        while let Some((time, slot, generation)) = self.expiry.front().copied()
+        while let Some(Reverse((time, slot, generation))) = self.expiry.peek().copied()
             && time < before
         {
-            self.expiry.pop_front();
+            self.expiry.pop();
             let Some(group) = self.get_mut(slot).filter(|g| g.generation == generation) else {
                 continue;
             };

@@ -1,0 +1,493 @@
+//! A bucket's state as bytes, and back.
+//!
+//! ```text
+//! magic, version | checksum | clock | correlations by fingerprint | groups | hits that wait
+//! ```
+//!
+//! All numbers are little-endian. Groups are kept with their values, not their hashes, so that keys
+//! and buckets are made anew; a correlation whose rule has changed since is known by its
+//! fingerprint, and its groups are left out and counted.
+
+use super::clock::NEVER;
+use super::correlator::{Correlator, Deadline, Pending};
+use super::hash::sip128;
+use super::plan::{Compiled, Figure, Kind};
+use super::state::{Carry, Marks, Samples, State, Times, Wait};
+use super::table::{Group, Open};
+use super::values::decode;
+use crate::error::{ConfigError, Error};
+use std::cmp::Reverse;
+use std::collections::{HashMap, VecDeque};
+
+const MAGIC: &[u8; 8] = b"smescorr";
+const VERSION: u16 = 1;
+
+/// What a restore took up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Restored {
+    /// Groups taken up.
+    pub groups: usize,
+    /// Hits that waited and wait again.
+    pub waiting: usize,
+    /// Groups left out: their correlation is gone or has changed, or there are too many.
+    pub skipped: usize,
+}
+
+impl Correlator {
+    /// The state of one bucket: its groups, their open alarms, the hits that wait for the
+    /// watermark, and the clock. A correlator with the same rules goes on from it as if nothing had
+    /// been in between.
+    pub fn snapshot(&self, bucket: u16) -> Vec<u8> {
+        let mut body = Writer::default();
+        self.clock.write(&mut body);
+        body.u64(self.sequence);
+        body.count(self.plan.correlations.len());
+        for compiled in &self.plan.correlations {
+            body.u64(compiled.fingerprint);
+        }
+        let mut groups: Vec<(u32, u32, &Group)> = Vec::new();
+        for (at, table) in (0_u32..).zip(&self.tables) {
+            let mine = |group: &Group| self.settings.bucket(group.shard) == bucket;
+            groups.extend(table.iter().filter(|(_, g)| mine(g)).map(|(slot, g)| (at, slot, g)));
+        }
+        // By the last hit, so that they are forgotten in the same order again.
+        groups.sort_unstable_by_key(|(at, slot, group)| (group.last, *at, *slot));
+        body.count(groups.len());
+        let mut places = HashMap::new();
+        for (place, (at, slot, group)) in (0_u32..).zip(&groups) {
+            places.insert((*at, *slot, group.generation), place);
+            body.u32(*at);
+            body.bytes(&group.text);
+            body.i64(group.last);
+            body.u64(u64::from(group.open.is_some()));
+            if let Some(open) = &group.open {
+                body.u128(open.id);
+                body.i64(open.start);
+                body.u64(open.count);
+                body.u64(open.next);
+            }
+            state(&mut body, &group.state);
+        }
+        let waiting: Vec<(&Pending, u32)> = self
+            .pending
+            .iter()
+            .filter_map(|Reverse(hit)| {
+                let place = places.get(&(hit.correlation, hit.slot, hit.generation))?;
+                Some((hit, *place))
+            })
+            .collect();
+        body.count(waiting.len());
+        for (hit, place) in waiting {
+            body.u32(place);
+            body.i64(hit.time);
+            body.u64(hit.sequence);
+            body.u64(hit.steps);
+            body.u64(hit.value);
+            let kept = hit.carry.checked_sub(1).and_then(|at| self.carried.get(at as usize));
+            carry(&mut body, kept.unwrap_or(&None));
+        }
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend(sip128(8, &body.0).to_le_bytes());
+        bytes.extend(body.0);
+        bytes
+    }
+
+    /// Takes up a bucket's state, besides what is there already.
+    ///
+    /// # Errors
+    /// Bytes that are no snapshot, of another version, damaged or cut; then nothing is taken up.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<Restored, Error> {
+        let wrong = |why: &str| Error::from(ConfigError::new(format!("the snapshot {why}")));
+        let body = bytes
+            .strip_prefix(MAGIC)
+            .ok_or_else(|| wrong("is none; hand in what `snapshot` gave"))?;
+        let (version, body) =
+            body.split_first_chunk::<2>().ok_or_else(|| wrong("is cut; take it again"))?;
+        if u16::from_le_bytes(*version) != VERSION {
+            let version = u16::from_le_bytes(*version);
+            return Err(wrong(&format!(
+                "has version {version}, and {VERSION} is read; start anew"
+            )));
+        }
+        let (checksum, body) =
+            body.split_first_chunk::<16>().ok_or_else(|| wrong("is cut; take it again"))?;
+        if u128::from_le_bytes(*checksum) != sip128(8, body) {
+            return Err(wrong("is damaged: its checksum differs; take an older one"));
+        }
+        // The checksum keeps accidents out; what follows is read as if it were hostile all the same.
+        let read =
+            Snapshot::read(body).ok_or_else(|| wrong("does not add up; take an older one"))?;
+        Ok(self.take_up(read))
+    }
+
+    fn take_up(&mut self, read: Snapshot) -> Restored {
+        let mut restored = Restored::default();
+        self.clock.take_up(&read.clock, &self.settings);
+        self.sequence = self.sequence.max(read.sequence);
+        let plan = std::sync::Arc::clone(&self.plan);
+        let local: Vec<Option<(u32, &Compiled)>> = read
+            .fingerprints
+            .iter()
+            .map(|fingerprint| {
+                (0_u32..).zip(&plan.correlations).find(|(_, c)| c.fingerprint == *fingerprint)
+            })
+            .collect();
+        let mut places = Vec::with_capacity(read.groups.len());
+        for group in read.groups {
+            let place = local
+                .get(group.correlation as usize)
+                .copied()
+                .flatten()
+                .filter(|(_, compiled)| {
+                    compiled.group_by.len() == decode(&group.text).count()
+                        && fits(&group.state, &compiled.kind)
+                })
+                .and_then(|(at, compiled)| self.place_group(at, compiled, group));
+            match place {
+                Some(_) => restored.groups += 1,
+                None => restored.skipped += 1,
+            }
+            places.push(place);
+        }
+        for hit in read.waiting {
+            let Some((correlation, slot)) = places.get(hit.place as usize).copied().flatten()
+            else {
+                continue;
+            };
+            if self.pending.len() >= self.settings.pending {
+                restored.skipped += 1;
+                continue;
+            }
+            let carry = if hit.carry.is_some() { self.keep(hit.carry) } else { 0 };
+            let Some(group) =
+                self.tables.get_mut(correlation as usize).and_then(|table| table.get_mut(slot))
+            else {
+                continue;
+            };
+            group.waiting = group.waiting.saturating_add(1);
+            self.pending.push(Reverse(Pending {
+                time: hit.time,
+                sequence: hit.sequence,
+                correlation,
+                slot,
+                generation: group.generation,
+                carry,
+                steps: hit.steps,
+                value: hit.value,
+            }));
+            restored.waiting += 1;
+        }
+        restored
+    }
+
+    fn place_group(&mut self, at: u32, compiled: &Compiled, read: ReadGroup) -> Option<(u32, u32)> {
+        let values: Vec<&str> = decode(&read.text).collect();
+        let key = sip128(0, &read.text);
+        let shard = self.shard(compiled, key, values.len(), |at| values.get(at).copied());
+        let table = self.tables.get_mut(at as usize)?;
+        if table.len() >= self.settings.groups {
+            return None;
+        }
+        let slot =
+            table.find_or_make(key, &read.text, shard, &compiled.kind, self.settings.groups).slot;
+        let group = table.get_mut(slot)?;
+        group.state = read.state;
+        group.last = read.last;
+        group.open = read.open.map(Box::new);
+        let generation = group.generation;
+        if let Some(wait) = group.state.wait().and_then(|wait| wait.as_ref()) {
+            let time = wait.deadline;
+            let correlation = at;
+            self.deadlines.push(Reverse(Deadline { time, correlation, key, slot, generation }));
+        }
+        table.queue(slot, read.last);
+        Some((at, slot))
+    }
+}
+
+/// Whether a state that was read is one that the kind makes, within its bounds.
+fn fits(state: &State, kind: &Kind) -> bool {
+    match (state, kind) {
+        (State::Times(times), Kind::Count(counted)) => times.len() <= counted.keep,
+        (State::Distinct(values), Kind::Distinct(counted)) => values.len() <= counted.keep,
+        (State::Samples(held), Kind::Samples { figure, .. }) => {
+            let ranked = matches!(figure, Figure::Median | Figure::Percentile(_));
+            ranked != held.sorted.is_empty() || held.ring.is_empty()
+        }
+        (State::Present(marks), Kind::Present { rules, .. }) => marks.times.len() == *rules,
+        (State::Ordered(marks), Kind::Ordered(order)) => marks.times.len() == order.steps.len() + 1,
+        _ => false,
+    }
+}
+
+struct Snapshot {
+    clock: ReadClock,
+    sequence: u64,
+    fingerprints: Vec<u64>,
+    groups: Vec<ReadGroup>,
+    waiting: Vec<ReadHit>,
+}
+
+/// What a snapshot knows of time.
+pub(crate) struct ReadClock {
+    pub(crate) frontier: i64,
+    pub(crate) now: i64,
+    /// Name, newest time, unconfirmed leap, when it was heard.
+    pub(crate) sources: Vec<(String, i64, i64, i64)>,
+}
+
+struct ReadGroup {
+    correlation: u32,
+    text: Vec<u8>,
+    last: i64,
+    open: Option<Open>,
+    state: State,
+}
+
+struct ReadHit {
+    place: u32,
+    time: i64,
+    sequence: u64,
+    steps: u64,
+    value: u64,
+    carry: Carry,
+}
+
+impl Snapshot {
+    fn read(body: &[u8]) -> Option<Self> {
+        let mut from = Reader(body);
+        let clock = ReadClock {
+            frontier: from.i64()?,
+            now: from.i64()?,
+            sources: from
+                .several(28, |from| Some((from.text()?, from.i64()?, from.i64()?, from.i64()?)))?,
+        };
+        let sequence = from.u64()?;
+        let fingerprints = from.several(8, Reader::u64)?;
+        let groups = from.several(32, |from| {
+            let correlation = from.u32()?;
+            let text = from.bytes()?.to_vec();
+            let last = from.i64()?;
+            let open = match from.u64()? {
+                0 => None,
+                _ => Some(Open {
+                    id: from.u128()?,
+                    start: from.i64()?,
+                    count: from.u64()?,
+                    next: from.u64()?,
+                }),
+            };
+            Some(ReadGroup { correlation, text, last, open, state: read_state(from)? })
+        })?;
+        let waiting = from.several(40, |from| {
+            Some(ReadHit {
+                place: from.u32()?,
+                time: from.i64()?,
+                sequence: from.u64()?,
+                steps: from.u64()?,
+                value: from.u64()?,
+                carry: read_carry(from)?,
+            })
+        })?;
+        from.0.is_empty().then_some(Self { clock, sequence, fingerprints, groups, waiting })
+    }
+}
+
+fn state(into: &mut Writer, state: &State) {
+    match state {
+        State::Times(times) => {
+            into.u32(0);
+            into.count(times.len());
+            for time in (0..times.len()).filter_map(|n| times.nth(n)) {
+                into.i64(time);
+            }
+        }
+        State::Distinct(values) => {
+            into.u32(1);
+            into.count(values.len());
+            for (time, value) in values {
+                into.i64(*time);
+                into.u64(*value);
+            }
+        }
+        State::Samples(held) => {
+            into.u32(if held.sorted.is_empty() { 2 } else { 3 });
+            into.count(held.ring.len());
+            for (time, value) in &held.ring {
+                into.i64(*time);
+                into.u64(value.to_bits());
+            }
+        }
+        State::Present(marks) | State::Ordered(marks) => {
+            into.u32(if matches!(state, State::Present(_)) { 4 } else { 5 });
+            into.count(marks.times.len());
+            for time in &marks.times {
+                into.i64(*time);
+            }
+            into.u64(u64::from(marks.wait.is_some()));
+            if let Some(wait) = &marks.wait {
+                into.i64(wait.start);
+                into.i64(wait.at);
+                into.i64(wait.deadline);
+                carry(into, &wait.carry);
+            }
+        }
+    }
+}
+
+fn read_state(from: &mut Reader<'_>) -> Option<State> {
+    let kind = from.u32()?;
+    Some(match kind {
+        0 => {
+            let mut times = Times::default();
+            for time in from.several(8, Reader::i64)? {
+                times.push(time, usize::MAX);
+            }
+            State::Times(times)
+        }
+        1 => State::Distinct(from.several(16, |from| Some((from.i64()?, from.u64()?)))?),
+        2 | 3 => {
+            let ring = from.several(16, |from| Some((from.i64()?, f64::from_bits(from.u64()?))))?;
+            if ring.iter().any(|(_, value)| !value.is_finite()) {
+                return None;
+            }
+            State::Samples(Box::new(Samples::of(VecDeque::from(ring), kind == 3)))
+        }
+        4 | 5 => {
+            let times = from.several(8, Reader::i64)?.into_boxed_slice();
+            let wait = match from.u64()? {
+                0 => None,
+                _ => Some(Wait {
+                    start: from.i64()?,
+                    at: from.i64()?,
+                    deadline: from.i64()?,
+                    carry: read_carry(from)?,
+                }),
+            };
+            let marks = Box::new(Marks { times, wait });
+            if kind == 4 { State::Present(marks) } else { State::Ordered(marks) }
+        }
+        _ => return None,
+    })
+}
+
+fn carry(into: &mut Writer, carry: &Carry) {
+    let Some(values) = carry else {
+        into.u32(u32::MAX);
+        return;
+    };
+    into.count(values.len());
+    for value in values {
+        into.u32(u32::from(value.is_some()));
+        into.bytes(value.as_deref().unwrap_or_default().as_bytes());
+    }
+}
+
+fn read_carry(from: &mut Reader<'_>) -> Option<Carry> {
+    if from.0.starts_with(&u32::MAX.to_le_bytes()) {
+        from.u32()?;
+        return Some(None);
+    }
+    let values = from.several(8, |from| {
+        let there = from.u32()? != 0;
+        let value = from.text()?;
+        Some(there.then(|| value.into_boxed_str()))
+    })?;
+    Some(Some(values.into_boxed_slice()))
+}
+
+#[derive(Default)]
+pub(crate) struct Writer(Vec<u8>);
+
+impl Writer {
+    pub(crate) fn u32(&mut self, number: u32) {
+        self.0.extend(number.to_le_bytes());
+    }
+
+    fn u64(&mut self, number: u64) {
+        self.0.extend(number.to_le_bytes());
+    }
+
+    pub(crate) fn i64(&mut self, number: i64) {
+        self.0.extend(number.to_le_bytes());
+    }
+
+    fn u128(&mut self, number: u128) {
+        self.0.extend(number.to_le_bytes());
+    }
+
+    pub(crate) fn count(&mut self, count: usize) {
+        self.u32(u32::try_from(count).unwrap_or(u32::MAX));
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.count(bytes.len());
+        self.0.extend(bytes);
+    }
+}
+
+struct Reader<'b>(&'b [u8]);
+
+impl<'b> Reader<'b> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (array, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*array)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn i64(&mut self) -> Option<i64> {
+        self.array().map(i64::from_le_bytes)
+    }
+
+    fn u128(&mut self) -> Option<u128> {
+        self.array().map(u128::from_le_bytes)
+    }
+
+    fn bytes(&mut self) -> Option<&'b [u8]> {
+        let count = self.u32()? as usize;
+        let (bytes, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    fn text(&mut self) -> Option<String> {
+        String::from_utf8(self.bytes()?.to_vec()).ok()
+    }
+
+    /// A counted list; `least` bytes an item bound what a number can make us allocate.
+    fn several<T>(
+        &mut self,
+        least: usize,
+        mut one: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let count = self.u32()? as usize;
+        if count > self.0.len() / least.max(1) {
+            return None;
+        }
+        (0..count).map(|_| one(self)).collect()
+    }
+}
+
+impl super::clock::Clock {
+    fn write(&self, into: &mut Writer) {
+        into.i64(self.frontier());
+        into.i64(self.now().unwrap_or(NEVER));
+        into.count(self.sources().len());
+        for source in self.sources() {
+            into.bytes(source.name.as_bytes());
+            into.i64(source.newest);
+            into.i64(source.leap);
+            into.i64(source.heard.unwrap_or(NEVER));
+        }
+    }
+}

@@ -246,7 +246,7 @@ fn answer(asked: &Asked, state: &State) -> Said {
             let status = asked.json()["status_code"].as_u64().and_then(|n| u16::try_from(n).ok());
             Said::json(status.unwrap_or(400), &json!({}))
         }
-        ("POST", "/expect_raw_data") => match asked.body.as_slice() {
+        ("POST", "/expect_raw_data") => match asked.body.trim_ascii() {
             b"OK" => ok(json!({"status": "ok"})),
             b"DENIED" => Said::json(401, &json!({"status": "denied"})),
             other => {

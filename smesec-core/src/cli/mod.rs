@@ -2,8 +2,10 @@
 
 mod check;
 mod demo;
+mod plain;
 mod rules;
 mod serve;
+mod taas;
 
 use std::ffi::OsString;
 use std::io::{BufRead, Write};
@@ -19,6 +21,10 @@ usage:
       --no-memory judges every value as if it came for the first time.
   smesec rules check [--json] [--strict] PATH...
       loads SecLang rules and reports what was loaded, refused and degraded.
+  smesec taas run [--global-cfg FILE]... [--env NAME=VALUE]... [--secrets FILE] [-m EXPR]
+      [--strict-layout] [--allow-public] [--jobs N] [--dry-run] [--json] FILE...
+      runs test files in Tavern's format; --json prints one line a test. A placeholder such as
+      [CONFIDENTIAL] takes its value from SMESEC_SECRET_<STAGE>_<KEY> or SMESEC_SECRET_<KEY>.
   smesec demo [--once] [--port N]
       a demonstration shop behind the gateway; visitors and attackers come, then it is your turn.
   smesec serve --config FILE
@@ -30,6 +36,7 @@ usage:
 exit code:
   0 nothing found   1 something found   2 usage, input or rule error
   3 nothing found, but something was not fully inspected
+  taas run: 1 a test failed   2 a file or a test was refused   3 none failed, but some were not run
 ";
 
 /// Runs the command; `args` without the program's name. Returns the exit code: 0 nothing found, 1
@@ -58,6 +65,7 @@ pub fn run(
         }
         ["waf", "check", ..] => check::run(args.iter().skip(2).cloned(), stdin, stdout, stderr),
         ["rules", "check", ..] => rules::run(args.iter().skip(2).cloned(), stdout),
+        ["taas", "run", ..] => taas::run(args.iter().skip(2).cloned(), stdout, stderr),
         ["demo", ..] => demo::run(args.iter().skip(1).cloned(), stdout),
         ["serve", ..] => serve::run(args.iter().skip(1).cloned(), stderr),
         ["config", rest @ ..] => serve::config(rest, stdout),

@@ -22,6 +22,10 @@ mod wire;
 mod annex;
 #[path = "taas/hostile.rs"]
 mod hostile;
+#[path = "taas/messages.rs"]
+mod messages;
+#[path = "taas/probes.rs"]
+mod probes;
 
 use server::Server;
 use smesec_core::runner::{Observer, TestResult, TestRunner, TestVerdict};

@@ -22,6 +22,7 @@ bars: release
 	@SMESEC="$(SMESEC)" sh benches/peers/gateway_latency.sh
 	@SMESEC="$(SMESEC)" sh benches/peers/gateway_reload.sh
 	@SMESEC="$(SMESEC)" sh benches/peers/python.sh
+	@SMESEC="$(SMESEC)" sh benches/peers/taas_tavern.sh
 	@$(MAKE) -s nginx-module && SMESEC_MODULE="$(NGINX_MODULE)" sh benches/peers/nginx_modsecurity.sh
 
 conformance: release

@@ -188,6 +188,16 @@ fn answer(asked: &Asked, state: &State) -> Said {
     let ok = |body: Value| Said::json(200, &body);
     let fail = |status: u16, why: &str| Said::json(status, &json!({"error": why}));
     match (asked.method.as_str(), asked.path.as_str()) {
+        // The next four are for our own questions.
+        (_, "/json") => Said::of(200, "application/json", unquoted(&asked.query)),
+        (_, "/text") => Said::of(200, "text/plain", "hello world"),
+        (_, "/status") => Said::json(asked.query.parse().unwrap_or(400), &json!({})),
+        (_, "/dump") => {
+            let headers: Vec<_> = asked.headers.iter().collect();
+            let body = String::from_utf8_lossy(&asked.body).into_owned();
+            ok(json!({"method": asked.method, "path": asked.path, "headers": headers, "body": body}))
+                .with("Server", "tests")
+        }
         (_, "/magic-multi-method") => ok(json!({"method": asked.method})),
         ("GET", "/token") => Said::of(
             200,
@@ -246,7 +256,7 @@ fn answer(asked: &Asked, state: &State) -> Said {
             let status = asked.json()["status_code"].as_u64().and_then(|n| u16::try_from(n).ok());
             Said::json(status.unwrap_or(400), &json!({}))
         }
-        ("POST", "/expect_raw_data") => match asked.body.as_slice() {
+        ("POST", "/expect_raw_data") => match asked.body.trim_ascii() {
             b"OK" => ok(json!({"status": "ok"})),
             b"DENIED" => Said::json(401, &json!({"status": "denied"})),
             other => {

@@ -54,6 +54,7 @@ pub const TARGETS: &[Target] = &[
     ("multipart", multipart),
     ("schema", schema),
     ("seclang", seclang),
+    ("taas", taas),
     ("shared_store", shared_store),
     ("transaction", transaction),
     ("transform", transform),
@@ -367,6 +368,51 @@ pub fn schema(data: &[u8]) {
         now: Default::default(),
     };
     let _ = transaction.request_head(&head);
+}
+
+/// A test file through loading and a run against a target that always gives one answer.
+pub fn taas(data: &[u8]) {
+    use smesec_core::runner::{ExchangeError, Request, Response, Session, Target};
+    struct Same;
+    impl Target for Same {
+        fn session(&self) -> Box<dyn Session> {
+            Box::new(Self)
+        }
+    }
+    impl Session for Same {
+        fn exchange(
+            &mut self,
+            _: &Request,
+            _: std::time::Duration,
+        ) -> Result<Response, ExchangeError> {
+            Ok(Response {
+                status: 200,
+                headers: vec![
+                    ("Set-Cookie".into(), b"a=b".into()),
+                    ("Location".into(), b"/?a=b".into()),
+                ],
+                body: br#"{"a": [1, {"b": "c"}], "token": "t0ken-value"}"#.into(),
+                ..Response::default()
+            })
+        }
+        fn wait(&mut self, _: std::time::Duration) {}
+        fn now(&self) -> smesec_core::time::Timestamp {
+            Default::default()
+        }
+    }
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let files = smesec_core::taas::Memory::default()
+        .file("common.yaml", "variables: {v: 1, host: 'http://h'}\nstages: []\n")
+        .file("circle.yaml", "a: !include circle.yaml\n");
+    let suite = smesec_core::taas::Suite::builder()
+        .files(files)
+        .secret(|_| Some("secret".to_owned()))
+        .text("t.yaml", text)
+        .build();
+    let _ = (suite.report().to_string(), suite.hosts());
+    for test in suite.tests().iter().take(20) {
+        let _ = test.run(&Same, &mut smesec_core::taas::Secrets::default());
+    }
 }
 
 /// A store in memory that somebody else writes into: each ten bytes say where and what.

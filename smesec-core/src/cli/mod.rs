@@ -2,9 +2,11 @@
 
 mod check;
 mod demo;
+mod plain;
 mod rules;
 mod serve;
 mod siem;
+mod taas;
 
 use std::ffi::OsString;
 use std::io::{BufRead, Write};
@@ -20,9 +22,15 @@ usage:
       --no-memory judges every value as if it came for the first time.
   smesec rules check [--json] [--strict] PATH...
       loads SecLang rules and reports what was loaded, refused and degraded.
-  smesec siem run --rules PATH... [--json] [--log-source PRODUCT/CATEGORY/SERVICE]
-      [--pipeline FILE] [--placeholders FILE] [--log-sources FILE] [--stats] INPUT...
-      runs logs (JSON lines) through Sigma rules; one line a detection. INPUT may be -.
+  smesec siem run --rules PATH... [--format NAME] [--lateness 30s] [--updates] [--json]
+      [--log-source PRODUCT/CATEGORY/SERVICE] [--placeholders FILE] [--log-sources FILE]
+      [--strict] [--stats] INPUT...
+      runs logs through Sigma rules and correlations; one line a detection, one an alarm. INPUT is
+      a file, a folder, or - for standard input; its format is found out unless it is named.
+  smesec taas run [--global-cfg FILE]... [--env NAME=VALUE]... [--secrets FILE] [-m EXPR]
+      [--strict-layout] [--allow-public] [--jobs N] [--dry-run] [--json] FILE...
+      runs test files in Tavern's format; --json prints one line a test. A placeholder such as
+      [CONFIDENTIAL] takes its value from SMESEC_SECRET_<STAGE>_<KEY> or SMESEC_SECRET_<KEY>.
   smesec demo [--once] [--port N]
       a demonstration shop behind the gateway; visitors and attackers come, then it is your turn.
   smesec serve --config FILE
@@ -34,6 +42,7 @@ usage:
 exit code:
   0 nothing found   1 something found   2 usage, input or rule error
   3 nothing found, but something was not fully inspected
+  taas run: 1 a test failed   2 a file or a test was refused   3 none failed, but some were not run
 ";
 
 /// Runs the command; `args` without the program's name. Returns the exit code: 0 nothing found, 1
@@ -62,6 +71,7 @@ pub fn run(
         }
         ["waf", "check", ..] => check::run(args.iter().skip(2).cloned(), stdin, stdout, stderr),
         ["rules", "check", ..] => rules::run(args.iter().skip(2).cloned(), stdout),
+        ["taas", "run", ..] => taas::run(args.iter().skip(2).cloned(), stdout, stderr),
         ["demo", ..] => demo::run(args.iter().skip(1).cloned(), stdout),
         ["serve", ..] => serve::run(args.iter().skip(1).cloned(), stderr),
         ["siem", "run", ..] => siem::run(args.iter().skip(2).cloned(), stdin, stdout, stderr),

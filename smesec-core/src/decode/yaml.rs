@@ -1,7 +1,7 @@
 //! YAML as the rule languages need it: trees with places, duplicate keys told, aliases bounded.
 //!
 //! Scalars keep their text; [`Node::scalar`] reads a plain one by YAML 1.1's rules, since the files
-//! that reach us were written for PyYAML. The scanner below is `saphyr-parser`; what is ours is the
+//! that reach us were written for `PyYAML`. The scanner below is `saphyr-parser`; what is ours is the
 //! tree, anchors that may live across documents, and the bounds.
 
 use crate::error::RuleError;
@@ -235,7 +235,7 @@ impl<'a> Loader<'a> {
                 Event::Scalar(text, style, anchor, tag) => {
                     nodes += 1;
                     let plain = style == ScalarStyle::Plain
-                        && !tag.as_ref().is_some_and(|t| t.suffix == "str");
+                        && tag.as_ref().is_none_or(|t| t.suffix != "str");
                     let value = Value::Scalar { text: text.into_owned(), plain };
                     let node = Node { value, place, tag: own_tag(tag.as_deref()) };
                     self.keep(anchor, &node);
@@ -504,7 +504,6 @@ fn broken(text: &str) -> Option<Scalar<'_>> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 mod tests {
     use super::*;
 
@@ -570,7 +569,8 @@ mod tests {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
         for n in 1..12 {
             let before = n - 1;
-            bomb += &format!("a{n}: &a{n} [{}]\n", vec![format!("*a{before}"); 9].join(", "));
+            let nine = vec![format!("*a{before}"); 9].join(", ");
+            bomb.extend([format!("a{n}: &a{n} [{nine}]\n")]);
         }
         let told = documents(&bomb, "t.yml", Limits::default()).next().unwrap().unwrap_err();
         assert!(told.to_string().contains("more than 200000 values"), "{told}");

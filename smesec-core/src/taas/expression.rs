@@ -20,15 +20,18 @@ pub(super) fn evaluate(text: &str) -> Result<Value, String> {
     }
 }
 
+/// Arguments by position, and by name.
+type Arguments = (Vec<Value>, Vec<(String, Value)>);
+
 /// The arguments between the parentheses of a call: `True, reason='why'`.
 ///
 /// # Errors
 /// As [`evaluate`].
-pub(super) fn call_arguments(text: &str) -> Result<(Vec<Value>, Vec<(String, Value)>), String> {
+pub(super) fn call_arguments(text: &str) -> Result<Arguments, String> {
     arguments_of(text, true)
 }
 
-fn arguments_of(text: &str, named: bool) -> Result<(Vec<Value>, Vec<(String, Value)>), String> {
+fn arguments_of(text: &str, named: bool) -> Result<Arguments, String> {
     if text.len() > LONGEST {
         return Err(format!("a condition is longer than {LONGEST} bytes; shorten it"));
     }
@@ -370,20 +373,18 @@ fn calculate(left: &Value, operator: char, right: &Value) -> Given {
             return Ok(Value::Int(number));
         }
     }
-    match (left, operator, right) {
-        (Value::Text(a), '+', Value::Text(b)) => Ok(Value::Text(format!("{a}{b}"))),
-        _ => {
-            let (a, b) = left.number().zip(right.number()).ok_or_else(wrong)?;
-            match operator {
-                '+' => Ok(Value::Float(a + b)),
-                '-' => Ok(Value::Float(a - b)),
-                '*' => Ok(Value::Float(a * b)),
-                _ if b == 0.0 => Err("a condition divides by zero".to_owned()),
-                '/' => Ok(Value::Float(a / b)),
-                'f' => Ok(Value::Float((a / b).floor())),
-                _ => Ok(Value::Float(a.rem_euclid(b))),
-            }
-        }
+    if let (Value::Text(a), '+', Value::Text(b)) = (left, operator, right) {
+        return Ok(Value::Text(format!("{a}{b}")));
+    }
+    let (a, b) = left.number().zip(right.number()).ok_or_else(wrong)?;
+    match operator {
+        '+' => Ok(Value::Float(a + b)),
+        '-' => Ok(Value::Float(a - b)),
+        '*' => Ok(Value::Float(a * b)),
+        _ if b == 0.0 => Err("a condition divides by zero".to_owned()),
+        '/' => Ok(Value::Float(a / b)),
+        'f' => Ok(Value::Float((a / b).floor())),
+        _ => Ok(Value::Float(a.rem_euclid(b))),
     }
 }
 
@@ -431,7 +432,6 @@ fn int(number: usize) -> Value {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 mod tests {
     use super::*;
 

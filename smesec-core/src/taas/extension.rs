@@ -31,6 +31,10 @@ pub trait Extension: Send + Sync {
     /// # Errors
     /// Why it failed; a test whose check fails so has failed.
     fn call(&self, call: &Call<'_>) -> Result<Value, String>;
+    /// Fixtures that every test has without asking for them: names and values.
+    fn fixtures(&self) -> Vec<(String, Value)> {
+        Vec::new()
+    }
     /// The value of a fixture; `None` where it has none of that name.
     fn fixture(&self, _name: &str) -> Option<Value> {
         None

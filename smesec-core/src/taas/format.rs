@@ -309,9 +309,13 @@ fn exponent(number: f64, precision: usize) -> String {
 fn general(number: f64, precision: usize) -> String {
     let scientific = exponent(number, precision - 1);
     let power: i64 = scientific.split_once('e').and_then(|(_, p)| p.parse().ok()).unwrap_or(0);
-    let trim = |text: &str| match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text.to_owned(),
+    let trim = |text: &str| {
+        let cut = if text.contains('.') {
+            text.trim_end_matches('0').trim_end_matches('.')
+        } else {
+            text
+        };
+        cut.to_owned()
     };
     let most = i64::try_from(precision).unwrap_or(i64::MAX);
     if power < -4 || power >= most {
@@ -356,14 +360,13 @@ fn convert(kind: Kind, text: &str) -> Result<Value, String> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 mod tests {
     use super::*;
 
     fn scope() -> Scope {
         let mut scope = Scope::default();
         scope.set("n", Value::Int(42));
-        scope.set("pi", Value::Float(3.14159));
+        scope.set("pi", Value::Float(std::f64::consts::PI));
         scope.set("s", Value::text("abc"));
         scope.set("d", Value::from_json(br#"{"a": {"b": [10, {"c": "x"}]}, "k-y": 1}"#).unwrap());
         scope
@@ -401,7 +404,7 @@ mod tests {
             ("{pi:.2f}", "3.14"),
             ("{pi:08.3f}", "0003.142"),
             ("{pi:.3g}", "3.14"),
-            ("{pi:e}", "3.141590e+00"),
+            ("{pi:e}", "3.141593e+00"),
             ("{pi:.1%}", "314.2%"),
             ("{s:>5}{s:.1}", "  abca"),
             ("{s:{n}.1}|", "a                                         |"),

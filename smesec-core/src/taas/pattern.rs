@@ -1,6 +1,6 @@
 //! Regular expressions of test files: Python's syntax as far as it runs in linear time.
 
-use regex_automata::meta::{BuildError, Regex};
+use regex_automata::meta::Regex;
 use regex_automata::util::{captures::Captures, syntax};
 use regex_automata::{Anchored, Input};
 use std::fmt;
@@ -25,17 +25,14 @@ impl Pattern {
     /// # Errors
     /// Says what the pattern has that cannot be read or run, look-around among it.
     pub fn new(text: &str) -> Result<Self, String> {
+        let compiled = |pattern: &str| {
+            compile(pattern).map_err(|why| {
+                format!("`{text}` is no pattern that can be run: {why}; write it otherwise")
+            })
+        };
         let whole = format!(r"\A(?:{text})\z");
-        match (compile(text), compile(&whole)) {
-            (Ok(regex), Ok(whole)) => {
-                Ok(Self { text: text.into(), regex: Arc::new(regex), whole: Arc::new(whole) })
-            }
-            (Err(e), _) | (_, Err(e)) => {
-                let why = e.syntax_error().map_or_else(|| e.to_string(), ToString::to_string);
-                let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
-                Err(format!("`{text}` is no pattern that can be run: {why}; write it otherwise"))
-            }
-        }
+        let (regex, whole) = (compiled(text)?, compiled(&whole)?);
+        Ok(Self { text: text.into(), regex: Arc::new(regex), whole: Arc::new(whole) })
     }
 
     /// Whether it matches.
@@ -67,12 +64,16 @@ impl Pattern {
 }
 
 /// Patterns see characters; where one names a class whose tables are not built in (`\w`), bytes.
-fn compile(text: &str) -> Result<Regex, BuildError> {
+fn compile(text: &str) -> Result<Regex, String> {
     let build = |unicode| {
         Regex::builder()
             .configure(Regex::config().nfa_size_limit(Some(SIZE)).utf8_empty(false))
             .syntax(syntax::Config::new().unicode(unicode).utf8(false))
             .build(text)
+            .map_err(|e| {
+                let why = e.syntax_error().map_or_else(|| e.to_string(), ToString::to_string);
+                why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+            })
     };
     build(true).or_else(|_| build(false))
 }
@@ -90,7 +91,6 @@ impl fmt::Debug for Pattern {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 mod tests {
     use super::*;
 

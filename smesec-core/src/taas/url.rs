@@ -97,6 +97,13 @@ impl Url {
         self.authority.split(':').next().unwrap_or_default()
     }
 
+    /// The host and the port, where one is written.
+    pub(super) fn place(&self) -> Option<(String, Option<u16>)> {
+        let host = self.host();
+        let port = self.authority.get(host.len()..)?.strip_prefix(':');
+        Some((host.to_owned(), port.and_then(|port| port.parse().ok())))
+    }
+
     /// The path and the query, as a request line and a digest have them.
     pub(super) fn target(&self) -> String {
         match &self.query {
@@ -194,7 +201,6 @@ fn form_decoded(text: &str) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 mod tests {
     use super::*;
 

@@ -21,6 +21,9 @@ use std::time::Duration;
 /// Redirects that one request follows; the format's own runner stops there too.
 const REDIRECTS: usize = 30;
 
+/// Retries of one stage. Whoever waits longer for an answer wants a delay between them.
+const RETRIES: i128 = 10_000;
+
 /// The longest delay of a stage. Whoever waits longer wants a schedule.
 const LONGEST_DELAY: f64 = 3_600.0;
 
@@ -124,9 +127,13 @@ impl<'t> Act<'t> {
         }
         let retries = match format(&stage.max_retries, &self.scope)? {
             Value::Null => 0,
-            Value::Int(number) if number >= 0 => u32::try_from(number).unwrap_or(u32::MAX),
+            Value::Int(number) if (0..=RETRIES).contains(&number) => {
+                u32::try_from(number).unwrap_or(0)
+            }
             other => {
-                return Err(format!("`max_retries` is {other}; write a whole number, 0 or more"));
+                return Err(format!(
+                    "`max_retries` is {other}; write a whole number from 0 to {RETRIES}"
+                ));
             }
         };
         for attempt in 0..=retries {
@@ -303,14 +310,13 @@ impl<'t> Act<'t> {
             }
             Cookies::These(these) => {
                 for (name, value) in these {
-                    let value = match value {
-                        Some(value) => value.as_str(),
-                        None => {
-                            let known = self.jar.named(name).ok_or_else(|| {
-                                format!("no answer has set a cookie `{name}`; get it first")
-                            })?;
-                            known.value.as_str()
-                        }
+                    let value = if let Some(value) = value {
+                        value.as_str()
+                    } else {
+                        let known = self.jar.named(name).ok_or_else(|| {
+                            format!("no answer has set a cookie `{name}`; get it first")
+                        })?;
+                        known.value.as_str()
                     };
                     pairs.push(format!("{name}={value}"));
                 }
@@ -376,7 +382,7 @@ fn turned(request: &mut Request, status: u16) {
         _ => false,
     };
     if get {
-        request.method = "GET".to_owned();
+        "GET".clone_into(&mut request.method);
     }
     if !matches!(status, 307 | 308) {
         request.body.clear();

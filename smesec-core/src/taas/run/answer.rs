@@ -9,6 +9,7 @@ use crate::taas::tavern::{Section, Strict};
 use crate::taas::url::form_pairs;
 use crate::taas::value::{Kind, Token, Value};
 use crate::time::Timestamp;
+use std::fmt::Write as _;
 
 /// An answer, its codings undone.
 #[derive(Debug)]
@@ -72,7 +73,7 @@ impl<'r> Answer<'r> {
                     compare(wanted, found, strict.of(Section::Json), "json", &mut out.failures);
                 }
                 None => {
-                    out.failures.push(format!("the body is no JSON, expected {}", shown(wanted)))
+                    out.failures.push(format!("the body is no JSON, expected {}", shown(wanted)));
                 }
             }
         }
@@ -93,7 +94,7 @@ impl<'r> Answer<'r> {
                     compare(wanted, &found, setting, path, &mut out.failures);
                 }
                 None => {
-                    out.failures.push("the answer leads nowhere: it has no `Location`".to_owned())
+                    out.failures.push("the answer leads nowhere: it has no `Location`".to_owned());
                 }
             }
         }
@@ -124,7 +125,7 @@ impl<'r> Answer<'r> {
             // What a server says about a refusal is what one needs to mend it.
             if (400..500).contains(&self.response.status) && !self.body.is_empty() {
                 let text = Value::text(String::from_utf8_lossy(&self.body));
-                why.push_str(&format!("; it says {}", shown(&text)));
+                let _ = write!(why, "; it says {}", shown(&text));
             }
             out.failures.push(why);
         }
@@ -195,14 +196,14 @@ impl<'r> Answer<'r> {
                     }
                 },
                 "headers" => self.headers(),
-                "redirect_query_params" => match self.redirect() {
-                    Some(query) => query,
-                    None => {
+                "redirect_query_params" => {
+                    let Some(query) = self.redirect() else {
                         let why = "there is nothing to save: the answer has no `Location`";
                         out.failures.push(why.to_owned());
                         continue;
-                    }
-                },
+                    };
+                    query
+                }
                 _ => continue,
             };
             for (name, path) in entries {

@@ -223,7 +223,6 @@ fn holds(found: &Value, operator: &str, expected: &Value) -> Result<bool, String
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 mod tests {
     use super::*;
 

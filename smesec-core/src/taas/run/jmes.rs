@@ -1,4 +1,4 @@
-//! JMESPath: what `save` and the checks look into answers with.
+//! `JMESPath`: what `save` and the checks look into answers with.
 
 use crate::taas::value::Value;
 use jmespath::Variable;
@@ -98,7 +98,6 @@ fn back(found: &Variable) -> Value {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 mod tests {
     use super::*;
 

@@ -171,7 +171,6 @@ fn within(range: &Value, size: f64) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 mod tests {
     use super::*;
 

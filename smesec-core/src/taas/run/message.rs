@@ -33,7 +33,7 @@ pub(super) fn options(value: &Value) -> Result<(MessageOptions, Duration), Strin
     if text("client", "transport").is_some_and(|transport| transport != "tcp") {
         return Err("only the transport `tcp` is offered".to_owned());
     }
-    let tls = value.key("tls").filter(|tls| !tls.key("enable").is_some_and(|e| !e.truth()));
+    let tls = value.key("tls").filter(|tls| tls.key("enable").is_none_or(Value::truth));
     let trust = tls.map(|tls| match (tls.key("ca_certs"), tls.key("cert_reqs")) {
         (_, Some(reqs)) if reqs.to_string() == "CERT_NONE" => Trust::Anybody,
         (Some(file), _) => Trust::File(file.to_string().into()),
@@ -255,7 +255,6 @@ fn topic_fits(filter: &str, topic: &str) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 mod tests {
     use super::*;
 

@@ -1,5 +1,6 @@
 //! `multipart/form-data` (RFC 7578), and what a file's name says of its type.
 
+use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// One part.
@@ -29,13 +30,13 @@ pub(super) fn write(parts: &[Part]) -> (String, Vec<u8>) {
             quoted(&part.field)
         );
         if let Some(file) = &part.file {
-            head.push_str(&format!("; filename=\"{}\"", quoted(file)));
+            let _ = write!(head, "; filename=\"{}\"", quoted(file));
         }
         for (name, value) in
             [("Content-Type", &part.content_type), ("Content-Encoding", &part.coding)]
         {
             if let Some(value) = value {
-                head.push_str(&format!("\r\n{name}: {}", value.replace(['\r', '\n'], " ")));
+                let _ = write!(head, "\r\n{name}: {}", value.replace(['\r', '\n'], " "));
             }
         }
         out.extend_from_slice(head.as_bytes());
@@ -54,7 +55,9 @@ fn boundary(parts: &[Part]) -> String {
         let half = |side: u8| {
             let mut hasher = DefaultHasher::new();
             (salt, side, parts.len()).hash(&mut hasher);
-            parts.iter().for_each(|part| part.bytes.hash(&mut hasher));
+            for part in parts {
+                part.bytes.hash(&mut hasher);
+            }
             hasher.finish()
         };
         let boundary = format!("{:016x}{:016x}", half(0), half(1));

@@ -127,7 +127,9 @@ fn tokens_in<'v>(value: &'v Value, name: &str, depth: usize, out: &mut Vec<&'v s
         }
         Value::List(items) => items.iter().for_each(|item| tokens_in(item, name, depth + 1, out)),
         Value::Map(entries) => {
-            entries.iter().for_each(|(key, item)| tokens_in(item, key, depth + 1, out));
+            for (key, item) in entries {
+                tokens_in(item, key, depth + 1, out);
+            }
         }
         _ => {}
     }

@@ -341,7 +341,6 @@ fn call(value: &Value, extension: Option<&dyn Extension>) -> Result<Value, Strin
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 mod tests {
     use super::*;
     use crate::taas::Memory;

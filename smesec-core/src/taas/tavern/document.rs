@@ -124,21 +124,20 @@ impl<'f> Reading<'f> {
         if self.open.len() >= DEPTH {
             return Err(wrong(format!("files include files deeper than {DEPTH}; flatten them")));
         }
-        let mut node = match self.included.get(&known_as) {
-            Some(node) => node.clone(),
-            None => {
-                let text = String::from_utf8(bytes)
-                    .map_err(|_| wrong(format!("`{known_as}` is not UTF-8; convert it")))?;
-                let document = yaml::documents(&text, &known_as, Limits::default()).next();
-                let document = document.ok_or_else(|| {
-                    wrong(format!("`{known_as}` is empty; write what shall be included"))
-                })??;
-                self.open.push(known_as.clone());
-                let node = self.complete(document.root, &known_as)?;
-                self.open.pop();
-                self.included.insert(known_as, node.clone());
-                node
-            }
+        let mut node = if let Some(node) = self.included.get(&known_as) {
+            node.clone()
+        } else {
+            let text = String::from_utf8(bytes)
+                .map_err(|_| wrong(format!("`{known_as}` is not UTF-8; convert it")))?;
+            let document = yaml::documents(&text, &known_as, Limits::default()).next();
+            let document = document.ok_or_else(|| {
+                wrong(format!("`{known_as}` is empty; write what shall be included"))
+            })??;
+            self.open.push(known_as.clone());
+            let node = self.complete(document.root, &known_as)?;
+            self.open.pop();
+            self.included.insert(known_as, node.clone());
+            node
         };
         self.nodes += put_at(&mut node, place);
         Ok(node)

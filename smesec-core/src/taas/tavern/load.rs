@@ -5,16 +5,17 @@ use super::marks::{self, Case, Expected, Marks};
 use super::placeholder;
 use super::schema::{self, Verdict};
 use super::select;
-use super::stage::{Stage, Strict};
+use super::stage::{Action, Stage, Strict};
 use super::value::value;
 use crate::decode::yaml::{Node, Place};
 use crate::ruleset::{LoadReport, Refused};
 use crate::taas::extension::Extension;
 use crate::taas::files::{Files, Folder};
-use crate::taas::format::format;
+use crate::taas::format::{format, format_text};
 use crate::taas::run::helpers;
 use crate::taas::scope::{Scope, Variables};
 use crate::taas::secret::Secrets;
+use crate::taas::url::Url;
 use crate::taas::value::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -102,9 +103,54 @@ impl Suite {
         &self.report
     }
 
+    /// The hosts and ports that the tests name, in their order and once each: what a target may be asked for.
+    pub fn hosts(&self) -> Vec<(String, Option<u16>)> {
+        let mut out: Vec<(String, Option<u16>)> = Vec::new();
+        for test in &self.tests {
+            let Plan::Run(script) = &test.plan else { continue };
+            for host in script.hosts() {
+                if !out.contains(&host) {
+                    out.push(host);
+                }
+            }
+        }
+        out
+    }
+
     /// The secrets that were put in the place of placeholders.
     pub fn secrets(&self) -> &Secrets {
         &self.secrets
+    }
+}
+
+impl Script {
+    /// Where its requests lead, as far as variables say so before the first is sent.
+    fn hosts(&self) -> Vec<(String, Option<u16>)> {
+        let mut scope = Scope::new(Arc::clone(&self.fixed.env), Arc::clone(&self.shared));
+        for (name, value) in &self.own {
+            scope.set(name.as_str(), value.clone());
+        }
+        let mut texts: Vec<String> = Vec::new();
+        for stage in self.stages.iter().chain(self.finally.iter()) {
+            if let Action::Http { request, .. } = &stage.action
+                && let Some(url) = request.key("url").and_then(Value::as_text)
+                && let Ok(url) = format_text(url, &scope)
+            {
+                texts.push(url.into_owned());
+            }
+        }
+        // A URL may hang on an answer; its host stands in a variable all the same.
+        let named = self.shared.values().chain(self.own.iter().map(|(_, value)| value));
+        texts.extend(named.filter_map(Value::as_text).map(str::to_owned));
+        let mut out: Vec<_> =
+            texts.iter().filter_map(|text| Url::parse(text).ok()?.place()).collect();
+        let connect = self.messages.as_ref().and_then(|options| options.key("connect"));
+        if let Some(host) = connect.and_then(|c| c.key("host")).map(ToString::to_string)
+            && let Ok(host) = format_text(&host, &scope)
+        {
+            out.push((host.into_owned(), None));
+        }
+        out
     }
 }
 
@@ -136,11 +182,14 @@ pub struct SuiteBuilder {
     sources: Vec<Source>,
     global: Vec<String>,
     fixed: Fixed,
-    secret: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    secret: Arc<SecretSource>,
     seed: u64,
     strict_layout: bool,
     select: Option<String>,
 }
+
+/// Who knows a secret by its name.
+type SecretSource = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 enum Source {
     File(String),
@@ -385,16 +434,15 @@ impl Loader<'_> {
         let scope = Scope::new(Arc::clone(&self.builder.fixed.env), Arc::clone(&shared));
         let extension = self.builder.fixed.extension.as_deref();
         let marks = marks::read(root, &scope, extension, &mut verdict.told);
-        match &self.builder.select {
-            Some(expression) => match select::selects(expression, &marks.names) {
+        if let Some(expression) = &self.builder.select {
+            match select::selects(expression, &marks.names) {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(why) => {
                     self.refuse(file, place, Some(name), why);
                     return;
                 }
-            },
-            None => {}
+            }
         }
         let expected = match root.key("_xfail") {
             Some(node) => match node.as_str() {
@@ -437,7 +485,7 @@ impl Loader<'_> {
             self.plan(file, root, &stages, &marks, shared)
         };
         for case in marks.cases {
-            self.case(file, place, &name, &marks.names, &warnings, &expected, &plan, case);
+            self.case(file, place, &name, &marks.names, &warnings, expected.as_ref(), &plan, case);
         }
     }
 
@@ -452,7 +500,7 @@ impl Loader<'_> {
         name: &str,
         marks: &[String],
         warnings: &[String],
-        expected: &Option<Expected>,
+        expected: Option<&Expected>,
         plan: &Plan,
         case: Case,
     ) {
@@ -467,7 +515,7 @@ impl Loader<'_> {
             line: place.line,
             marks: marks.to_vec(),
             warnings: warnings.to_vec(),
-            expected: expected.clone(),
+            expected: expected.cloned(),
             plan,
         });
     }
@@ -503,8 +551,8 @@ impl Loader<'_> {
         if let Some(missing) = &marks.missing {
             return Plan::Skip(lacks(missing));
         }
-        let mut own = Vec::new();
         let extension = self.builder.fixed.extension.as_deref();
+        let mut own = extension.map(Extension::fixtures).unwrap_or_default();
         for fixture in &marks.fixtures {
             match extension.and_then(|extension| extension.fixture(fixture)) {
                 Some(value) => own.push((fixture.clone(), value)),

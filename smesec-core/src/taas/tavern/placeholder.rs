@@ -66,21 +66,17 @@ impl Filler<'_> {
         if let Some(word) = placeholder(node, key) {
             let own = upper(if key.is_empty() { &word } else { key });
             let names = vec![format!("{}_{own}", self.stage), own];
-            match names.iter().find_map(|name| (self.secret)(name)) {
-                Some(value) => {
-                    self.known.push(value.clone());
-                    let place = node.place;
-                    *node =
-                        Node { place, ..Node::text(value.replace('{', "{{").replace('}', "}}")) };
-                }
-                None => {
-                    let why = format!(
-                        "`[{word}]` stands for a secret; set SMESEC_SECRET_{} (or SMESEC_SECRET_{})",
-                        names.first().map_or("", String::as_str),
-                        names.last().map_or("", String::as_str),
-                    );
-                    self.missing.push(Asked { told: Told::new(node.place, why), names });
-                }
+            if let Some(value) = names.iter().find_map(|name| (self.secret)(name)) {
+                let escaped = value.replace('{', "{{").replace('}', "}}");
+                self.known.push(value);
+                *node = Node { place: node.place, ..Node::text(escaped) };
+            } else {
+                let why = format!(
+                    "`[{word}]` stands for a secret; set SMESEC_SECRET_{} (or SMESEC_SECRET_{})",
+                    names.first().map_or("", String::as_str),
+                    names.last().map_or("", String::as_str),
+                );
+                self.missing.push(Asked { told: Told::new(node.place, why), names });
             }
             return;
         }

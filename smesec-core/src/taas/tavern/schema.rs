@@ -52,7 +52,10 @@ pub(super) fn judge(root: &Node, out: &mut Verdict) {
         match stages.list() {
             Some(items) if !items.is_empty() => items.iter().for_each(|stage| out.stage(stage)),
             _ => {
-                out.tell(stages, format!("`{list}` is a list of stages; begin each with `- name:`"))
+                out.tell(
+                    stages,
+                    format!("`{list}` is a list of stages; begin each with `- name:`"),
+                );
             }
         }
     }
@@ -382,14 +385,12 @@ impl Verdict {
                 self.tell(node, format!("a request has `{a}` or `{b}`, not both; remove one"));
             }
         }
-        for key in ["verify"] {
-            self.shape(
-                node,
-                key,
-                &[Shape::Bool, Shape::Text, Shape::Open],
-                "true, false or a file",
-            );
-        }
+        self.shape(
+            node,
+            "verify",
+            &[Shape::Bool, Shape::Text, Shape::Open],
+            "true, false or a file",
+        );
         for key in ["follow_redirects", "stream", "clear_session_cookies"] {
             self.shape(node, key, &[Shape::Bool, Shape::Open], "true or false");
         }
@@ -588,7 +589,9 @@ impl Verdict {
     fn checks(&mut self, node: &Node) {
         if let Some(checks) = node.key("verify_response_with") {
             let each = checks.list().map_or_else(|| vec![checks], |items| items.iter().collect());
-            each.into_iter().for_each(|check| self.function(check, "a check"));
+            for check in each {
+                self.function(check, "a check");
+            }
         }
         let Some(save) = node.key("save") else { return };
         let Some(entries) = save.map() else {

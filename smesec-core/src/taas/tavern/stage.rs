@@ -151,7 +151,9 @@ impl Stage {
                 if let Some(publish) = publish {
                     crate::taas::extension::functions_in(publish, &mut out);
                 }
-                awaited.iter().for_each(|one| in_checks(one, &mut out));
+                for one in awaited {
+                    in_checks(one, &mut out);
+                }
             }
         }
         out

@@ -1,0 +1,332 @@
+//! `smesec taas run`.
+
+use super::plain::Plain;
+use super::text;
+use crate::runner::{Target, TestResult, TestVerdict};
+use crate::taas::{Secrets, Suite};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+/// What the environment calls a secret: `SMESEC_SECRET_LOGIN_PASSWORD`.
+const PREFIX: &str = "SMESEC_SECRET_";
+
+struct Options {
+    files: Vec<String>,
+    global: Vec<String>,
+    env: BTreeMap<String, String>,
+    secrets: BTreeMap<String, String>,
+    select: Option<String>,
+    strict_layout: bool,
+    public: bool,
+    dry_run: bool,
+    json: bool,
+    jobs: usize,
+}
+
+fn options(args: impl Iterator<Item = OsString>) -> Result<Options, String> {
+    use lexopt::prelude::{Long, Short, Value};
+    let env = || {
+        std::env::vars_os()
+            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+    };
+    let mut options = Options {
+        files: Vec::new(),
+        global: Vec::new(),
+        env: env().filter(|(name, _)| !name.starts_with(PREFIX)).collect(),
+        secrets: env()
+            .filter_map(|(name, value)| Some((name.strip_prefix(PREFIX)?.to_owned(), value)))
+            .collect(),
+        select: None,
+        strict_layout: false,
+        public: false,
+        dry_run: false,
+        json: false,
+        jobs: 1,
+    };
+    let mut parser = lexopt::Parser::from_args(args);
+    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        let mut value = |name: &str| -> Result<String, String> {
+            text(parser.value().map_err(|e| format!("`{name}`: {e}"))?)
+        };
+        match arg {
+            Long("global-cfg") => options.global.push(value("--global-cfg")?),
+            Long("env") => {
+                let (name, set) = pair(&value("--env")?, "--env")?;
+                options.env.insert(name, set);
+            }
+            Long("secrets") => {
+                let file = value("--secrets")?;
+                let lines = std::fs::read_to_string(&file)
+                    .map_err(|e| format!("`{file}`: {e}; check that it may be read"))?;
+                for line in lines.lines().map(str::trim) {
+                    if !line.is_empty() && !line.starts_with('#') {
+                        let (name, secret) = pair(line, &file)?;
+                        let name = name.strip_prefix(PREFIX).unwrap_or(&name).to_owned();
+                        options.secrets.insert(name, secret);
+                    }
+                }
+            }
+            Short('m') => options.select = Some(value("-m")?),
+            Long("strict-layout") => options.strict_layout = true,
+            Long("allow-public") => options.public = true,
+            Long("dry-run") => options.dry_run = true,
+            Long("json") => options.json = true,
+            Long("jobs") => {
+                let jobs = value("--jobs")?;
+                let number = jobs.parse().ok().filter(|jobs| (1..=64).contains(jobs));
+                options.jobs = number
+                    .ok_or_else(|| format!("`--jobs {jobs}`: write a number from 1 to 64"))?;
+            }
+            Long(report @ ("junit" | "sarif" | "html")) => {
+                return Err(format!("`--{report}` is not offered yet; write `--json`"));
+            }
+            Value(file) => options.files.push(text(file)?),
+            other => return Err(format!("{}; see `smesec --help`", other.unexpected())),
+        }
+    }
+    if options.files.is_empty() {
+        return Err("which tests? Write `smesec taas run FILE…`".to_owned());
+    }
+    Ok(options)
+}
+
+fn pair(text: &str, from: &str) -> Result<(String, String), String> {
+    // The value may be a secret: an error shows none of it.
+    let (name, value) =
+        text.split_once('=').ok_or_else(|| format!("`{from}`: write NAME=VALUE, one a line"))?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+pub(super) fn run(
+    args: impl Iterator<Item = OsString>,
+    stdout: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> Result<u8, String> {
+    let options = options(args)?;
+    let suite = load(&options);
+    let told = |e: std::io::Error| e.to_string();
+    let secrets = suite.secrets();
+    for degraded in suite.report().degraded.iter().filter(|_| !options.json) {
+        let warning = format!("smesec: warning: {degraded}");
+        writeln!(stderr, "{}", secrets.masked(&warning)).map_err(told)?;
+    }
+    let mut whole_file = false;
+    for refused in &suite.report().refused {
+        whole_file |= refused.rule.is_none();
+        let line = format!("smesec: {refused}");
+        writeln!(stderr, "{}", secrets.masked(&line)).map_err(told)?;
+    }
+    // A file that cannot be read shall not pass for one without tests: nothing is sent.
+    if whole_file {
+        return Ok(2);
+    }
+    if options.dry_run {
+        for test in suite.tests() {
+            writeln!(stdout, "{}:{}: {}", test.file(), test.line(), test.name()).map_err(told)?;
+        }
+        for (host, port) in suite.hosts() {
+            let port = port.map_or_else(String::new, |port| format!(":{port}"));
+            writeln!(stdout, "would connect to {host}{port}").map_err(told)?;
+        }
+        return Ok(0);
+    }
+    let target = Plain { public: options.public };
+    let mut counts = Counts::default();
+    let mut failed = None;
+    each(&suite, &target, options.jobs, &mut |result, secrets| {
+        counts.add(&result.verdict);
+        let line = if options.json { json_line(result, secrets) } else { lines(result, secrets) };
+        if let Err(e) = writeln!(stdout, "{line}") {
+            failed = failed.take().or(Some(e.to_string()));
+        }
+    });
+    if let Some(why) = failed {
+        return Err(why);
+    }
+    if !options.json {
+        writeln!(stdout, "{counts}").map_err(told)?;
+    }
+    Ok(counts.code())
+}
+
+fn load(options: &Options) -> Suite {
+    let secrets = options.secrets.clone();
+    let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), "seed");
+    let mut builder = Suite::builder()
+        .env(options.env.clone())
+        .secret(move |name| secrets.get(name).cloned())
+        .seed(seed)
+        .strict_layout(options.strict_layout);
+    for file in &options.global {
+        builder = builder.global(file.as_str());
+    }
+    for file in &options.files {
+        builder = builder.file(file.as_str());
+    }
+    if let Some(expression) = &options.select {
+        builder = builder.select(expression.as_str());
+    }
+    builder.build()
+}
+
+/// Runs all tests on some threads, each in a session of its own, and shows the results in the order of the
+/// files as soon as all before are there.
+fn each(
+    suite: &Suite,
+    target: &dyn Target,
+    jobs: usize,
+    show: &mut dyn FnMut(&TestResult, &Secrets),
+) {
+    let next = AtomicUsize::new(0);
+    let mut all = suite.secrets().clone();
+    if jobs == 1 {
+        for test in suite.tests() {
+            let result = test.run(target, &mut all);
+            show(&result, &all);
+        }
+        return;
+    }
+    let (send, receive) = mpsc::channel::<(usize, TestResult, Secrets)>();
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            let (send, next) = (send.clone(), &next);
+            scope.spawn(move || {
+                let mut secrets = suite.secrets().clone();
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(test) = suite.tests().get(at) else { return };
+                    let result = test.run(target, &mut secrets);
+                    if send.send((at, result, secrets.clone())).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(send);
+        let (mut waiting, mut shown) = (BTreeMap::new(), 0);
+        for (at, result, secrets) in receive {
+            all.extend(&secrets);
+            waiting.insert(at, result);
+            while let Some(result) = waiting.remove(&shown) {
+                show(&result, &all);
+                shown += 1;
+            }
+        }
+    });
+}
+
+#[derive(Default)]
+struct Counts {
+    passed: usize,
+    expected: usize,
+    failed: usize,
+    refused: usize,
+    skipped: usize,
+}
+
+impl Counts {
+    fn add(&mut self, verdict: &TestVerdict) {
+        match verdict {
+            TestVerdict::Passed => self.passed += 1,
+            TestVerdict::ExpectedFailure(_) => self.expected += 1,
+            TestVerdict::Failed(_) => self.failed += 1,
+            TestVerdict::Refused(_) => self.refused += 1,
+            TestVerdict::Skipped(_) => self.skipped += 1,
+        }
+    }
+
+    /// 1 failed, 2 refused, 3 something was not run, or nothing was.
+    fn code(&self) -> u8 {
+        match self {
+            Self { failed: 1.., .. } => 1,
+            Self { refused: 1.., .. } => 2,
+            Self { skipped: 1.., .. } | Self { passed: 0, expected: 0, .. } => 3,
+            _ => 0,
+        }
+    }
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { passed, expected, failed, refused, skipped } = self;
+        write!(
+            f,
+            "{passed} passed, {expected} failed as they say, {failed} failed, {refused} refused, {skipped} skipped"
+        )
+    }
+}
+
+fn word(verdict: &TestVerdict) -> &'static str {
+    match verdict {
+        TestVerdict::Passed => "passed",
+        TestVerdict::ExpectedFailure(_) => "xfailed",
+        TestVerdict::Failed(_) => "failed",
+        TestVerdict::Refused(_) => "refused",
+        TestVerdict::Skipped(_) => "skipped",
+    }
+}
+
+fn why(verdict: &TestVerdict) -> Option<&str> {
+    match verdict {
+        TestVerdict::Failed(finding) | TestVerdict::ExpectedFailure(finding) => {
+            Some(&finding.message)
+        }
+        TestVerdict::Skipped(why) | TestVerdict::Refused(why) => Some(why),
+        TestVerdict::Passed => None,
+    }
+}
+
+/// A test for a reader: its verdict, and the stages of one that failed.
+fn lines(result: &TestResult, secrets: &Secrets) -> String {
+    let mut out = format!("{:>7}  {}", word(&result.verdict), result.name);
+    let shows_why = !matches!(result.verdict, TestVerdict::ExpectedFailure(_));
+    if let Some(why) = why(&result.verdict).filter(|_| shows_why) {
+        out.push_str("\n           ");
+        out.push_str(why);
+    }
+    if matches!(result.verdict, TestVerdict::Failed(_)) {
+        for step in &result.steps {
+            let who = step.acting_as.as_deref().unwrap_or("somebody");
+            let mark = if step.failures.is_empty() { "ok" } else { "FAILED" };
+            out.push_str("\n           ");
+            out.push_str(&[mark, ": ", &step.name, " (as ", who, ")"].concat());
+            for failure in step.failures.iter().skip(1) {
+                out.push_str("\n             ");
+                out.push_str(failure);
+            }
+        }
+    }
+    secrets.masked(&out).into_owned()
+}
+
+/// A test for a program; the keys are a contract.
+fn json_line(result: &TestResult, secrets: &Secrets) -> String {
+    let masked = |text: &str| secrets.masked(text).into_owned();
+    let steps: Vec<serde_json::Value> = result
+        .steps
+        .iter()
+        .map(|step| {
+            serde_json::json!({
+                "name": masked(&step.name),
+                "acting_as": step.acting_as,
+                "requests": step.exchanges.len(),
+                "failures": step.failures.iter().map(|why| masked(why)).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    let (file, line) = result.place.clone().unwrap_or_default();
+    serde_json::json!({
+        "test": masked(&result.name),
+        "file": file,
+        "line": line,
+        "verdict": word(&result.verdict),
+        "why": why(&result.verdict).map(masked),
+        "elapsed_ms": result.elapsed.as_secs_f64() * 1e3,
+        "steps": steps,
+        "warnings": result.warnings.iter().map(|warning| masked(warning)).collect::<Vec<_>>(),
+    })
+    .to_string()
+}

@@ -86,6 +86,10 @@ impl Timed {
         Ok(Self { socket, deadline, granted: [Duration::ZERO; 2] })
     }
 
+    pub(super) fn into_socket(self) -> TcpStream {
+        self.socket
+    }
+
     pub(super) const fn until(&mut self, deadline: Deadline) {
         self.deadline = deadline;
     }
@@ -259,6 +263,8 @@ pub(super) struct Answer {
 pub(super) struct Broken {
     pub(super) error: ExchangeError,
     pub(super) answered: bool,
+    /// Whether no byte of the request has left.
+    pub(super) unsent: bool,
 }
 
 impl Connection {
@@ -284,7 +290,7 @@ impl Connection {
                 reusable: clean && ask.head.keeps_alive && parser.keeps_alive(),
                 response: parser.into_response(),
             }),
-            Err(error) => Err(Broken { error, answered: parser.has_begun() }),
+            Err(error) => Err(Broken { error, answered: parser.has_begun(), unsent: false }),
         }
     }
 

@@ -11,6 +11,7 @@
 //! | [`Proxies`] | which requests go through a proxy |
 //! | `tls` | whom to believe, and who the client is |
 //! | [`http1`] | requests as bytes, and answers from bytes in any pieces |
+//! | [`Http2`] | HTTP/2 for runs that ask for it, over hyper |
 //! | [`mqtt`] | messages through a broker |
 //!
 //! HTTP/1.1 and MQTT are spoken synchronously, without a thread or a runtime.
@@ -30,6 +31,7 @@
 mod allowed;
 mod connection;
 pub mod http1;
+mod http2;
 pub mod mqtt;
 mod network;
 mod pace;
@@ -39,5 +41,6 @@ mod tls;
 mod url;
 
 pub use allowed::Resolver;
+pub use http2::Http2;
 pub use network::{Network, NetworkBuilder};
 pub use proxy::Proxies;

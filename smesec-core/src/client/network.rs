@@ -2,6 +2,7 @@
 
 use super::allowed::{Allowed, Resolver};
 use super::http1::Limits;
+use super::http2::Http2;
 use super::pace::Pace;
 use super::proxy::Proxies;
 use super::session::{self, HttpSession};
@@ -48,7 +49,10 @@ pub struct Network {
 pub(super) struct Shared {
     pub(super) allowed: Allowed,
     pub(super) limits: Limits,
+    pub(super) http2: Http2,
     pub(super) tls: tls::Settings,
+    /// Without a protocol of HTTP on offer, which some brokers refuse.
+    pub(super) tls_of_brokers: tls::Settings,
     pub(super) proxies: Proxies,
     pace: Pace,
     sent: AtomicU64,
@@ -117,6 +121,7 @@ pub struct NetworkBuilder {
     allowed: Allowed,
     limits: Limits,
     proxies: Proxies,
+    http2: Http2,
     at_most: u64,
     per_second: u32,
     dry_run: bool,
@@ -128,6 +133,7 @@ impl Default for NetworkBuilder {
             allowed: Allowed::default(),
             limits: Limits::default(),
             proxies: Proxies::default(),
+            http2: Http2::default(),
             at_most: 10_000,
             per_second: 500,
             dry_run: false,
@@ -180,6 +186,13 @@ impl NetworkBuilder {
         self
     }
 
+    /// Whether HTTP/2 is spoken; [`Http2::Never`] unless it is asked for, since raw headers are what
+    /// tests look at.
+    pub fn http2(mut self, http2: Http2) -> Self {
+        self.http2 = http2;
+        self
+    }
+
     /// How much an answer may hold.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -198,7 +211,9 @@ impl NetworkBuilder {
             shared: Arc::new(Shared {
                 allowed: self.allowed,
                 limits: self.limits,
-                tls: tls::Settings::new(&[b"http/1.1"]),
+                http2: self.http2,
+                tls: tls::Settings::new(self.http2.protocols()),
+                tls_of_brokers: tls::Settings::new(&[]),
                 proxies: self.proxies,
                 pace: Pace::new(self.per_second),
                 sent: AtomicU64::new(0),

@@ -3,10 +3,12 @@
 use super::allowed::{Admitted, Allowed};
 use super::connection::{Answer, Ask, Broken, Connection, Deadline, Timed, Wire};
 use super::http1::{Form, RequestHead};
+use super::http2::{self, Chosen, Http2};
 use super::mqtt::MqttSession;
 use super::network::Shared;
 use super::proxy::Proxy;
 
+use super::tls;
 use super::url::Url;
 use crate::runner::{ConnectionOptions, ExchangeError, MessageOptions, Request, Response, Session};
 use crate::time::Timestamp;
@@ -19,7 +21,7 @@ use std::time::{Duration, Instant};
 /// Connections kept for a later request of the same test; tests speak with one or two servers.
 const IDLE: usize = 4;
 
-/// A session that speaks HTTP/1.1 over connections of its own.
+/// A session over connections of its own.
 #[derive(Debug)]
 pub(super) struct HttpSession {
     network: Arc<Shared>,
@@ -33,7 +35,36 @@ struct Idle {
     host: String,
     port: u16,
     options: ConnectionOptions,
-    connection: Connection,
+    line: Line,
+}
+
+/// A connection, by what it speaks.
+#[derive(Debug)]
+enum Line {
+    Http1(Connection),
+    Http2(http2::Connection),
+}
+
+impl Line {
+    fn is_stale(&mut self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.is_stale(),
+            Self::Http2(connection) => connection.is_stale(),
+        }
+    }
+
+    fn exchange(
+        &mut self,
+        url: &Url,
+        request: &Request,
+        ask: Ask<'_>,
+        deadline: Deadline,
+    ) -> Result<Answer, Broken> {
+        match self {
+            Self::Http1(connection) => connection.exchange(ask, deadline),
+            Self::Http2(connection) => connection.exchange(url, request, ask, deadline),
+        }
+    }
 }
 
 impl Idle {
@@ -58,7 +89,7 @@ impl HttpSession {
         route: Route<'_>,
         options: &ConnectionOptions,
         deadline: Deadline,
-    ) -> Result<Connection, ExchangeError> {
+    ) -> Result<Line, ExchangeError> {
         let deadline = options.connect_deadline.map_or(deadline, |most| deadline.within(most));
         let url = route.url;
         let allowed = &self.network.allowed;
@@ -75,21 +106,53 @@ impl HttpSession {
                 if url.tls { proxy.tunnel(timed, url, deadline)? } else { timed }
             }
         };
-        let wire = if url.tls {
-            secure(&self.network, &url.host, timed, options, deadline)?
-        } else {
-            Wire::Plain(timed)
+        self.greet(route, timed, options, deadline)
+    }
+
+    /// TLS, and which HTTP is spoken.
+    fn greet(
+        &self,
+        route: Route<'_>,
+        timed: Timed,
+        options: &ConnectionOptions,
+        deadline: Deadline,
+    ) -> Result<Line, ExchangeError> {
+        let (network, url) = (&self.network, route.url);
+        let wanted = match network.http2 {
+            Http2::Never => false,
+            Http2::Offered => url.tls,
+            // A proxy that is asked in the plain speaks for itself.
+            Http2::Always => url.tls || route.proxy.is_none(),
         };
-        Ok(Connection::new(wire))
+        if !wanted {
+            let wire = if url.tls {
+                secure(&network.tls, &url.host, timed, options, deadline)?
+            } else {
+                Wire::Plain(timed)
+            };
+            return Ok(Line::Http1(Connection::new(wire)));
+        }
+        let tls =
+            if url.tls { Some((network.tls.of(options)?, server_name(&url.host)?)) } else { None };
+        match http2::begin(timed, tls, network.limits.head, deadline)? {
+            Chosen::Http2(connection) => Ok(Line::Http2(connection)),
+            Chosen::Http1(wire) if network.http2 == Http2::Offered => {
+                Ok(Line::Http1(Connection::new(wire)))
+            }
+            Chosen::Http1(_) => Err(ExchangeError::Connection(format!(
+                "`{}` does not speak HTTP/2",
+                url.host_and_port()
+            ))),
+        }
     }
 
-    fn take_idle(&mut self, url: &Url, options: &ConnectionOptions) -> Option<Connection> {
+    fn take_idle(&mut self, url: &Url, options: &ConnectionOptions) -> Option<Line> {
         let at = self.idle.iter().position(|idle| idle.fits(url, options))?;
-        let mut connection = self.idle.swap_remove(at).connection;
-        (!connection.is_stale()).then_some(connection)
+        let mut line = self.idle.swap_remove(at).line;
+        (!line.is_stale()).then_some(line)
     }
 
-    fn keep(&mut self, url: &Url, options: &ConnectionOptions, connection: Connection) {
+    fn keep(&mut self, url: &Url, options: &ConnectionOptions, line: Line) {
         if self.idle.len() >= IDLE {
             self.idle.remove(0);
         }
@@ -98,7 +161,7 @@ impl HttpSession {
             host: url.host.clone(),
             port: url.port,
             options: options.clone(),
-            connection,
+            line,
         });
     }
 
@@ -112,30 +175,31 @@ impl HttpSession {
         let (url, options) = (route.url, &request.connection);
         let ask =
             Ask { head, body: &request.body, method: &request.method, limits: self.network.limits };
-        if let Some(mut connection) = self.take_idle(url, options) {
-            match connection.exchange(ask, deadline) {
-                Ok(answer) => return Ok(self.finish(url, options, connection, answer)),
+        if let Some(mut line) = self.take_idle(url, options) {
+            match line.exchange(url, request, ask, deadline) {
+                Ok(answer) => return Ok(self.finish(url, options, line, answer)),
+                Err(Broken { unsent: true, error: ExchangeError::Connection(_), .. }) => {}
                 // The server hung up while the request was on its way. Only what changes nothing is
                 // sent again, since the server may have read it.
-                Err(Broken { error: ExchangeError::Connection(_), answered: false })
+                Err(Broken { error: ExchangeError::Connection(_), answered: false, .. })
                     if is_safe(&request.method) => {}
                 Err(broken) => return Err(broken.error),
             }
         }
-        let mut connection = self.connect(route, options, deadline)?;
-        let answer = connection.exchange(ask, deadline).map_err(|broken| broken.error)?;
-        Ok(self.finish(url, options, connection, answer))
+        let mut line = self.connect(route, options, deadline)?;
+        let answer = line.exchange(url, request, ask, deadline).map_err(|broken| broken.error)?;
+        Ok(self.finish(url, options, line, answer))
     }
 
     fn finish(
         &mut self,
         url: &Url,
         options: &ConnectionOptions,
-        connection: Connection,
+        line: Line,
         answer: Answer,
     ) -> Response {
         if answer.reusable {
-            self.keep(url, options, connection);
+            self.keep(url, options, line);
         }
         answer.response
     }
@@ -170,17 +234,20 @@ fn connect(
     })
 }
 
+fn server_name(host: &str) -> Result<ServerName<'static>, ExchangeError> {
+    ServerName::try_from(host.to_owned())
+        .map_err(|_| ExchangeError::Request(format!("`{host}` is no name that TLS knows")))
+}
+
 /// Shakes hands over TLS.
 fn secure(
-    network: &Shared,
+    settings: &tls::Settings,
     host: &str,
     mut timed: Timed,
     options: &ConnectionOptions,
     deadline: Deadline,
 ) -> Result<Wire, ExchangeError> {
-    let config = network.tls.of(options)?;
-    let name = ServerName::try_from(host.to_owned())
-        .map_err(|_| ExchangeError::Request(format!("`{host}` is no name that TLS knows")))?;
+    let (config, name) = (settings.of(options)?, server_name(host)?);
     let mut tls = ClientConnection::new(config, name)
         .map_err(|e| ExchangeError::Connection(format!("TLS: {e}")))?;
     while tls.is_handshaking() {
@@ -221,7 +288,7 @@ pub(super) fn broker(
                 client_certificate: options.client_certificate.clone(),
                 ..ConnectionOptions::default()
             };
-            secure(network, &url.host, timed, &options, deadline)?
+            secure(&network.tls_of_brokers, &url.host, timed, &options, deadline)?
         }
     };
     MqttSession::begin(wire, options, patience)

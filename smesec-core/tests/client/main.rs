@@ -8,6 +8,7 @@
 )]
 
 mod exchanges;
+mod http2;
 mod mqtt;
 mod safety;
 mod stage;

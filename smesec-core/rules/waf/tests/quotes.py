@@ -24,7 +24,7 @@ def pattern(without="", apostrophe=False):
         return rf"{quote}(?:[^{quote}\s\w{without}][^{quote}\n\w{without}]{{0,5}})?\w(?:[^{quote}\n{without}]*[^{quote}\s{without}])?{quote}"
 
     contraction = r"[a-z0-9]\x27(?:s|t|re|ve|ll|d|m)\b"
-    code = rf"`{{1,2}}[^`\x27\s{without}](?:[^`\x27\n{without}]*[^`\x27\s{without}])?(?:`{{1,2}}|\x27)"
+    code = rf"`{{1,2}}[^`\x27\s{without}](?:[^`\x27\n{without}]*[^`\x27\s{without}])?(?:`{{1,2}}|\x27{{1,2}})"
     sign = rf"[\x22\x27] ?[^\x22\x27\s\w{without}]{{1,4}}[\x22\x27]"
     # `'='` is an attack; a sign that someone writes about has words beside it, or stands in a list or a call. After
     # `or` and `and` two words are wanted, which SQL has no use for without an operator.

@@ -31,8 +31,9 @@ def pattern(without="", apostrophe=False):
     # `or` and `and` two words are wanted, which SQL has no use for without an operator.
     words = r"\(?(?:[b-np-z][a-z]+|[a-z]{5,}|(?:a[st]|in|by)\b|(?:or|and|an?) [a-z]+,? [a-z]+)"
     signs = "|".join((rf"{sign}[),.;:]{{0,2}} {words}", rf"[a-z]+,? [a-z]+[.,:]? \(?{sign}", rf"\({sign}[),]", rf"(?:[a-z]{{2,}}[,.:]? )?{sign}[).,;:]{{1,2}}(?:$|[^\s\x22\x27\w-])", rf"[a-z0-9_.]+\({sign},",
-                      rf"{sign}, {sign}", rf"[a-z]{{2,}}[,.:]? \(?{double}", rf"{double}[),.;:]{{0,2}} \(?[a-z]{{2,}}",
-                      r"` ?[^`\x27\s]{1,3}\x27"))
+                      rf"{sign}, {sign}", rf"[a-z]{{2,}}[,.:]? {sign} (?:and|or) [a-z]+",
+                      rf"[a-z]{{2,}}[,.:]? \(?{double}", rf"{double}[),.;:]{{0,2}} \(?[a-z]{{2,}}",
+                      r"` ?[^`\x27\s]{0,3}\x27"))
     quoted = rf"(?:{piece(chr(92) + 'x22')}|{piece(chr(92) + 'x27')}|{code}|{signs})"
     plain = rf"(?:[^\x22\x27`\n{without}]|{contraction})*"
     before = "[" + "".join(c for c in (r"\s", "(", r"\[", "{", "=", ",", ":", "/", "<") if c not in without) + "]"

@@ -3,8 +3,9 @@ Set's tests, and holds the floors.
 
 usage: pack.py SMESEC [--legitimate]
 
---legitimate adds 10,000 harmless transactions made from this machine's manual pages and packages (legitimate.py);
-which those are depends on the machine, so that this one has a bar instead of a floor: at most 1 blocked.
+--legitimate adds 10,000 harmless transactions made from this machine's manual pages and packages (legitimate.py), for
+each of the seeds in floors.toml. Which those are depends on the machine, so that they have a bar instead of a floor:
+at most 1 blocked, and the worst seed counts.
 """
 import json
 import os
@@ -23,6 +24,13 @@ def made(script, work):
     with open(path, "wb") as out:
         subprocess.run([sys.executable, os.path.join(ROOT, "tests/conformance", script)], stdout=out, stderr=subprocess.DEVNULL, check=True)
     return path if os.path.getsize(path) else path + " is empty, so the script"
+
+
+def legitimate(seeds, work):
+    """The files of legitimate.py, one a seed; none when it is skipped, which it says itself."""
+    script = os.path.join(ROOT, "tests/conformance/legitimate.py")
+    subprocess.run([sys.executable, script, "--seeds", ",".join(map(str, seeds)), work], check=True)
+    return [path for seed in seeds if os.path.isfile(path := os.path.join(work, f"legitimate-{seed}.jsonl"))]
 
 
 def check(smesec, path, blocked, quiet=False):
@@ -56,11 +64,22 @@ def main():
     good = True
     with tempfile.TemporaryDirectory() as work:
         suites.append(("stages", made("attacks.py", work), lambda case: True))
-        if "--legitimate" in sys.argv:
-            suites.append(("legitimate", made("legitimate.py", work), lambda case: False))
-            floors["legitimate"] = 9_999
         good = run(smesec, suites, floors)
+        if "--legitimate" in sys.argv:
+            good &= worst(smesec, legitimate(floors["legitimate_seeds"], work), floors["legitimate"])
     return 0 if good else 1
+
+
+def worst(smesec, paths, bar):
+    rights = []
+    for path in paths:
+        right, total = check(smesec, path, lambda case: False)
+        print(f"{os.path.basename(path)}: {right} of {total}")
+        rights.append(right)
+        os.remove(path)
+    if rights:
+        print(f"legitimate: {min(rights)} of {total} with the worst of {len(rights)} seeds (floor {bar})")
+    return not rights or min(rights) >= bar
 
 
 def run(smesec, suites, floors):

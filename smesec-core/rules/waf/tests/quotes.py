@@ -24,13 +24,16 @@ def pattern(without="", apostrophe=False):
         return rf"{quote}(?:[^{quote}\s\w{without}][^{quote}\n\w{without}]{{0,5}})?\w(?:[^{quote}\n{without}]*[^{quote}\s{without}])?{quote}"
 
     contraction = r"[a-z0-9]\x27(?:s|t|re|ve|ll|d|m)\b"
-    code = rf"`{{1,2}}[^`\x27\s{without}](?:[^`\x27\n{without}]*[^`\x27\s{without}])?(?:`{{1,2}}|\x27)"
+    code = rf"`{{1,2}}[^`\x27\s{without}](?:[^`\x27\n{without}]*[^`\x27\s{without}])?(?:`{{1,2}}|\x27{{1,2}})"
     sign = rf"[\x22\x27] ?[^\x22\x27\s\w{without}]{{1,4}}[\x22\x27]"
+    double = rf"\x22 ?[^\x22\x27\s\w{without}]{{1,4}}\x22"
     # `'='` is an attack; a sign that someone writes about has words beside it, or stands in a list or a call. After
     # `or` and `and` two words are wanted, which SQL has no use for without an operator.
-    words = r"\(?(?:[b-np-z][a-z]+|[a-z]{5,}|(?:or|and|as|an?) [a-z]+,? [a-z]+)"
-    signs = "|".join((rf"{sign}[),.;:]{{0,2}} {words}", rf"[a-z]+,? [a-z]+[.,:]? \(?{sign}", rf"\({sign}[),]", rf"[a-z0-9_.]+\({sign},",
-                      rf"{sign}, {sign}", r"` ?[^`\x27\s]{1,3}\x27"))
+    words = r"\(?(?:[b-np-z][a-z]+|[a-z]{5,}|(?:a[st]|in|by)\b|(?:or|and|an?) [a-z]+,? [a-z]+)"
+    signs = "|".join((rf"{sign}[),.;:]{{0,2}} {words}", rf"[a-z]+,? [a-z]+[.,:]? \(?{sign}", rf"\({sign}[),]", rf"(?:[a-z]{{2,}}[,.:]? )?{sign}[).,;:]{{1,2}}(?:$|[^\s\x22\x27\w-])", rf"[a-z0-9_.]+\({sign},",
+                      rf"{sign}, {sign}", rf"[a-z]{{2,}}[,.:]? {sign} (?:and|or) [a-z]+",
+                      rf"[a-z]{{2,}}[,.:]? \(?{double}", rf"{double}[),.;:]{{0,2}} \(?[a-z]{{2,}}",
+                      r"` ?[^`\x27\s]{0,3}\x27"))
     quoted = rf"(?:{piece(chr(92) + 'x22')}|{piece(chr(92) + 'x27')}|{code}|{signs})"
     plain = rf"(?:[^\x22\x27`\n{without}]|{contraction})*"
     before = "[" + "".join(c for c in (r"\s", "(", r"\[", "{", "=", ",", ":", "/", "<") if c not in without) + "]"

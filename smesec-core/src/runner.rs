@@ -87,9 +87,23 @@ pub enum ExchangeError {
     /// The request leads outside the allowed hosts.
     #[error("`{0}` is not among the allowed hosts; name it in the file to allow it")]
     NotAllowed(String),
+    /// The host is allowed, but lies at an address of the public network.
+    #[error("`{host}` is at the public address {address}; allow it as a public host to send there")]
+    Public {
+        /// The host as the URL names it.
+        host: String,
+        /// The address it was found at.
+        address: std::net::IpAddr,
+    },
     /// The run has sent as many requests as it may.
     #[error("the run may send {0} requests, and has; raise the cap to send more")]
     Spent(u64),
+    /// The request is none that could be sent.
+    #[error("the request cannot be sent: {0}")]
+    Request(String),
+    /// A dry run: the request was noted and not sent.
+    #[error("dry run: nothing was sent")]
+    NotSent,
 }
 
 /// What a test acts against; gives one session (cookie jar, connections) for each test.
@@ -113,6 +127,11 @@ pub trait Session: Send {
     fn wait(&mut self, pause: Duration);
     /// The time, for deadlines and reports.
     fn now(&self) -> Timestamp;
+    /// How long the last exchange took on the wire, connecting included and waiting for the run's
+    /// rate left out; `None` where the session does not measure.
+    fn on_the_wire(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// How one test ended.
@@ -198,12 +217,32 @@ pub trait Observer {
     fn finished(&mut self, result: &TestResult);
 }
 
+/// One cell of an authorisation matrix: what a role may do on a route, and what came.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[allow(clippy::exhaustive_structs, reason = "runners of hosts build it in place")]
+pub struct Cell {
+    /// The role, or `nobody`.
+    pub role: String,
+    /// The method, such as `GET`.
+    pub method: String,
+    /// The route as the target's description names it, such as `/meters/{id}`.
+    pub route: String,
+    /// What the description expects, such as `allow` or `deny`.
+    pub expected: String,
+    /// What came, such as a status; empty where it was not tried.
+    pub seen: String,
+    /// Whether what came is a finding.
+    pub finding: bool,
+}
+
 /// All results of a run.
 #[derive(Clone, PartialEq, Debug, Default)]
 #[allow(clippy::exhaustive_structs, reason = "runners of hosts build it in place")]
 pub struct Report {
     /// The results in their order.
     pub results: Vec<TestResult>,
+    /// The authorisation matrix, where the run tried one.
+    pub matrix: Vec<Cell>,
 }
 
 impl Report {

@@ -5,6 +5,7 @@
 
 pub mod body;
 pub mod byteset;
+pub mod digest;
 pub mod transform;
 #[cfg(feature = "yaml")]
 pub mod yaml;

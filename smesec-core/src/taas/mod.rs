@@ -2,3 +2,9 @@
 //!
 //! The engine acts through [`crate::runner::Session`]s that the host hands in; it opens no socket
 //! itself. The room `client` has sessions over the network.
+
+pub mod audit;
+pub mod builtin;
+mod secret;
+
+pub use secret::Secrets;

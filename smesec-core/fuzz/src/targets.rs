@@ -15,13 +15,14 @@ use smesec_core::decode::yaml;
 use smesec_core::filter::Filter;
 use smesec_core::gateway::Config;
 use smesec_core::http::{Connection, Header, RequestHead};
-use smesec_core::siem::sources::{Format, Reader, ReaderOptions};
 use smesec_core::ruleset::LoadReport;
 use smesec_core::siem::correlation::{Correlator, Plan, Settings};
 use smesec_core::siem::directive::{Directives, parse_xml, parse_yaml};
 use smesec_core::siem::record::{Field, Record, Value};
 use smesec_core::siem::risk::Assets;
 use smesec_core::siem::sigma::{self, Meta};
+use smesec_core::siem::sources::{Format, Reader, ReaderOptions};
+use smesec_core::taas::audit::{Audit, draft};
 use smesec_core::time::Timestamp;
 use smesec_core::waf::injection::{detect_sqli, detect_xss};
 use smesec_core::waf::seclang::{Memory, parse_text};
@@ -33,6 +34,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by the names of their corpora.
 pub const TARGETS: &[Target] = &[
+    ("audit", audit),
     ("compress", compress),
     ("config", config),
     ("cookie", cookie),
@@ -286,6 +288,26 @@ pub fn config(data: &[u8]) {
         && let Err(why) = Config::parse("fuzz.toml", text)
     {
         assert!(why.to_string().starts_with("fuzz.toml:"), "{why}");
+    }
+}
+
+/// A target's description or an OpenAPI document; the first byte is of either.
+pub fn audit(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let key = "-----BEGIN PUBLIC KEY-----";
+    match Audit::load_with(text, "fuzz.yaml", &|_| Some(key.to_owned())) {
+        Ok(audit) => {
+            let (most, _, _) = audit.limits();
+            assert!(audit.destructive(true).plan().len() as u64 <= most);
+        }
+        Err(why) => assert!(why.to_string().starts_with("fuzz.yaml:"), "{why}"),
+    }
+    match draft(text, "fuzz.yaml") {
+        Ok(drafted) => {
+            let read = Audit::load_with(&drafted, "draft.yaml", &|_| Some("a password".to_owned()));
+            assert!(read.is_ok(), "{read:?} of\n{drafted}");
+        }
+        Err(why) => assert!(why.to_string().starts_with("fuzz.yaml:"), "{why}"),
     }
 }
 

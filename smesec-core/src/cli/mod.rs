@@ -7,6 +7,7 @@ mod rules;
 mod serve;
 mod siem;
 mod taas;
+mod taas_audit;
 
 use std::ffi::OsString;
 use std::io::{BufRead, Write};
@@ -37,6 +38,13 @@ usage:
       the gateway: a reverse proxy with the firewall. SIGHUP reloads, SIGTERM drains and stops.
   smesec config check FILE | smesec config example
       tells what is wrong with a configuration; prints one with every setting.
+  smesec taas audit TARGET.yaml [--only CHECK,...] [--destructive] [--dry-run] [--json]
+      tries the doors of the API that the file describes; one JSON line a finding with --json.
+      --dry-run lists what would be sent and sends nothing.
+  smesec taas audit --example | --checks
+      prints a target with every key; lists the checks and what each needs.
+  smesec taas draft OPENAPI
+      writes the first draft of a target from an OpenAPI 3 document.
   smesec --version | --help
 
 exit code:
@@ -76,6 +84,8 @@ pub fn run(
         ["serve", ..] => serve::run(args.iter().skip(1).cloned(), stderr),
         ["siem", "run", ..] => siem::run(args.iter().skip(2).cloned(), stdin, stdout, stderr),
         ["config", rest @ ..] => serve::config(rest, stdout),
+        ["taas", "audit", ..] => taas_audit::run(args.iter().skip(2).cloned(), stdout, stderr),
+        ["taas", "draft", ..] => taas_audit::draft(args.iter().skip(2).cloned(), stdout),
         [other, ..] => Err(format!("unknown command `{other}`; see `smesec --help`")),
     };
     match outcome {

@@ -18,6 +18,8 @@
 //! assert!(suite.report().refused.is_empty());
 //! ```
 
+pub mod audit;
+pub mod builtin;
 mod expression;
 mod extension;
 mod files;

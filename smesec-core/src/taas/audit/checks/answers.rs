@@ -1,0 +1,550 @@
+//! What single answers give away or allow.
+
+use super::super::description::{Body, Carrier, NOBODY, Route};
+use super::super::request::{self, Fill};
+use super::super::wire::{Sound, Stop, Trail};
+use super::super::work::{Judged, Outcome, Proof, Work, fill_of, set_cookies, with_password};
+use crate::runner::Response;
+use crate::verdict::Severity;
+use serde_json::{Value as Json, json};
+
+/// A site that is nobody's (RFC 2606): the attacker's.
+const FOREIGN: &str = "smesec-audit.invalid";
+
+pub(in super::super) fn csrf(work: &mut Work<'_>) -> Outcome {
+    let Carrier::Cookie(name) = &work.sign_in_of()?.token else {
+        return Err(Stop::Skip(
+            "the token travels in a header, which no other site can set".to_owned(),
+        ));
+    };
+    let destructive = work.destructive;
+    // What a form on another site can send is a POST.
+    let mut eligible = work.description.routes.iter().filter(|route| {
+        route.request.method == "POST"
+            && (destructive || !route.destructive)
+            && !route.allows(NOBODY)
+    });
+    let found = eligible.find_map(|route| {
+        let user = work.description.users.iter().find(|user| route.allows(&user.role))?;
+        Some((route, user))
+    });
+    let Some((route, user)) = found else {
+        return Err(Stop::Skip(
+            "no `POST` route of a user is described with `destructive: false`; `--destructive` takes any"
+                .to_owned(),
+        ));
+    };
+    let mut trail = Trail::new();
+    let credential = work.fresh(user, &[], &mut trail)?;
+    let signed = trail.last().and_then(|step| step.exchanges.last()?.response.as_ref().ok());
+    let same_site = signed.is_some_and(|response| {
+        set_cookies(response).iter().any(|cookie| {
+            cookie.name == *name
+                && cookie.attribute("samesite").is_some_and(|v| !v.eq_ignore_ascii_case("none"))
+        })
+    });
+    trail.clear();
+    let fill = fill_of(user);
+    let purpose = format!("baseline: {} from the site itself", route.name());
+    let mut request = request::build(&work.description.base, &route.request, &fill);
+    work.sign(&mut request, &credential);
+    request::set_header(&mut request, "Origin", origin(work));
+    let right = work.wire.send(&mut trail, &user.id, &purpose, request.clone(), Sound::Admit)?;
+    if !work.admits(&right) {
+        return Err(Stop::Refuse(format!(
+            "{} as `{}` is answered with {}; describe a write that works",
+            route.name(),
+            user.id,
+            right.status
+        )));
+    }
+    if let Some(csrf) = work.sign_in_of()?.csrf.as_ref() {
+        request.headers.retain(|(header, _)| !header.eq_ignore_ascii_case(&csrf.header));
+    }
+    let foreign = format!("https://{FOREIGN}");
+    request::set_header(&mut request, "Origin", foreign.as_str());
+    request::set_header(&mut request, "Referer", format!("{foreign}/"));
+    request::set_header(&mut request, "Sec-Fetch-Site", "cross-site");
+    if matches!(route.request.body, Body::Json(_)) {
+        // A form cannot send JSON by its name; as plain text it can.
+        request::set_header(&mut request, "Content-Type", "text/plain");
+    }
+    let purpose = format!("{} as a form on another site sends it", route.name());
+    let seen = work.wire.send(&mut trail, &user.id, &purpose, request, Sound::Refuse)?;
+    if !work.admits(&seen) {
+        return Ok(Judged::default());
+    }
+    let part = format!("{} as {}", route.name(), user.id);
+    let mut evidence = format!("answered with {} for the origin {foreign}", seen.status);
+    if same_site {
+        evidence.push_str("; the cookie's SameSite keeps most browsers from sending it");
+    }
+    let proof = Proof::new(part, evidence, trail).at(route.request.line);
+    let severity = if same_site { Severity::Low } else { Severity::High };
+    Ok(Judged::from_proof(Some(proof.severity(severity))))
+}
+
+fn origin(work: &Work<'_>) -> String {
+    let base = &work.description.base;
+    match base.port {
+        Some(port) => format!("{}://{}:{port}", base.scheme, base.host),
+        None => format!("{}://{}", base.scheme, base.host),
+    }
+}
+
+pub(in super::super) fn cors(work: &mut Work<'_>) -> Outcome {
+    let description = work.description;
+    let reads = description.routes.iter().filter(|r| r.request.method == "GET" && !r.destructive);
+    // Routes that give each their own are what another site would want.
+    let mut routes: Vec<&Route> = reads.collect();
+    routes.sort_by_key(|route| route.allows(NOBODY));
+    if routes.is_empty() {
+        return Err(Stop::Skip("no `GET` route is described".to_owned()));
+    }
+    let host = &description.base.host;
+    let origins = [
+        format!("https://{FOREIGN}"),
+        "null".to_owned(),
+        format!("https://{host}.{FOREIGN}"),
+        format!("https://smesec-{host}"),
+    ];
+    for route in routes.into_iter().take(5) {
+        let user = description.users.iter().find(|user| route.allows(&user.role));
+        let credential = match user {
+            Some(user) if description.sign_in.is_some() => {
+                Some(work.credential(user, &mut Trail::new())?)
+            }
+            _ => None,
+        };
+        let mut trail = Trail::new();
+        let fill = Fill::new();
+        let purpose = "baseline: from no other site";
+        work.call(&route.request, &fill, credential.as_ref(), purpose, Sound::Admit, &mut trail)?;
+        for foreign in &origins {
+            let mut trail = trail.clone();
+            let mut template = route.request.clone();
+            template.headers.push(("Origin".to_owned(), foreign.clone()));
+            let purpose = format!("from the origin {foreign}");
+            let seen = work.call(
+                &template,
+                &fill,
+                credential.as_ref(),
+                &purpose,
+                Sound::Admit,
+                &mut trail,
+            )?;
+            let header = |name| seen.header(name).map(String::from_utf8_lossy).unwrap_or_default();
+            let (allowed, credentials) =
+                (header("access-control-allow-origin"), header("access-control-allow-credentials"));
+            // A star together with credentials is refused by browsers.
+            if allowed.trim() == foreign && credentials.trim().eq_ignore_ascii_case("true") {
+                let evidence =
+                    format!("pages of {foreign} may read the answer with the user's credentials");
+                let proof = Proof::new(route.name(), evidence, trail).at(route.request.line);
+                return Ok(Judged::from_proof(Some(proof)));
+            }
+        }
+    }
+    Ok(Judged::default())
+}
+
+pub(in super::super) fn redirect(work: &mut Work<'_>) -> Outcome {
+    if work.description.redirects.is_empty() {
+        return Err(Stop::Skip("no `redirects` are described".to_owned()));
+    }
+    let host = &work.description.base.host;
+    let destinations = [
+        format!("https://{FOREIGN}/"),
+        format!("//{FOREIGN}/"),
+        format!("/\\{FOREIGN}/"),
+        format!("https:{FOREIGN}/"),
+        format!("https://{host}@{FOREIGN}/"),
+        format!("https://{host}.{FOREIGN}/"),
+    ];
+    let mut judged = Judged::default();
+    for template in &work.description.redirects {
+        let user = work.description.users.first();
+        let credential = match (user, &work.description.sign_in) {
+            (Some(user), Some(_)) => Some(work.credential(user, &mut Trail::new())?),
+            _ => None,
+        };
+        let mut trail = Trail::new();
+        let own = vec![("url".to_owned(), Json::from("/"))];
+        let purpose = "baseline: a destination on the site itself";
+        work.call(template, &own, credential.as_ref(), purpose, Sound::Admit, &mut trail)?;
+        for destination in &destinations {
+            let mut trail = trail.clone();
+            let fill = vec![("url".to_owned(), Json::from(destination.as_str()))];
+            let purpose = format!("the destination {destination}");
+            let seen = work.call(
+                template,
+                &fill,
+                credential.as_ref(),
+                &purpose,
+                Sound::Admit,
+                &mut trail,
+            )?;
+            let Some(location) = leads_to(&seen) else { continue };
+            if leaves(&location) {
+                let evidence =
+                    format!("{destination} is answered with {} to `{location}`", seen.status);
+                let part = format!("{} {}", template.method, template.path);
+                judged.proofs.push(Proof::new(part, evidence, trail).at(template.line));
+                break;
+            }
+        }
+    }
+    Ok(judged)
+}
+
+fn leads_to(response: &Response) -> Option<String> {
+    let text = |name| response.header(name).map(|v| String::from_utf8_lossy(v).into_owned());
+    if (300..400).contains(&response.status) {
+        return text("location");
+    }
+    let refresh = text("refresh")?;
+    refresh.split_once("url=").or_else(|| refresh.split_once("URL=")).map(|(_, url)| url.to_owned())
+}
+
+/// Whether a browser that follows this ends on the foreign site: it takes a backslash for a slash,
+/// and drops tabs and line ends.
+fn leaves(location: &str) -> bool {
+    let plain: String =
+        location.trim().chars().filter(|c| !matches!(c, '\t' | '\r' | '\n')).collect();
+    let plain = plain.replace('\\', "/");
+    let rest = match plain.split_once(':') {
+        Some((scheme, rest))
+            if matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") =>
+        {
+            rest.trim_start_matches('/')
+        }
+        _ => match plain.strip_prefix("//") {
+            Some(rest) => rest.trim_start_matches('/'),
+            None => return false,
+        },
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let host = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
+    host == FOREIGN || host.ends_with(&format!(".{FOREIGN}"))
+}
+
+pub(in super::super) fn cacheable(work: &mut Work<'_>) -> Outcome {
+    let user = work.first_user()?;
+    let mut trail = Trail::new();
+    let credential = work.fresh(user, &[], &mut trail)?;
+    let signed = trail.last().and_then(|step| step.exchanges.last()?.response.as_ref().ok());
+    let Some(response) = signed else { return Ok(Judged::default()) };
+    let values =
+        response.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("cache-control"));
+    let told: Vec<String> =
+        values.map(|(_, value)| String::from_utf8_lossy(value).to_ascii_lowercase()).collect();
+    let directives = told.iter().flat_map(|line| line.split(',')).map(str::trim);
+    let stored_nowhere = directives.into_iter().any(|directive| directive == "no-store");
+    if work.wire.is_dry() || stored_nowhere {
+        return Ok(Judged::default());
+    }
+    // What a cache would give away.
+    if let Some(probe) = work.description.probe(&user.role) {
+        let purpose = "what the token opens";
+        work.opens(probe, Some(&credential), purpose, Sound::Admit, &mut trail)?;
+    }
+    let evidence = match told.as_slice() {
+        [] => "the answer with the token has no `Cache-Control`".to_owned(),
+        told => format!("the answer with the token says `Cache-Control: {}`", told.join(", ")),
+    };
+    Ok(Judged::from_proof(Some(Proof::new("sign-in", evidence, trail))))
+}
+
+/// What only the inside of a program says.
+const INSIDES: &[&str] = &[
+    "Traceback (most recent call last)",
+    "Exception in thread",
+    "Stack trace:",
+    "stack traceback:",
+    "Unhandled exception",
+    "\n    at ",
+    "\\n    at ",
+    "java.lang.",
+    "org.springframework.",
+    "javax.servlet.",
+    "System.NullReferenceException",
+    "Microsoft.AspNetCore.",
+    "node_modules/",
+    "node:internal/",
+    "panicked at",
+    "goroutine 1 [",
+    "PHP Fatal error",
+    "PHP Warning",
+    "Werkzeug Debugger",
+    "ActionController::",
+    "site-packages/",
+    "SQLSTATE[",
+    "ORA-0",
+    "syntax error at or near",
+    "error in your SQL syntax",
+    "unrecognized token: ",
+    "SQLite3::",
+    "sqlite3.OperationalError",
+    "psycopg2.",
+    "MongoServerError",
+    "com.mysql.",
+    "org.hibernate.",
+];
+
+pub(in super::super) fn verbose_error(work: &mut Work<'_>) -> Outcome {
+    let description = work.description;
+    let mut trail = Trail::new();
+    let mut provoked: Vec<(String, crate::runner::Request)> = Vec::new();
+    let mut normal = String::new();
+    if let (Some(sign_in), Some(user)) = (&description.sign_in, description.users.first()) {
+        let right = work.refuses_wrong_password(user, &mut trail)?;
+        normal.push_str(&String::from_utf8_lossy(&right.body));
+        work.fresh(user, &[], &mut Trail::new())?;
+        let wrong = with_password(user, super::super::work::WRONG);
+        let mut broken = request::build(&description.base, &sign_in.request, &wrong);
+        if !broken.body.is_empty() {
+            broken.body.truncate(broken.body.len() / 2);
+            provoked.push(("half a body".to_owned(), broken));
+        }
+        for (name, value) in
+            [("a list", json!([[]])), ("a number", json!(1e300)), ("a quote", json!("'\"`"))]
+        {
+            let mut fill = with_password(user, value.clone());
+            for field in super::super::verify::placeholders(&sign_in.request) {
+                super::super::work::replace(&mut fill, &field, value.clone());
+            }
+            let request = request::build(&description.base, &sign_in.request, &fill);
+            provoked.push((format!("a sign-in of {name} for text"), request));
+        }
+    }
+    let signed = match description.users.first() {
+        Some(user) if description.sign_in.is_some() => {
+            Some(work.credential(user, &mut Trail::new())?)
+        }
+        _ => None,
+    };
+    let reads = description.routes.iter().filter(|r| r.request.method == "GET" && !r.destructive);
+    for route in reads.take(5) {
+        let mut template = route.request.clone();
+        let separator = if template.path.contains('?') { '&' } else { '?' };
+        template.path = format!("{}{separator}id=%27%22%00&limit=-1x", template.path);
+        provoked.push((
+            format!("odd parameters at {}", route.name()),
+            request::build(&description.base, &template, &Fill::new()),
+        ));
+    }
+    for object in description.objects.iter().filter_map(|object| object.read.as_ref()).take(3) {
+        let fill = vec![("id".to_owned(), Json::from("'\"%00"))];
+        let request = request::build(&description.base, object, &fill);
+        provoked.push((format!("an odd id at {} {}", object.method, object.path), request));
+    }
+    for (purpose, mut request) in provoked {
+        let mut trail = trail.clone();
+        let mut who = NOBODY;
+        let to_sign_in = purpose.starts_with("half") || purpose.starts_with("a sign-in");
+        if let (Some(credential), false) = (&signed, to_sign_in) {
+            work.sign(&mut request, credential);
+            who = credential.who.as_str();
+        }
+        let line = format!("{} {}", request.method, super::super::wire::path(&request.url));
+        // Some servers hang up on what they cannot read; that gives nothing away.
+        let Ok(seen) = work.wire.send(&mut trail, who, &purpose, request, Sound::Refuse) else {
+            continue;
+        };
+        let text = String::from_utf8_lossy(&seen.body);
+        let told =
+            INSIDES.iter().find(|inside| text.contains(**inside) && !normal.contains(**inside));
+        if let Some(inside) = told {
+            let evidence =
+                format!("{purpose} is answered with {} and `{}`", seen.status, inside.trim());
+            return Ok(Judged::from_proof(Some(Proof::new(line, evidence, trail))));
+        }
+    }
+    Ok(Judged::default())
+}
+
+pub(in super::super) fn secret(work: &mut Work<'_>) -> Outcome {
+    let description = work.description;
+    let mut judged = Judged::default();
+    let mut tried = false;
+    for (role, user) in description.roles() {
+        if description.sign_in.is_none() {
+            break;
+        }
+        let mut trail = Trail::new();
+        let credential = work.fresh(user, &[], &mut trail)?;
+        if let Some(step) = trail.last() {
+            let answer = step.exchanges.last().and_then(|e| e.response.as_ref().ok());
+            let told = answer.and_then(|answer| gives_away(answer, description, true));
+            if let Some(evidence) = told {
+                judged.proofs.push(Proof::new(
+                    format!("sign-in of {}", user.id),
+                    evidence,
+                    trail.clone(),
+                ));
+            }
+        }
+        let routes = description.routes.iter().filter(|route| {
+            route.request.method == "GET" && !route.destructive && route.allows(role)
+        });
+        for route in routes {
+            tried = true;
+            // The baseline is the sign-in that led here.
+            let mut trail = trail.clone();
+            let purpose = format!("{} as {role}", route.name());
+            let seen = work.call(
+                &route.request,
+                &Fill::new(),
+                Some(&credential),
+                &purpose,
+                Sound::Admit,
+                &mut trail,
+            )?;
+            let part = format!("{} as {}", route.name(), user.id);
+            let known = judged.proofs.iter().any(|proof| proof.line == Some(route.request.line));
+            if let (Some(evidence), false) = (gives_away(&seen, description, false), known) {
+                judged.proofs.push(Proof::new(part, evidence, trail).at(route.request.line));
+            }
+        }
+    }
+    if !tried && judged.proofs.is_empty() {
+        return Err(Stop::Skip("no `GET` route of a user is described".to_owned()));
+    }
+    Ok(judged)
+}
+
+/// The secret that an answer holds. A sign-in's own answer may hold the token.
+fn gives_away(
+    response: &Response,
+    description: &super::super::description::Description,
+    signing_in: bool,
+) -> Option<String> {
+    let text = String::from_utf8_lossy(&response.body);
+    let passwords = description.users.iter().map(|user| (user, user.field("password")));
+    for (user, password) in passwords {
+        // A short one is in any text.
+        if password.len() >= 6 && text.contains(password) {
+            return Some(format!("the password of `{}` is in the answer", user.id));
+        }
+    }
+    for (sign, what) in [
+        ("$2a$", "a bcrypt hash"),
+        ("$2b$", "a bcrypt hash"),
+        ("$2y$", "a bcrypt hash"),
+        ("$argon2", "an Argon2 hash"),
+        ("$scrypt$", "an scrypt hash"),
+        ("pbkdf2_sha256$", "a PBKDF2 hash"),
+        ("pbkdf2:sha", "a PBKDF2 hash"),
+        ("{SSHA}", "a salted SHA hash"),
+        ("PRIVATE KEY-----", "a private key"),
+    ] {
+        if text.contains(sign) {
+            return Some(format!("{what} is in the answer"));
+        }
+    }
+    if let Some(at) = text.find("AKIA")
+        && text.get(at..).is_some_and(|key| {
+            key.chars().take(20).filter(|c| c.is_ascii_uppercase() || c.is_ascii_digit()).count()
+                == 20
+        })
+    {
+        return Some("a cloud access key is in the answer".to_owned());
+    }
+    let json: Json = serde_json::from_slice(&response.body).ok()?;
+    secret_field(&json, signing_in, 0).map(|name| format!("the field `{name}` has a value"))
+}
+
+/// Answers of services nest some levels; deeper ones are not looked into.
+const DEEPEST: usize = 32;
+
+fn secret_field(json: &Json, signing_in: bool, depth: usize) -> Option<String> {
+    if depth > DEEPEST {
+        return None;
+    }
+    match json {
+        Json::Array(items) => {
+            items.iter().find_map(|item| secret_field(item, signing_in, depth + 1))
+        }
+        Json::Object(fields) => fields.iter().find_map(|(name, value)| {
+            let plain: String = name
+                .chars()
+                .filter(char::is_ascii_alphanumeric)
+                .collect::<String>()
+                .to_ascii_lowercase();
+            let secret = matches!(
+                plain.as_str(),
+                "password"
+                    | "passwd"
+                    | "passwordhash"
+                    | "hashedpassword"
+                    | "pwhash"
+                    | "passwordsalt"
+                    | "privatekey"
+                    | "secretkey"
+                    | "clientsecret"
+                    | "totpsecret"
+                    | "mfasecret"
+                    | "otpsecret"
+            ) || (!signing_in
+                && matches!(plain.as_str(), "resettoken" | "passwordresettoken"));
+            match value {
+                Json::String(text)
+                    if secret && !text.is_empty() && !text.chars().all(|c| c == '*') =>
+                {
+                    Some(name.clone())
+                }
+                Json::Array(_) | Json::Object(_) => secret_field(value, signing_in, depth + 1),
+                _ => None,
+            }
+        }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_would_leave() {
+        for location in [
+            "https://smesec-audit.invalid/",
+            "//smesec-audit.invalid",
+            "/\\smesec-audit.invalid/",
+            "\\\\smesec-audit.invalid",
+            "https:smesec-audit.invalid/",
+            "http:///smesec-audit.invalid",
+            "https://shop.example@smesec-audit.invalid/x",
+            "HTTPS://shop.example.smesec-audit.invalid:443/",
+            " /\t/smesec-audit.invalid",
+        ] {
+            assert!(leaves(location), "{location}");
+        }
+        for location in [
+            "/",
+            "/go?next=https://smesec-audit.invalid/",
+            "https://shop.example/?u=smesec-audit.invalid",
+            "/https:smesec-audit.invalid/",
+            "javascript:smesec-audit.invalid",
+            "smesec-audit.invalid",
+        ] {
+            assert!(!leaves(location), "{location}");
+        }
+    }
+
+    #[test]
+    fn fields_are_secrets_by_their_name_and_value() {
+        let told = |json: Json| secret_field(&json, false, 0);
+        assert_eq!(
+            told(json!({"users": [{"passwordHash": "x"}]})).as_deref(),
+            Some("passwordHash")
+        );
+        assert_eq!(told(json!({"client_secret": "abc"})).as_deref(), Some("client_secret"));
+        assert_eq!(
+            told(json!({"password": "", "password_hint": "x", "password_hash": null})),
+            None
+        );
+        assert_eq!(told(json!({"password": "******", "token": "x"})), None);
+    }
+}

@@ -1,0 +1,206 @@
+//! The one way out: every request of an audit passes here, counted, paced, and recorded.
+
+use super::description::{Base, Limits};
+use crate::runner::{Exchange, ExchangeError, Request, Response, Session, TestStep};
+use crate::time::Timestamp;
+use std::time::Duration;
+
+/// What was done to come to a judgement, in order.
+pub(super) type Trail = Vec<TestStep>;
+
+/// Why a check ends without a judgement.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Stop {
+    /// The target has not what the check needs.
+    Skip(String),
+    /// Something that should have worked did not.
+    Refuse(String),
+}
+
+/// What a sound target would answer; in a dry run it is the answer.
+#[derive(Clone, Debug)]
+pub(super) enum Sound {
+    Admit,
+    Refuse,
+    Answer(Response),
+}
+
+/// A request that would be sent.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct Planned {
+    /// The check it serves.
+    pub check: &'static str,
+    /// As whom: a user, or `nobody`.
+    pub acting_as: String,
+    /// What it is for.
+    pub purpose: String,
+    /// The request, its secrets masked.
+    pub request: Request,
+}
+
+pub(super) struct Wire {
+    /// `None` in a dry run.
+    session: Option<Box<dyn Session>>,
+    limits: Limits,
+    allowed: Vec<(String, Option<u16>)>,
+    spent: u64,
+    last: Option<Timestamp>,
+    waited: Duration,
+    /// Whether a `Retry-After` is obeyed; off while the limits on tries are what is tried.
+    pub(super) patient: bool,
+    /// The check that is running.
+    pub(super) check: &'static str,
+    pub(super) planned: Vec<Planned>,
+}
+
+impl Wire {
+    pub(super) fn new(
+        session: Option<Box<dyn Session>>,
+        limits: Limits,
+        base: &Base,
+        hosts: &[(String, Option<u16>)],
+    ) -> Self {
+        let mut allowed = vec![(base.host.clone(), base.port)];
+        allowed.extend_from_slice(hosts);
+        Self {
+            session,
+            limits,
+            allowed,
+            spent: 0,
+            last: None,
+            waited: Duration::ZERO,
+            patient: true,
+            check: "",
+            planned: Vec::new(),
+        }
+    }
+
+    pub(super) fn is_dry(&self) -> bool {
+        self.session.is_none()
+    }
+
+    /// The time; the epoch in a dry run.
+    pub(super) fn now(&self) -> Timestamp {
+        self.session.as_ref().map_or(Timestamp::default(), |session| session.now())
+    }
+
+    pub(super) fn wait(&mut self, pause: Duration) {
+        if let Some(session) = &mut self.session {
+            session.wait(pause);
+        }
+    }
+
+    /// Sends a request and adds it to the trail.
+    pub(super) fn send(
+        &mut self,
+        trail: &mut Trail,
+        who: &str,
+        purpose: &str,
+        request: Request,
+        sound: Sound,
+    ) -> Result<Response, Stop> {
+        let mut step = TestStep {
+            name: purpose.to_owned(),
+            acting_as: Some(who.to_owned()),
+            ..TestStep::default()
+        };
+        let outcome = loop {
+            let exchange = self.exchange(who, purpose, request.clone(), &sound)?;
+            let response = exchange.response.clone();
+            let again = response.as_ref().ok().and_then(|response| self.asks_to_wait(response));
+            step.exchanges.push(exchange);
+            match again {
+                Some(pause) => {
+                    self.waited += pause;
+                    self.wait(pause);
+                }
+                None => break response,
+            }
+        };
+        let told = outcome.map_err(|e| {
+            step.failures.push(e.to_string());
+            Stop::Refuse(format!("{purpose} ({} {}): {e}", request.method, path(&request.url)))
+        });
+        trail.push(step);
+        told
+    }
+
+    fn exchange(
+        &mut self,
+        who: &str,
+        purpose: &str,
+        request: Request,
+        sound: &Sound,
+    ) -> Result<Exchange, Stop> {
+        if !self.may_reach(&request.url) {
+            let host = ExchangeError::NotAllowed(request.url);
+            return Err(Stop::Refuse(host.to_string()));
+        }
+        if self.spent >= self.limits.requests {
+            let spent = ExchangeError::Spent(self.limits.requests);
+            return Err(Stop::Refuse(format!("{spent}: `requests` under `limits`")));
+        }
+        self.spent += 1;
+        let Some(session) = &mut self.session else {
+            let response = match sound {
+                Sound::Admit => {
+                    Response { status: 200, body: b"{}".to_vec(), ..Response::default() }
+                }
+                Sound::Refuse => Response { status: 401, ..Response::default() },
+                Sound::Answer(response) => response.clone(),
+            };
+            self.planned.push(Planned {
+                check: self.check,
+                acting_as: who.to_owned(),
+                purpose: purpose.to_owned(),
+                request: request.clone(),
+            });
+            return Ok(Exchange { request, response: Ok(response), elapsed: Duration::ZERO });
+        };
+        let begun = session.now();
+        let pause = Duration::from_secs(1) / self.limits.per_second.max(1);
+        if let Some(last) = self.last
+            && let Some(rest) = pause.checked_sub(since(last, begun))
+            && !rest.is_zero()
+        {
+            session.wait(rest);
+        }
+        let begun = session.now();
+        self.last = Some(begun);
+        let response = session.exchange(&request, self.limits.deadline);
+        let elapsed = session.on_the_wire().unwrap_or_else(|| since(begun, session.now()));
+        Ok(Exchange { request, response, elapsed })
+    }
+
+    /// How long a throttled request should wait before it comes again, while patience lasts.
+    fn asks_to_wait(&self, response: &Response) -> Option<Duration> {
+        if !self.patient || !matches!(response.status, 429 | 503) {
+            return None;
+        }
+        let after = std::str::from_utf8(response.header("retry-after")?).ok()?;
+        let pause = Duration::from_secs(after.trim().parse().ok()?);
+        (self.waited + pause <= self.limits.patience)
+            .then_some(pause.max(Duration::from_millis(100)))
+    }
+
+    fn may_reach(&self, url: &str) -> bool {
+        let Some((_, rest)) = url.split_once("://") else { return false };
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        self.allowed.iter().any(|(host, port)| match port {
+            Some(port) => authority.eq_ignore_ascii_case(&format!("{host}:{port}")),
+            None => authority.eq_ignore_ascii_case(host),
+        })
+    }
+}
+
+fn since(earlier: Timestamp, later: Timestamp) -> Duration {
+    let nanos = later.unix_nanos().saturating_sub(earlier.unix_nanos());
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+}
+
+/// Path and query of a URL.
+pub(super) fn path(url: &str) -> &str {
+    let Some((_, rest)) = url.split_once("://") else { return url };
+    rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/")
+}

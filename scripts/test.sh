@@ -79,7 +79,7 @@ stage "conformance" python tests/conformance/crs.py "$CARGO_TARGET_DIR/release/s
 stage "conformance through the gateway" python tests/conformance/gateway.py "$CARGO_TARGET_DIR/release/smesec"
 stage "conformance through nginx" through_nginx
 stage "demo" "$CARGO_TARGET_DIR/release/smesec" demo --once --port 0
-# With five times 10,000 legitimate transactions: about a minute.
+# With five times 10,000 legitimate transactions: a minute of CPU time.
 stage "rule pack" python tests/conformance/pack.py "$CARGO_TARGET_DIR/release/smesec" --legitimate
 stage "rule pack: patterns" python smesec-core/rules/waf/tests/quotes.py
 

@@ -313,6 +313,7 @@ impl Fields for Envelope<'_> {
 mod tests {
     use super::*;
     use crate::siem::sources::{Format, ReaderOptions, records_of};
+    use std::fmt::Write as _;
 
     fn columns(format: Format, line: &str) -> String {
         let mapping = Mapping::builtin();
@@ -321,7 +322,7 @@ mod tests {
             let record = line.unwrap();
             let envelope = Envelope::new(&record, &mapping);
             for (name, value) in envelope.columns().filter(|(name, _)| *name != "message") {
-                out.push_str(&format!("{name}={value} "));
+                let _ = write!(out, "{name}={value} ");
             }
         });
         out

@@ -36,8 +36,8 @@ impl Pending {
     pub(super) fn push(&mut self, line: &str, number: u64, most: usize) -> Result<(), Fault> {
         const NONE: Fault =
             Fault::Borrowed("no line of auditd: `type=… msg=audit(…):` is expected");
-        let (head, rest) = line.split_once("msg=audit(").ok_or(NONE)?;
-        let (stamp, _) = rest.split_once("):").ok_or(NONE)?;
+        let (head, rest) = cut(line, "msg=audit(").ok_or(NONE)?;
+        let (stamp, _) = cut(rest, "):").ok_or(NONE)?;
         let (node, kind) = head.split_once("type=").ok_or(NONE)?;
         let kind = kind.trim_end();
         let same = |event: &Event| {
@@ -91,6 +91,12 @@ impl Pending {
     }
 }
 
+/// Like `split_once`, which builds a searcher of its own for each line.
+fn cut<'l>(text: &'l str, at: &str) -> Option<(&'l str, &'l str)> {
+    let found = memchr::memmem::find(text.as_bytes(), at.as_bytes())?;
+    text.get(..found).zip(text.get(found + at.len()..))
+}
+
 /// Kinds that programs send, each an event of one line (`linux/audit.h`, 1100 to 1299 and the
 /// integrity and virtualisation ones), and those the daemon itself writes.
 fn single(kind: &str) -> bool {
@@ -106,8 +112,8 @@ pub(super) fn parse<'l>(text: &'l str, draft: &mut Draft<'l>) -> Result<(), Faul
     draft.log_source = LogSource { product: "linux", category: "", service: "auditd" };
     let mut executed = false;
     for line in text.lines() {
-        let Some((head, rest)) = line.split_once("msg=audit(") else { continue };
-        let Some((stamp, rest)) = rest.split_once("):") else { continue };
+        let Some((head, rest)) = cut(line, "msg=audit(") else { continue };
+        let Some((stamp, rest)) = cut(rest, "):") else { continue };
         let (node, kind) = head.split_once("type=").unwrap_or(("", head));
         let kind = kind.trim_end();
         if kind == "EOE" {

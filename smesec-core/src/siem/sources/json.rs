@@ -159,7 +159,10 @@ impl<'l> Scanner<'l> {
                 }
                 let first = draft.fields.len();
                 self.value(draft, name, Place::Below(name), depth)?;
-                if let Some(field) = draft.fields.get(first).filter(|field| field.name == name) {
+                if let Some(field) = draft.fields.get(first)
+                    // The very same text: a nested field has a joined name.
+                    && std::ptr::eq(field.name, name)
+                {
                     self.marks.see(name, field.value.text);
                 }
                 Ok(())

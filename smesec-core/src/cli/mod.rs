@@ -1,8 +1,8 @@
 //! The command `smesec`: one function, called by the binary and by the Python wheel.
 
+mod audit_session;
 mod check;
 mod demo;
-mod plain;
 mod rules;
 mod serve;
 mod siem;

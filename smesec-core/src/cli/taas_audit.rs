@@ -76,7 +76,7 @@ pub(super) fn run(
 
 /// What the audit acts through.
 fn target(audit: &Audit) -> Box<dyn Target> {
-    Box::new(super::plain::Plain { public: audit.allows_public_hosts() })
+    Box::new(super::audit_session::Plain { public: audit.allows_public_hosts() })
 }
 
 /// 0 nothing found, 1 findings, 3 something could not be checked, or nothing was.

@@ -9,17 +9,17 @@
 )]
 
 mod api;
+#[path = "../../src/cli/audit_session.rs"]
+mod audit_session;
 #[cfg(feature = "cli")]
 mod command;
-#[path = "../../src/cli/plain.rs"]
-mod plain;
 mod rsa;
 mod sql;
 
 use api::{Api, PASSWORDS, Token};
 use smesec_core::runner::{Observer, Report, TestResult, TestRunner, TestVerdict};
-// The command's session names them by its own crate.
 use smesec_core::taas::audit::{Audit, SecretSource, checks};
+// The command's session names them by its own crate.
 use smesec_core::{runner, time};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -129,7 +129,7 @@ fn audit(token: Token, flaws: &[&'static str], only: Option<&str>) -> Report {
     if let Some(check) = only {
         audit = audit.only([check]).unwrap();
     }
-    audit.run(&plain::Plain { public: false }, &mut Quiet)
+    audit.run(&audit_session::Plain { public: false }, &mut Quiet)
 }
 
 /// The checks that found something, and what could not be done, for messages.

@@ -182,13 +182,13 @@ pub(super) struct Brute {
     pub(super) burst: u32,
     /// The user that may be locked; the last of the file.
     pub(super) user: Option<String>,
-    /// Pairs of the timing test. 40; 30 at least, the rank test's approximation wants them.
+    /// Pairs that the timing test begins with. 30, and at least, for the rank test's approximation.
     pub(super) pairs: u32,
 }
 
 impl Default for Brute {
     fn default() -> Self {
-        Self { attempts: 12, burst: 40, user: None, pairs: 40 }
+        Self { attempts: 12, burst: 40, user: None, pairs: 30 }
     }
 }
 

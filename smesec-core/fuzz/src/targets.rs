@@ -418,7 +418,7 @@ pub fn taas(data: &[u8]) {
             })
         }
         fn wait(&mut self, _: std::time::Duration) {}
-        fn now(&self) -> smesec_core::time::Timestamp {
+        fn now(&self) -> Timestamp {
             Default::default()
         }
     }
@@ -444,7 +444,7 @@ pub fn shared_store(data: &[u8]) {
     let start = std::ptr::NonNull::new(words.as_mut_ptr().cast::<u8>()).expect("not null");
     // SAFETY: the words outlive the store, which is made anew after each change of them.
     let open = || unsafe { SharedStore::in_region(start, 8_192 * 8) };
-    let now = smesec_core::time::Timestamp::default();
+    let now = Timestamp::default();
     let use_it = |store: &SharedStore| {
         for n in 0..40u8 {
             let value = Change::Set(vec![n; usize::from(n) * 8]);
@@ -471,7 +471,7 @@ fn records(format: Format, data: &[u8], size: usize) -> String {
     let mut told = String::new();
     let options = ReaderOptions { event_bytes: 1_000, fields: 100, ..ReaderOptions::default() };
     let mut reader = Reader::new(format, "fuzz", options);
-    let mut each = |line: Result<smesec_core::siem::record::Record<'_>, _>| {
+    let mut each = |line: Result<Record<'_>, _>| {
         let _ = match line {
             Ok(record) => {
                 assert!(record.fields.len() <= 100);

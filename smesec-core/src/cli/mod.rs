@@ -1,13 +1,11 @@
 //! The command `smesec`: one function, called by the binary and by the Python wheel.
 
-mod audit_session;
 mod check;
 mod demo;
 mod rules;
 mod serve;
 mod siem;
 mod taas;
-mod taas_audit;
 
 use std::ffi::OsString;
 use std::io::{BufRead, Write};
@@ -29,7 +27,8 @@ usage:
       runs logs through Sigma rules and correlations; one line a detection, one an alarm. INPUT is
       a file, a folder, or - for standard input; its format is found out unless it is named.
   smesec taas run [--global-cfg FILE]... [--env NAME=VALUE]... [--secrets FILE] [-m EXPR]
-      [--strict-layout] [--allow-public] [--jobs N] [--dry-run] [--json] FILE...
+      [--strict-layout] [--allow-public] [--jobs N] [--dry-run] [--json]
+      [--junit FILE] [--sarif FILE] [--html FILE] [--last FILE] FILE...
       runs test files in Tavern's format; --json prints one line a test. A placeholder such as
       [CONFIDENTIAL] takes its value from SMESEC_SECRET_<STAGE>_<KEY> or SMESEC_SECRET_<KEY>.
   smesec demo [--once] [--port N]
@@ -39,6 +38,7 @@ usage:
   smesec config check FILE | smesec config example
       tells what is wrong with a configuration; prints one with every setting.
   smesec taas audit TARGET.yaml [--only CHECK,...] [--destructive] [--dry-run] [--json]
+      [--junit FILE] [--sarif FILE] [--html FILE] [--last FILE]
       tries the doors of the API that the file describes; one JSON line a finding with --json.
       --dry-run lists what would be sent and sends nothing.
   smesec taas audit --example | --checks
@@ -84,8 +84,8 @@ pub fn run(
         ["serve", ..] => serve::run(args.iter().skip(1).cloned(), stderr),
         ["siem", "run", ..] => siem::run(args.iter().skip(2).cloned(), stdin, stdout, stderr),
         ["config", rest @ ..] => serve::config(rest, stdout),
-        ["taas", "audit", ..] => taas_audit::run(args.iter().skip(2).cloned(), stdout, stderr),
-        ["taas", "draft", ..] => taas_audit::draft(args.iter().skip(2).cloned(), stdout),
+        ["taas", "audit", ..] => taas::audit(args.iter().skip(2).cloned(), stdout, stderr),
+        ["taas", "draft", ..] => taas::draft(args.iter().skip(2).cloned(), stdout),
         [other, ..] => Err(format!("unknown command `{other}`; see `smesec --help`")),
     };
     match outcome {

@@ -1,5 +1,5 @@
 //! The audit against an API of our own: sound, and with each flaw alone.
-#![cfg(feature = "taas")]
+#![cfg(feature = "client")]
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -9,18 +9,15 @@
 )]
 
 mod api;
-#[path = "../../src/cli/audit_session.rs"]
-mod audit_session;
 #[cfg(feature = "cli")]
 mod command;
 mod rsa;
 mod sql;
 
 use api::{Api, PASSWORDS, Token};
+use smesec_core::client::Network;
 use smesec_core::runner::{Observer, Report, TestResult, TestRunner, TestVerdict};
 use smesec_core::taas::audit::{Audit, SecretSource, checks};
-// The command's session names them by its own crate.
-use smesec_core::{runner, time};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -129,7 +126,8 @@ fn audit(token: Token, flaws: &[&'static str], only: Option<&str>) -> Report {
     if let Some(check) = only {
         audit = audit.only([check]).unwrap();
     }
-    audit.run(&audit_session::Plain { public: false }, &mut Quiet)
+    let network = Network::builder().allow_private_hosts().per_second(0).build();
+    audit.run(&network, &mut Quiet)
 }
 
 /// The checks that found something, and what could not be done, for messages.

@@ -1,7 +1,10 @@
 //! `smesec taas audit` and `smesec taas draft`.
 
-use super::text;
-use crate::runner::{Observer, Report, Target, TestResult, TestRunner, TestVerdict};
+use super::reports::Reports;
+use crate::cli::text;
+use crate::client::Network;
+use crate::runner::{Observer, Report, TestResult, TestRunner, TestVerdict};
+use crate::taas::Secrets;
 use crate::taas::audit::{Audit, EXAMPLE, checks, draft as draft_of};
 use crate::verdict::Severity;
 use std::ffi::OsString;
@@ -16,33 +19,41 @@ struct Options {
     json: bool,
 }
 
-pub(super) fn run(
+pub(in crate::cli) fn run(
     args: impl Iterator<Item = OsString>,
     stdout: &mut dyn Write,
     stderr: &mut dyn Write,
 ) -> Result<u8, String> {
     use lexopt::prelude::{Long, Value};
     let mut options = Options::default();
+    let mut reports = Reports::new();
     let mut parser = lexopt::Parser::from_args(args);
     let failed = |e: std::io::Error| e.to_string();
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
-        match arg {
-            Long("example") => {
+        let name = match arg {
+            Value(file) if options.file.is_none() => {
+                options.file = Some(text(file)?);
+                continue;
+            }
+            Long(name) => name.to_owned(),
+            other => return Err(format!("{}; see `smesec --help`", other.unexpected())),
+        };
+        if reports.take(&name, &mut parser)? {
+            continue;
+        }
+        match name.as_str() {
+            "example" => {
                 return stdout.write_all(EXAMPLE.as_bytes()).map(|()| 0).map_err(failed);
             }
-            Long("checks") => return list(stdout).map(|()| 0).map_err(failed),
-            Long("only") => {
+            "checks" => return list(stdout).map(|()| 0).map_err(failed),
+            "only" => {
                 let names = text(parser.value().map_err(|e| e.to_string())?)?;
                 options.only.extend(names.split(',').map(|name| name.trim().to_owned()));
             }
-            Long("destructive") => options.destructive = true,
-            Long("dry-run") => options.dry_run = true,
-            Long("json") => options.json = true,
-            Long(report @ ("junit" | "sarif" | "html")) => {
-                return Err(format!("`--{report}` is not offered yet; write `--json`"));
-            }
-            Value(file) if options.file.is_none() => options.file = Some(text(file)?),
-            other => return Err(format!("{}; see `smesec --help`", other.unexpected())),
+            "destructive" => options.destructive = true,
+            "dry-run" => options.dry_run = true,
+            "json" => options.json = true,
+            _ => return Err(format!("unknown option `--{name}`; see `smesec --help`")),
         }
     }
     let Some(file) = &options.file else {
@@ -64,19 +75,31 @@ pub(super) fn run(
         return plan(&audit, options.json, stdout).map(|()| 0).map_err(failed);
     }
     let mut lines = Lines { json: options.json, out: stdout, failed: None };
-    let report = audit.run(target(&audit).as_ref(), &mut lines);
+    let report = audit.run(&network(&audit), &mut lines);
     if let Some(why) = lines.failed {
         return Err(failed(why));
     }
     if !options.json {
         summary(&report, stdout).map_err(failed)?;
     }
+    let person = (!options.json).then_some(stdout);
+    // The audit has masked what it keeps.
+    reports.write(file, &report, &Secrets::default(), person)?;
     Ok(code(&report))
 }
 
-/// What the audit acts through.
-fn target(audit: &Audit) -> Box<dyn Target> {
-    Box::new(super::audit_session::Plain { public: audit.allows_public_hosts() })
+/// Only the description's own hosts, within its bounds.
+fn network(audit: &Audit) -> Network {
+    let (most, rate, _) = audit.limits();
+    let mut builder = Network::builder().at_most(most).per_second(rate);
+    for (host, port) in audit.hosts() {
+        builder = if audit.allows_public_hosts() {
+            builder.allow_public_host(&host, port)
+        } else {
+            builder.allow_host(&host, port)
+        };
+    }
+    builder.build()
 }
 
 /// 0 nothing found, 1 findings, 3 something could not be checked, or nothing was.
@@ -234,7 +257,7 @@ fn summary(report: &Report, out: &mut dyn Write) -> std::io::Result<()> {
     )
 }
 
-pub(super) fn draft(
+pub(in crate::cli) fn draft(
     args: impl Iterator<Item = OsString>,
     stdout: &mut dyn Write,
 ) -> Result<u8, String> {

@@ -1,8 +1,9 @@
 //! `smesec taas run`.
 
-use super::plain::Plain;
-use super::text;
-use crate::runner::{Target, TestResult, TestVerdict};
+use super::reports::Reports;
+use crate::cli::text;
+use crate::client::Network;
+use crate::runner::{Report, Target, TestResult, TestVerdict};
 use crate::taas::{Secrets, Suite};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -24,6 +25,7 @@ struct Options {
     dry_run: bool,
     json: bool,
     jobs: usize,
+    reports: Reports,
 }
 
 fn options(args: impl Iterator<Item = OsString>) -> Result<Options, String> {
@@ -45,19 +47,32 @@ fn options(args: impl Iterator<Item = OsString>) -> Result<Options, String> {
         dry_run: false,
         json: false,
         jobs: 1,
+        reports: Reports::new(),
     };
     let mut parser = lexopt::Parser::from_args(args);
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        let name = match arg {
+            Value(file) => {
+                options.files.push(text(file)?);
+                continue;
+            }
+            Long(name) => name.to_owned(),
+            Short('m') => "m".to_owned(),
+            Short(_) => return Err(format!("{}; see `smesec --help`", arg.unexpected())),
+        };
+        if options.reports.take(&name, &mut parser)? {
+            continue;
+        }
         let mut value = |name: &str| -> Result<String, String> {
             text(parser.value().map_err(|e| format!("`{name}`: {e}"))?)
         };
-        match arg {
-            Long("global-cfg") => options.global.push(value("--global-cfg")?),
-            Long("env") => {
+        match name.as_str() {
+            "global-cfg" => options.global.push(value("--global-cfg")?),
+            "env" => {
                 let (name, set) = pair(&value("--env")?, "--env")?;
                 options.env.insert(name, set);
             }
-            Long("secrets") => {
+            "secrets" => {
                 let file = value("--secrets")?;
                 let lines = std::fs::read_to_string(&file)
                     .map_err(|e| format!("`{file}`: {e}; check that it may be read"))?;
@@ -69,22 +84,18 @@ fn options(args: impl Iterator<Item = OsString>) -> Result<Options, String> {
                     }
                 }
             }
-            Short('m') => options.select = Some(value("-m")?),
-            Long("strict-layout") => options.strict_layout = true,
-            Long("allow-public") => options.public = true,
-            Long("dry-run") => options.dry_run = true,
-            Long("json") => options.json = true,
-            Long("jobs") => {
+            "m" => options.select = Some(value("-m")?),
+            "strict-layout" => options.strict_layout = true,
+            "allow-public" => options.public = true,
+            "dry-run" => options.dry_run = true,
+            "json" => options.json = true,
+            "jobs" => {
                 let jobs = value("--jobs")?;
                 let number = jobs.parse().ok().filter(|jobs| (1..=64).contains(jobs));
                 options.jobs = number
                     .ok_or_else(|| format!("`--jobs {jobs}`: write a number from 1 to 64"))?;
             }
-            Long(report @ ("junit" | "sarif" | "html")) => {
-                return Err(format!("`--{report}` is not offered yet; write `--json`"));
-            }
-            Value(file) => options.files.push(text(file)?),
-            other => return Err(format!("{}; see `smesec --help`", other.unexpected())),
+            _ => return Err(format!("unknown option `--{name}`; see `smesec --help`")),
         }
     }
     if options.files.is_empty() {
@@ -100,7 +111,7 @@ fn pair(text: &str, from: &str) -> Result<(String, String), String> {
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
-pub(super) fn run(
+pub(in crate::cli) fn run(
     args: impl Iterator<Item = OsString>,
     stdout: &mut dyn Write,
     stderr: &mut dyn Write,
@@ -133,7 +144,9 @@ pub(super) fn run(
         }
         return Ok(0);
     }
-    let target = Plain { public: options.public };
+    let target = network(&suite, options.public);
+    let mut report = Report::default();
+    let mut all = secrets.clone();
     let mut counts = Counts::default();
     let mut failed = None;
     each(&suite, &target, options.jobs, &mut |result, secrets| {
@@ -142,6 +155,10 @@ pub(super) fn run(
         if let Err(e) = writeln!(stdout, "{line}") {
             failed = failed.take().or(Some(e.to_string()));
         }
+        if options.reports.wanted() {
+            report.results.push(result.clone());
+            all.extend(secrets);
+        }
     });
     if let Some(why) = failed {
         return Err(why);
@@ -149,7 +166,22 @@ pub(super) fn run(
     if !options.json {
         writeln!(stdout, "{counts}").map_err(told)?;
     }
+    let person = (!options.json).then_some(stdout);
+    options.reports.write(&options.files.join(" "), &report, &all, person)?;
     Ok(counts.code())
+}
+
+/// Only hosts that the files name; public ones among them if they are allowed.
+fn network(suite: &Suite, public: bool) -> Network {
+    let mut builder = Network::builder();
+    for (host, port) in suite.hosts() {
+        builder = if public {
+            builder.allow_public_host(&host, port)
+        } else {
+            builder.allow_host(&host, port)
+        };
+    }
+    builder.build()
 }
 
 fn load(options: &Options) -> Suite {

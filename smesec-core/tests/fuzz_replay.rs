@@ -1,6 +1,6 @@
 //! The fuzzer's committed corpus, whole, cut off at every byte and with single bytes changed, through the
 //! fuzzer's own targets.
-#![cfg(all(unix, feature = "gateway", feature = "shared", feature = "siem", feature = "taas"))]
+#![cfg(all(unix, feature = "client", feature = "gateway", feature = "shared", feature = "siem"))]
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,

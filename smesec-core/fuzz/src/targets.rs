@@ -1,6 +1,8 @@
 //! One function a parser: any bytes, no panic, and what must hold for all of them. The fuzzer calls
 //! these, and an ordinary test replays the committed corpus through them.
 
+use smesec_core::client::http1::{Limits, ResponseParser};
+use smesec_core::client::mqtt::packet;
 use smesec_core::collection::{Change, CollectionStore, SharedStore};
 use smesec_core::decode::body::compress::{DecompressLimits, Decompressor, Encoding};
 use smesec_core::decode::body::cookie::{CookieFormat, parse_cookies};
@@ -43,6 +45,7 @@ pub const TARGETS: &[Target] = &[
     ("directive", directive),
     ("form", form),
     ("graphql", graphql),
+    ("http_answer", http_answer),
     ("injection", injection),
     ("json", json),
     ("log_auditd", log_auditd),
@@ -53,6 +56,7 @@ pub const TARGETS: &[Target] = &[
     ("log_json", log_json),
     ("log_syslog", log_syslog),
     ("log_xml", log_xml),
+    ("mqtt", mqtt),
     ("multipart", multipart),
     ("schema", schema),
     ("seclang", seclang),
@@ -147,6 +151,44 @@ pub fn form(data: &[u8]) {
         count += 1;
     });
     assert!(count <= data.len() + 1);
+}
+
+/// However the answer is cut, it is read alike; what an answer holds is bounded by what came.
+pub fn http_answer(data: &[u8]) {
+    let (size, data) = chunks(data);
+    let method = if data.first().is_some_and(u8::is_ascii_lowercase) { "HEAD" } else { "GET" };
+    let data = data.strip_prefix(b"h").unwrap_or(data);
+    let read = |size: usize| {
+        let mut parser = ResponseParser::new(method, Limits { head: 1024, body: 1024 });
+        let mut taken = 0;
+        for chunk in data.chunks(size) {
+            taken += parser.push(chunk).ok()?;
+            if parser.is_complete() {
+                break;
+            }
+        }
+        parser.end().ok()?;
+        assert!(parser.is_complete() && taken <= data.len());
+        let keeps_alive = parser.keeps_alive();
+        Some((parser.into_response(), taken, keeps_alive))
+    };
+    let whole = read(data.len().max(1));
+    assert_eq!(read(size), whole);
+    assert_eq!(read(1), whole);
+    if let Some((response, taken, _)) = whole {
+        assert!((100..1000).contains(&response.status) && response.body.len() <= taken);
+    }
+}
+
+/// A packet that was read was there whole, and none is read from less.
+pub fn mqtt(data: &[u8]) {
+    let mut rest = data;
+    while let Ok(Some((found, end))) = packet::read(rest) {
+        assert!(end >= 2 && end <= rest.len());
+        assert_eq!(packet::read(&rest[..end]), Ok(Some((found, end))));
+        assert_eq!(packet::read(&rest[..end - 1]), Ok(None));
+        rest = &rest[end..];
+    }
 }
 
 pub fn cookie(data: &[u8]) {

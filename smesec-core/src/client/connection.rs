@@ -304,11 +304,14 @@ impl Connection {
     ) -> Result<bool, ExchangeError> {
         let mut clean = true;
         let sent = if ask.head.expects_continue {
-            self.send(&ask.head.bytes, &[]).and_then(|()| {
-                // An answer instead of the 100 means that the body is not wanted any more.
-                clean = self.is_told_to_continue(parser, deadline);
-                if clean { self.send(ask.body, &[]) } else { Ok(()) }
-            })
+            match self.send(&ask.head.bytes, &[]) {
+                Ok(()) => {
+                    // An answer instead of the 100 means that the body is not wanted any more.
+                    clean = self.is_told_to_continue(parser, deadline)?;
+                    if clean { self.send(ask.body, &[]) } else { Ok(()) }
+                }
+                failed => failed,
+            }
         } else {
             self.send(&ask.head.bytes, ask.body)
         };
@@ -340,14 +343,20 @@ impl Connection {
         self.wire.flush()
     }
 
-    /// Whether the body is to be sent: the server said so, or nothing for a while. What goes wrong
-    /// here goes wrong again when the answer is read.
-    fn is_told_to_continue(&mut self, parser: &mut ResponseParser, deadline: Deadline) -> bool {
+    /// Whether the body is to be sent: the server said so, or nothing for a while.
+    fn is_told_to_continue(
+        &mut self,
+        parser: &mut ResponseParser,
+        deadline: Deadline,
+    ) -> Result<bool, ExchangeError> {
         self.wire.until(deadline.within(CONTINUE));
         let waits = |parser: &ResponseParser| !parser.is_past_interim() && !parser.has_head();
         let told = self.read(parser, deadline, waits);
         self.wire.until(deadline);
-        !parser.has_head() && !matches!(told, Err(ExchangeError::Malformed(_)))
+        match told {
+            Ok(_) | Err(ExchangeError::Timeout(_)) => Ok(!parser.has_head()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads while `more` says so; whether all that came belongs to the answer.

@@ -283,15 +283,15 @@ pub(super) fn broker(
     let wire = match &options.tls {
         None => Wire::Plain(timed),
         Some(trust) => {
-            let options = ConnectionOptions {
+            let over = ConnectionOptions {
                 trust: trust.clone(),
                 client_certificate: options.client_certificate.clone(),
                 ..ConnectionOptions::default()
             };
-            secure(&network.tls_of_brokers, &url.host, timed, &options, deadline)?
+            secure(&network.tls_of_brokers, &url.host, timed, &over, deadline)?
         }
     };
-    MqttSession::begin(wire, options, patience)
+    MqttSession::begin(wire, options, deadline)
 }
 
 /// Whether the method changes nothing (RFC 9110, section 9.2.1).

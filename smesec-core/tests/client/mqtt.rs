@@ -1,15 +1,15 @@
 //! MQTT with a small broker written here.
 
 use crate::stage::{PATIENCE, network, server};
-use smesec_core::runner::{ExchangeError, Message, MessageOptions, Target};
+use smesec_core::runner::{ExchangeError, Message, MessageOptions, Target, Trust};
 use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A packet's first byte and content.
-fn packet(socket: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+fn packet(socket: &mut impl Read) -> Option<(u8, Vec<u8>)> {
     let mut one = [0];
     socket.read_exact(&mut one).ok()?;
     let (first, mut length, mut shift) = (one[0], 0usize, 0);
@@ -26,59 +26,61 @@ fn packet(socket: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
     Some((first, content))
 }
 
-/// Echoes what is published to its publisher, as subscribed; notes every packet's kind.
 fn broker(seen: Arc<Mutex<Vec<u8>>>) -> SocketAddr {
-    server(move |_, mut socket| {
-        let (mut granted, mut open) = (None, VecDeque::new());
-        while let Some((first, content)) = packet(&mut socket) {
-            seen.lock().unwrap().push(first >> 4);
-            let mut say = |bytes: &[u8]| socket.write_all(bytes).unwrap();
-            match first >> 4 {
-                1 => {
-                    assert_eq!(&content[..7], b"\0\x04MQTT\x04");
-                    let wrong = content.windows(5).any(|part| part == b"wrong");
-                    say(&[0x20, 2, 0, if wrong { 4 } else { 0 }]);
-                }
-                3 => {
-                    let qos = first >> 1 & 3;
-                    let topic = 2 + usize::from(content[1]);
-                    let number = &content[topic..topic + 2];
-                    match qos {
-                        1 => say(&[0x40, 2, number[0], number[1]]),
-                        2 => say(&[0x50, 2, number[0], number[1]]),
-                        _ => {}
-                    }
-                    open.push_back((first, content));
-                    if qos == 2 {
-                        continue;
-                    }
-                }
-                5 => say(&[0x62, 2, content[0], content[1]]),
-                6 => say(&[0x70, 2, content[0], content[1]]),
-                8 => {
-                    let refused = content.ends_with(b"secret\x00");
-                    granted = Some(*content.last().unwrap());
-                    say(&[
-                        0x90,
-                        3,
-                        content[0],
-                        content[1],
-                        if refused { 128 } else { granted.unwrap() },
-                    ]);
-                }
-                12 => say(&[0xd0, 0]),
-                _ => {}
+    server(move |_, socket| serve(socket, &seen))
+}
+
+/// Echoes what is published to its publisher, as subscribed; notes every packet's kind.
+fn serve(mut socket: impl Read + Write, seen: &Mutex<Vec<u8>>) {
+    let (mut granted, mut open) = (None, VecDeque::new());
+    while let Some((first, content)) = packet(&mut socket) {
+        seen.lock().unwrap().push(first >> 4);
+        let mut say = |bytes: &[u8]| socket.write_all(bytes).unwrap();
+        match first >> 4 {
+            1 => {
+                assert_eq!(&content[..7], b"\0\x04MQTT\x04");
+                let wrong = content.windows(5).any(|part| part == b"wrong");
+                say(&[0x20, 2, 0, if wrong { 4 } else { 0 }]);
             }
-            if granted.is_some() {
-                for (first, content) in open.drain(..) {
-                    say(&[first, u8::try_from(content.len()).unwrap()]);
-                    // In two pieces, as networks cut.
-                    say(&content[..1]);
-                    say(&content[1..]);
+            3 => {
+                let qos = first >> 1 & 3;
+                let topic = 2 + usize::from(content[1]);
+                let number = &content[topic..topic + 2];
+                match qos {
+                    1 => say(&[0x40, 2, number[0], number[1]]),
+                    2 => say(&[0x50, 2, number[0], number[1]]),
+                    _ => {}
                 }
+                open.push_back((first, content));
+                if qos == 2 {
+                    continue;
+                }
+            }
+            5 => say(&[0x62, 2, content[0], content[1]]),
+            6 => say(&[0x70, 2, content[0], content[1]]),
+            8 => {
+                let refused = content.ends_with(b"secret\x00");
+                granted = Some(*content.last().unwrap());
+                say(&[
+                    0x90,
+                    3,
+                    content[0],
+                    content[1],
+                    if refused { 128 } else { granted.unwrap() },
+                ]);
+            }
+            12 => say(&[0xd0, 0]),
+            _ => {}
+        }
+        if granted.is_some() {
+            for (first, content) in open.drain(..) {
+                say(&[first, u8::try_from(content.len()).unwrap()]);
+                // In two pieces, as networks cut.
+                say(&content[..1]);
+                say(&content[1..]);
             }
         }
-    })
+    }
 }
 
 fn options(address: SocketAddr) -> MessageOptions {
@@ -154,4 +156,28 @@ fn silence_is_broken_by_pings() {
     assert_eq!(session.receive(Duration::from_millis(1700)).unwrap(), None);
     let pings = seen.lock().unwrap().iter().filter(|kind| **kind == 12).count();
     assert_eq!(pings, 2);
+}
+
+#[test]
+fn brokers_are_reached_over_tls() {
+    let papers = crate::tls::papers("mqtt");
+    let config = Arc::clone(&papers.server);
+    let address = server(move |_, socket| {
+        let tls = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+        serve(rustls::StreamOwned::new(tls, socket), &Mutex::default());
+    });
+    let network = smesec_core::client::Network::builder()
+        .allow_host("shop.example", None)
+        .resolver(Arc::new(crate::tls::Here))
+        .build();
+    let mut options = MessageOptions { host: "shop.example".into(), ..options(address) };
+    options.tls = Some(Trust::File(papers.folder.join("ca.pem")));
+    let mut session = network.messages(&options, PATIENCE).unwrap();
+    session.subscribe("a", 0, PATIENCE).unwrap();
+    let message = Message { topic: "a".into(), payload: b"b".to_vec(), ..Message::default() };
+    session.publish(&message, PATIENCE).unwrap();
+    assert_eq!(session.receive(PATIENCE).unwrap(), Some(message));
+    options.tls = Some(Trust::System);
+    let told = network.messages(&options, PATIENCE).err().unwrap().to_string();
+    assert!(told.contains("certificate"), "{told}");
 }

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-struct Here;
+pub(crate) struct Here;
 
 impl Resolver for Here {
     fn addresses(&self, _: &str) -> std::io::Result<Vec<IpAddr>> {
@@ -22,12 +22,12 @@ impl Resolver for Here {
 }
 
 /// An authority, a server's certificate for `shop.example` under it, and a client's.
-struct Papers {
-    folder: PathBuf,
-    server: Arc<ServerConfig>,
+pub(crate) struct Papers {
+    pub(crate) folder: PathBuf,
+    pub(crate) server: Arc<ServerConfig>,
 }
 
-fn papers(name: &str) -> Papers {
+pub(crate) fn papers(name: &str) -> Papers {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("client-{name}"));
     std::fs::create_dir_all(&folder).unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();

@@ -32,7 +32,7 @@ impl MqttSession {
     pub(in crate::client) fn begin(
         wire: Wire,
         options: &MessageOptions,
-        deadline: Duration,
+        deadline: Deadline,
     ) -> Result<Self, ExchangeError> {
         let hello = packet::connect(options)?;
         let mut session = Self {
@@ -44,7 +44,6 @@ impl MqttSession {
             keepalive: Duration::from_secs(u64::from(options.keepalive)),
             last_sent: Instant::now(),
         };
-        let deadline = Deadline::after(deadline);
         session.send(&hello, deadline)?;
         let code = session.until(deadline, |packet| match packet {
             Packet::ConnAck(code) => Some(*code),

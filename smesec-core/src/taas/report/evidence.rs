@@ -31,25 +31,55 @@ pub(super) fn shown(result: &TestResult) -> Vec<&Exchange> {
 pub(super) fn text(exchange: &Exchange, about: &About<'_>) -> String {
     let mut out = String::new();
     let request = &exchange.request;
-    line(&mut out, '>', &format!("{} {}", request.method, request.url), about);
+    let first = format!("{} {}", request.method, request.url);
+    line(&mut out, '>', &about.masked(&first));
     headers(&mut out, '>', &request.headers, about);
     body(&mut out, '>', &request.body, about);
     match &exchange.response {
         Ok(response) => {
             let Response { status, reason, headers: fields, body: bytes } = response;
-            line(&mut out, '<', format!("{status} {reason}").trim_end(), about);
+            let first = format!("{status} {reason}");
+            line(&mut out, '<', about.masked(&first).trim_end());
             headers(&mut out, '<', fields, about);
             body(&mut out, '<', bytes, about);
         }
-        Err(error) => line(&mut out, '<', &error.to_string(), about),
+        Err(error) => line(&mut out, '<', &about.masked(&error.to_string())),
     }
     out
 }
 
-/// A header as it may be shown.
+/// A header's value as it may be shown. Of a cookie the name stays, and the attributes with which it
+/// was set: they are what findings are about.
 pub(super) fn header(name: &str, value: &[u8], about: &About<'_>) -> String {
-    let text = format!("{name}: {}", String::from_utf8_lossy(value));
-    about.masked(&text).into_owned()
+    let text = String::from_utf8_lossy(value);
+    let is_set = name.eq_ignore_ascii_case("set-cookie");
+    if !is_set && !name.eq_ignore_ascii_case("cookie") {
+        let line = format!("{name}: {text}");
+        let masked = about.masked(&line);
+        return masked.split_once(": ").map_or("", |(_, value)| value).to_owned();
+    }
+    let mut out = String::new();
+    for (n, part) in text.split(';').enumerate() {
+        let separator = if n == 0 { "" } else { ";" };
+        match part.split_once('=') {
+            Some((key, _)) if n == 0 || !is_set || !is_attribute(key) => {
+                let _ = write!(out, "{separator}{}=[masked]", about.masked(key));
+            }
+            None if n == 0 || !is_set => {
+                let _ = write!(out, "{separator}[masked]");
+            }
+            _ => {
+                let _ = write!(out, "{separator}{}", about.masked(part));
+            }
+        }
+    }
+    out
+}
+
+/// The attributes of cookies that have a value (RFC 6265, section 5.2).
+fn is_attribute(key: &str) -> bool {
+    let known = ["expires", "max-age", "domain", "path", "samesite", "priority"];
+    known.iter().any(|known| key.trim().eq_ignore_ascii_case(known))
 }
 
 /// A body as it may be shown; `None` where there is none.
@@ -109,16 +139,16 @@ pub(super) fn printable(text: &str) -> String {
     out
 }
 
-fn line(out: &mut String, side: char, text: &str, about: &About<'_>) {
-    let masked = about.masked(text);
-    let shown = head(&masked, MOST_OF_LINE);
+/// A line of text that was masked.
+fn line(out: &mut String, side: char, masked: &str) {
+    let shown = head(masked, MOST_OF_LINE);
     let cut = if shown.len() < masked.len() { "…" } else { "" };
     let _ = writeln!(out, "{side} {}{cut}", printable(shown).replace('\n', "\\n"));
 }
 
 fn headers(out: &mut String, side: char, fields: &[(String, Vec<u8>)], about: &About<'_>) {
     for (name, value) in fields.iter().take(MOST_HEADERS) {
-        line(out, side, &header(name, value, about), about);
+        line(out, side, &format!("{}: {}", about.masked(name), header(name, value, about)));
     }
     if fields.len() > MOST_HEADERS {
         let _ = writeln!(out, "{side} … {} headers more", fields.len() - MOST_HEADERS);

@@ -1,7 +1,7 @@
 //! One HTML file for a person who was not there: no script, nothing loaded from elsewhere.
 
 use super::evidence::{self, is_control};
-use super::{About, Counts, finding, is_bad, place, readable, severity_word, why};
+use super::{About, Counts, finding, is_bad, place, readable, severity_word, was_tried, why};
 use crate::runner::{Cell, Report, TestResult, TestVerdict};
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -100,11 +100,12 @@ fn matrix(cells: &[Cell], about: &About<'_>, out: &mut dyn Write) -> io::Result<
         here.push(cell);
     }
     let wrong = cells.iter().filter(|cell| cell.finding).count();
+    let tried = cells.iter().filter(|cell| was_tried(cell)).count();
     writeln!(
         out,
         "<h2>Who may do what</h2>\n<p>{} cells tried, <b class=\"{}\">{wrong}</b> not as the description says.</p>\n\
 <div class=\"wide\"><table class=\"matrix\">\n<thead><tr><th scope=\"col\">Route</th>",
-        cells.len(),
+        tried,
         if wrong == 0 { "good" } else { "bad" }
     )?;
     for role in &roles {
@@ -125,7 +126,7 @@ fn matrix(cells: &[Cell], about: &About<'_>, out: &mut dyn Write) -> io::Result<
 /// Colour alone is not read by everybody, so each cell has a sign and words too.
 fn square(cells: &[&Cell], about: &About<'_>, out: &mut dyn Write) -> io::Result<()> {
     let worst = cells.iter().find(|cell| cell.finding).or_else(|| cells.first());
-    let Some(cell) = worst.filter(|cell| cell.finding || !cell.seen.is_empty()) else {
+    let Some(cell) = worst.filter(|cell| was_tried(cell)) else {
         return write!(out, "<td class=\"none\">not tried</td>");
     };
     let (class, sign) = if cell.finding { ("wrong", '✗') } else { ("right", '✓') };

@@ -45,7 +45,7 @@ pub use terminal::{Style, terminal};
 
 use super::Secrets;
 use crate::event::Finding;
-use crate::runner::{Report, TestResult, TestVerdict};
+use crate::runner::{Cell, Report, TestResult, TestVerdict};
 use crate::time::Timestamp;
 use crate::verdict::Severity;
 use std::borrow::Cow;
@@ -168,6 +168,11 @@ const fn is_bad(verdict: &TestVerdict) -> bool {
     matches!(verdict, TestVerdict::Failed(_) | TestVerdict::Refused(_))
 }
 
+/// Whether a cell of the matrix was asked for.
+const fn was_tried(cell: &Cell) -> bool {
+    cell.finding || !cell.seen.is_empty()
+}
+
 /// The place as `file:line`.
 fn place(result: &TestResult) -> Option<String> {
     result.place.as_ref().map(|(file, line)| format!("{file}:{line}"))
@@ -176,7 +181,9 @@ fn place(result: &TestResult) -> Option<String> {
 /// A duration as a person reads it.
 fn readable(elapsed: Duration) -> String {
     let millis = elapsed.as_secs_f64() * 1e3;
-    if millis < 1.0 {
+    if elapsed.is_zero() {
+        "-".to_owned()
+    } else if millis < 1.0 {
         format!("{:.0} µs", millis * 1e3)
     } else if millis < 1e3 {
         format!("{millis:.0} ms")

@@ -256,12 +256,11 @@ fn body(out: &mut Value, bytes: &[u8], about: &About<'_>) {
 fn headers(fields: &[(String, Vec<u8>)], about: &About<'_>) -> Value {
     let mut out: Map<String, Value> = Map::new();
     for (name, value) in fields {
-        let line = evidence::header(name, value, about);
-        let value = line.split_once(": ").map_or("", |(_, value)| value);
+        let value = evidence::header(name, value, about);
         match out.get_mut(name) {
             Some(Value::String(before)) => {
                 before.push_str(", ");
-                before.push_str(value);
+                before.push_str(&value);
             }
             _ => drop(out.insert(name.clone(), value.into())),
         }

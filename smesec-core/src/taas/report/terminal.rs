@@ -1,7 +1,7 @@
 //! For a person at a terminal.
 
 use super::evidence::{self, printable};
-use super::{About, Counts, finding, is_bad, place, readable, severity_word, why};
+use super::{About, Counts, finding, is_bad, place, readable, severity_word, was_tried, why};
 use crate::runner::{Report, TestResult, TestVerdict};
 use std::io::{self, Write};
 
@@ -127,8 +127,8 @@ impl Page<'_, '_> {
         }
         writeln!(
             self.out,
-            "matrix: {} cells, {} not as the description says",
-            report.matrix.len(),
+            "matrix: {} cells tried, {} not as the description says",
+            report.matrix.iter().filter(|cell| was_tried(cell)).count(),
             wrong.len()
         )?;
         for cell in wrong {

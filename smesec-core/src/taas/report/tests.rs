@@ -161,13 +161,36 @@ fn junit_is_well_formed_and_counts() {
     assert_eq!(failures.len(), 2);
     assert!(failures[0].contains("read: status 200, expected 403"), "{}", failures[0]);
     assert!(failures[0].contains("> POST http://127.0.0.1:5003/login?token=[masked]\n"));
-    assert!(failures[0].contains("< 403 OK\n< Set-Cookie: [masked]\n< Set-Cookie: [masked]\n"));
+    assert!(
+        failures[0]
+            .contains("< 403 OK\n< Set-Cookie: sid=[masked]; HttpOnly\n< Set-Cookie: b=[masked]\n")
+    );
     assert!(failures[1].contains("< no answer within 1s"), "{}", failures[1]);
     let messages = select("/testsuites/testsuite/testcase/failure/@message");
     assert_eq!(messages, ["user read it: [masked]", "status 200"]);
     let names = select("/testsuites/testsuite/testcase/@name");
     assert!(names[0].contains("<script>alert(1)</script> ]]> \"quoted\" 'a' & \\u{1b}[31mred"));
     assert_eq!(names.len(), 6);
+}
+
+#[test]
+fn of_cookies_only_names_and_attributes_are_shown() {
+    let secrets = secrets();
+    let about = About::new("shop", &secrets);
+    for (name, value, shown) in [
+        (
+            "Set-Cookie",
+            "sid=abc; Path=/; SameSite=Lax; Secure",
+            "sid=[masked]; Path=/; SameSite=Lax; Secure",
+        ),
+        ("set-cookie", "abcdef", "[masked]"),
+        ("Set-Cookie", "sid=abc; x=def", "sid=[masked]; x=[masked]"),
+        ("Cookie", "sid=abc; path=def; ghi", "sid=[masked]; path=[masked];[masked]"),
+        ("Authorization", "Basic abc", "[masked]"),
+        ("Accept", "a/b", "a/b"),
+    ] {
+        assert_eq!(evidence::header(name, value.as_bytes(), &about), shown);
+    }
 }
 
 #[test]
@@ -193,7 +216,10 @@ fn sarif_has_what_the_schema_asks_for() {
     assert_eq!(results[0]["level"], "error");
     assert_eq!(results[0]["properties"]["exchanges"].as_array().unwrap().len(), 2);
     assert_eq!(results[0]["webResponse"]["statusCode"], 403);
-    assert_eq!(results[0]["webResponse"]["headers"]["Set-Cookie"], "[masked], [masked]");
+    assert_eq!(
+        results[0]["webResponse"]["headers"]["Set-Cookie"],
+        "sid=[masked]; HttpOnly, b=[masked]"
+    );
     assert!(results[1].get("webResponse").is_none(), "there was no answer");
     assert_eq!(run["invocations"][0]["executionSuccessful"], false);
     let note = &run["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"];

@@ -33,6 +33,7 @@ use crate::error::RuleError;
 use crate::siem::record::{Kind, LogSource};
 use regex_automata::meta::{Config, Regex};
 use regex_automata::util::captures::Captures;
+use regex_automata::util::syntax;
 
 /// Formats by pattern; the first in its file that matches a line reads it.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ const COMPILED: usize = 10 << 20;
 
 impl Patterns {
     /// Reads a YAML document with a list `sources`. Each has a `pattern` (a regular expression whose
-    /// named groups are the fields), and may have `product`, `category`, `service`, `time` (the
+    /// named groups are the fields; its classes are ASCII's), and may have `product`, `category`, `service`, `time` (the
     /// group that holds the time: ISO 8601, RFC 3164's, an access log's, or a number since 1970)
     /// and `fields` (other names for groups, where a field's name is none for a group).
     ///
@@ -132,12 +133,14 @@ impl Patterns {
 
 fn compiled(patterns: &[&str]) -> Result<Regex, String> {
     let limits = Config::new().nfa_size_limit(Some(COMPILED)).onepass_size_limit(Some(COMPILED));
-    Regex::builder().configure(limits).build_many(patterns).map_err(|error| {
+    // Classes such as `\d` and `\s` are ASCII's: logs' are, and the tables of Unicode stay out.
+    let syntax = syntax::Config::new().unicode(false).utf8(false);
+    Regex::builder().configure(limits).syntax(syntax).build_many(patterns).map_err(|error| {
         match (error.size_limit(), error.syntax_error()) {
             (Some(_), _) => "the patterns are too large; bound their repetitions".to_owned(),
             // The parser draws the pattern with a mark below; its last line says what is wrong.
-            (_, Some(syntax)) => {
-                let text = syntax.to_string();
+            (_, Some(fault)) => {
+                let text = fault.to_string();
                 let last = text.lines().last().unwrap_or_default();
                 format!("no regular expression: {}", last.trim_start_matches("error: "))
             }

@@ -102,7 +102,8 @@ struct Running {
     start: i64,
     earlier: Vec<Values>,
     reliability: u8,
-    priority: u8,
+    /// The highest priority that a policy gave; it takes the place of the directive's.
+    policy: Option<u8>,
     asset: u8,
     /// For each of what may come next, how often it has.
     counts: Vec<u32>,
@@ -256,6 +257,11 @@ impl Directives {
     /// Events that came after their source's lateness.
     pub fn late_dropped(&self) -> u64 {
         self.late_dropped
+    }
+
+    /// The number of a rule that some level names.
+    pub(crate) fn rule(&self, name: &str) -> Option<u32> {
+        self.directives.iter().find_map(|loaded| loaded.rules.get(name).copied())
     }
 
     fn run(&mut self, out: &mut Vec<Alarm>) {
@@ -418,7 +424,7 @@ impl Running {
             start: time,
             earlier: Vec::new(),
             reliability: 0,
-            priority: loaded.directive.priority,
+            policy: None,
             asset: 0,
             counts: vec![0],
             different: vec![HashSet::new()],
@@ -471,12 +477,9 @@ impl Running {
         let value = |name: Name| seen.values.get(name).map(|host| assets.value(host));
         let ends = value(SRC_IP).max(value(DST_IP)).unwrap_or_default();
         self.asset = self.asset.max(ends);
-        if let Some(priority) = seen.priority {
-            self.priority =
-                if self.earlier.len() <= 1 { priority } else { self.priority.max(priority) };
-        }
-        debug_assert!(loaded.directive.priority <= 5, "read so");
-        self.risk = risk(self.asset, self.priority, self.reliability);
+        self.policy = self.policy.max(seen.priority);
+        let priority = self.policy.unwrap_or(loaded.directive.priority);
+        self.risk = risk(self.asset, priority, self.reliability);
     }
 
     fn tell(&mut self, loaded: &Loaded, time: i64, out: &mut Vec<Alarm>) {

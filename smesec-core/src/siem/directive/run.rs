@@ -56,7 +56,7 @@ use std::sync::Arc;
 /// ```
 #[derive(Debug)]
 pub struct Directives {
-    directives: Vec<Loaded>,
+    loaded: Vec<Loaded>,
     assets: Assets,
     settings: Settings,
     clock: Clock,
@@ -173,7 +173,7 @@ impl Directives {
         }
         let running = loaded.iter().map(|_| Vec::new()).collect();
         Self {
-            directives: loaded,
+            loaded,
             assets,
             settings,
             clock: Clock::new(),
@@ -214,13 +214,13 @@ impl Directives {
             }
             None => self.arrival.unwrap_or(time).unix_nanos(),
         };
-        let wanted = !rules.is_empty() || self.directives.iter().any(|loaded| loaded.by_fields);
+        let wanted = !rules.is_empty() || self.loaded.iter().any(|loaded| loaded.by_fields);
         if wanted && time < self.clock.frontier() {
             self.late_dropped += 1;
             self.health.told(Trouble::Late, self.late_dropped, time, out);
         } else if wanted {
             let values = Values::read(fields);
-            if self.directives.iter().any(|loaded| loaded.may_take(rules, &values, &self.assets)) {
+            if self.loaded.iter().any(|loaded| loaded.may_take(rules, &values, &self.assets)) {
                 self.sequence += 1;
                 self.pending.push(Reverse((time, self.sequence)));
                 let seen = Seen { rules: rules.to_vec(), values, priority };
@@ -261,7 +261,7 @@ impl Directives {
 
     /// The number of a rule that some level names.
     pub(crate) fn rule(&self, name: &str) -> Option<u32> {
-        self.directives.iter().find_map(|loaded| loaded.rules.get(name).copied())
+        self.loaded.iter().find_map(|loaded| loaded.rules.get(name).copied())
     }
 
     fn run(&mut self, out: &mut Vec<Alarm>) {
@@ -283,7 +283,7 @@ impl Directives {
 
     fn take(&mut self, time: i64, seen: &Seen, out: &mut Vec<Alarm>) {
         self.expire(time, out);
-        for (loaded, running) in self.directives.iter().zip(&mut self.running) {
+        for (loaded, running) in self.loaded.iter().zip(&mut self.running) {
             let mut begins = true;
             let mut at = 0;
             while let Some(one) = running.get_mut(at) {
@@ -335,7 +335,7 @@ impl Directives {
 
     /// Closes what can no longer go on at `time`.
     fn expire(&mut self, time: i64, out: &mut Vec<Alarm>) {
-        for (loaded, running) in self.directives.iter().zip(&mut self.running) {
+        for (loaded, running) in self.loaded.iter().zip(&mut self.running) {
             let mut at = 0;
             while let Some(one) = running.get_mut(at) {
                 let ends = loaded.ends(one);

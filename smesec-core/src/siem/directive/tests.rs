@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a panic is the verdict")]
-
 use super::*;
 use crate::ruleset::LoadReport;
 use crate::siem::correlation::{Alarm, Change, Settings};

@@ -182,7 +182,6 @@ impl<D: Detector<Event>> Detector<Event> for Policed<D> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 mod tests {
     use super::*;
     use crate::siem::record::{Field, Record, Value};

@@ -172,7 +172,6 @@ fn net(range: &str) -> Result<Net, crate::error::ConfigError> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 mod tests {
     use super::*;
 

@@ -183,15 +183,12 @@ impl Correlator {
         out: &mut Vec<Alarm>,
     ) {
         self.statistics.hits += 1;
-        let time = match self.settings.plausible(time, self.arrival) {
-            Some(time) => {
-                self.told(source, time);
-                time
-            }
-            None => {
-                self.statistics.clock_ahead += 1;
-                self.arrival.unwrap_or(time).unix_nanos()
-            }
+        let time = if let Some(time) = self.settings.plausible(time, self.arrival) {
+            self.told(source, time);
+            time
+        } else {
+            self.statistics.clock_ahead += 1;
+            self.arrival.unwrap_or(time).unix_nanos()
         };
         if time < self.clock.frontier() {
             self.statistics.late_dropped += 1;
@@ -342,7 +339,7 @@ impl Correlator {
             encode(&mut scratch.key, value);
         }
         let key = sip128(0, &scratch.key);
-        let shard = self.shard(compiled, key, count, value);
+        let shard = shard(compiled, key, count, value);
         if !self.settings.owned.contains(&self.settings.bucket(shard)) {
             return None;
         }
@@ -354,28 +351,6 @@ impl Correlator {
             self.health.told(Trouble::Groups, self.statistics.groups_evicted, time, out);
         }
         Some(found.slot)
-    }
-
-    /// What decides the bucket of a group: all of its values, or those that its chain shares.
-    pub(crate) fn shard<'v>(
-        &self,
-        compiled: &Compiled,
-        key: u128,
-        count: usize,
-        value: impl Fn(usize) -> Option<&'v str>,
-    ) -> u32 {
-        let shard = match &compiled.shard {
-            Shard::Fixed(chain) => low(sip128(3, &chain.to_le_bytes())),
-            Shard::Values(places) if places.iter().copied().eq(0..count) => low(key),
-            Shard::Values(places) => {
-                let mut text = Vec::new();
-                for at in places {
-                    encode(&mut text, value(*at).unwrap_or_default());
-                }
-                low(sip128(0, &text))
-            }
-        };
-        u32::try_from(shard >> 32).unwrap_or_default()
     }
 
     /// What the correlation looks at, as 64 bits.
@@ -504,7 +479,7 @@ impl Correlator {
         };
         table.queue(slot, input.time);
         if let Some((open, time)) = closed {
-            self.statistics.report(compiled, &text, &open, Change::Closed, time, judged, out);
+            report(compiled, &text, &open, Change::Closed, time, judged, out);
         }
         if judged.waits {
             return;
@@ -543,39 +518,21 @@ impl Correlator {
                 };
                 group.open = Some(Box::new(open.clone()));
                 self.statistics.alarms += 1;
-                let (text, statistics) = (&group.text, &self.statistics);
-                statistics.report(compiled, text, &open, Change::Opened, time, judged, out);
+                let text = &group.text;
+                report(compiled, text, &open, Change::Opened, time, judged, out);
                 true
             }
             (Some(open), true) => {
                 open.count = open.count.saturating_add(1).max(judged.count);
                 if open.count >= open.next {
                     open.next = open.count.saturating_mul(2);
-                    let statistics = &self.statistics;
-                    statistics.report(
-                        compiled,
-                        &group.text,
-                        open,
-                        Change::Updated,
-                        time,
-                        judged,
-                        out,
-                    );
+                    report(compiled, &group.text, open, Change::Updated, time, judged, out);
                 }
                 false
             }
             (Some(_), false) => {
                 if let Some(open) = group.open.take() {
-                    let statistics = &self.statistics;
-                    statistics.report(
-                        compiled,
-                        &group.text,
-                        &open,
-                        Change::Closed,
-                        time,
-                        judged,
-                        out,
-                    );
+                    report(compiled, &group.text, &open, Change::Closed, time, judged, out);
                 }
                 false
             }
@@ -666,16 +623,7 @@ impl Correlator {
                 {
                     let time = group.last.saturating_add(compiled.span);
                     let judged = Judged::default();
-                    let statistics = &self.statistics;
-                    statistics.report(
-                        compiled,
-                        &group.text,
-                        &open,
-                        Change::Closed,
-                        time,
-                        judged,
-                        out,
-                    );
+                    report(compiled, &group.text, &open, Change::Closed, time, judged, out);
                 }
                 table.remove(slot);
             }
@@ -706,44 +654,61 @@ impl<'r> FieldValues<'r> {
     }
 }
 
-impl Statistics {
-    /// Writes an alarm out, unless its correlation is only a step of others.
-    #[expect(clippy::too_many_arguments, reason = "the parts of an alarm")]
-    fn report(
-        self,
-        compiled: &Compiled,
-        text: &[u8],
-        open: &Open,
-        change: Change,
-        time: i64,
-        judged: Judged,
-        out: &mut Vec<Alarm>,
-    ) {
-        if !compiled.reported {
-            return;
+/// What decides the bucket of a group: all of its values, or those that its chain shares.
+pub(crate) fn shard<'v>(
+    compiled: &Compiled,
+    key: u128,
+    count: usize,
+    value: impl Fn(usize) -> Option<&'v str>,
+) -> u32 {
+    let shard = match &compiled.shard {
+        Shard::Fixed(chain) => low(sip128(3, &chain.to_le_bytes())),
+        Shard::Values(places) if places.iter().copied().eq(0..count) => low(key),
+        Shard::Values(places) => {
+            let mut text = Vec::new();
+            for at in places {
+                encode(&mut text, value(*at).unwrap_or_default());
+            }
+            low(sip128(0, &text))
         }
-        let group: Vec<_> =
-            compiled.group_by.iter().cloned().zip(decode(text).map(str::to_owned)).collect();
-        let mut message = compiled.info.name.clone();
-        for (at, (name, value)) in group.iter().enumerate() {
-            message.push_str(if at == 0 { ": " } else { ", " });
-            message.push_str(name);
-            message.push(' ');
-            message.push_str(value);
-        }
-        out.push(Alarm {
-            id: AlarmId::new(open.id),
-            change,
-            kind: AlarmKind::Correlation,
-            rule: Arc::clone(&compiled.info),
-            severity: compiled.severity,
-            time: Timestamp::from_unix_nanos(time),
-            start: Timestamp::from_unix_nanos(open.start),
-            count: open.count,
-            figure: judged.figure,
-            group,
-            risk: None,
-            message,
-        });
+    };
+    u32::try_from(shard >> 32).unwrap_or_default()
+}
+
+/// Writes an alarm out, unless its correlation is only a step of others.
+fn report(
+    compiled: &Compiled,
+    text: &[u8],
+    open: &Open,
+    change: Change,
+    time: i64,
+    judged: Judged,
+    out: &mut Vec<Alarm>,
+) {
+    if !compiled.reported {
+        return;
     }
+    let group: Vec<_> =
+        compiled.group_by.iter().cloned().zip(decode(text).map(str::to_owned)).collect();
+    let mut message = compiled.info.name.clone();
+    for (at, (name, value)) in group.iter().enumerate() {
+        message.push_str(if at == 0 { ": " } else { ", " });
+        message.push_str(name);
+        message.push(' ');
+        message.push_str(value);
+    }
+    out.push(Alarm {
+        id: AlarmId::new(open.id),
+        change,
+        kind: AlarmKind::Correlation,
+        rule: Arc::clone(&compiled.info),
+        severity: compiled.severity,
+        time: Timestamp::from_unix_nanos(time),
+        start: Timestamp::from_unix_nanos(open.start),
+        count: open.count,
+        figure: judged.figure,
+        group,
+        risk: None,
+        message,
+    });
 }

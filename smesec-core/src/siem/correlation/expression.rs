@@ -157,7 +157,6 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 mod tests {
     use super::*;
 
@@ -177,7 +176,7 @@ mod tests {
             ("not a and b", |a, b, _| !a && b),
             ("not (a and b) or c", |a, b, c| !(a && b) || c),
             ("a AND NOT b", |a, b, _| a && !b),
-            ("a and (b and not (c or a))", |a, b, c| a && b && !(c || a)),
+            ("a and (b and not (c or b))", |_, _, _| false),
         ] {
             let read = read(text).unwrap();
             for present in 0..8_u64 {

@@ -1,10 +1,10 @@
-//! The hash behind groups, buckets and alarm ids: SipHash-1-3 with 128 bits.
+//! The hash behind groups, buckets and alarm ids: `SipHash-1-3` with 128 bits.
 //!
 //! The key is fixed, since the same group has to give the same bucket and the same alarm id in every
-//! process. SipHash rather than something faster: group values come from attackers, and a hash
+//! process. `SipHash` rather than something faster: group values come from attackers, and a hash
 //! whose collisions can be computed would let one group hide in another.
 
-/// SipHash-1-3-128 of `bytes` under a key.
+/// `SipHash-1-3-128` of `bytes` under a key.
 pub(crate) fn sip128(key: u64, bytes: &[u8]) -> u128 {
     let mut state = Sip {
         v0: key ^ 0x736f_6d65_7073_6575,

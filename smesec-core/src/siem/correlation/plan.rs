@@ -426,8 +426,8 @@ impl<'a> Assembly<'a> {
     }
 
     fn plan(mut self) -> Plan {
-        let mut plan = Plan::default();
-        plan.rules = vec![Listened { reported: true, ..Listened::default() }; self.known.len()];
+        let rules = vec![Listened { reported: true, ..Listened::default() }; self.known.len()];
+        let mut plan = Plan { rules, ..Plan::default() };
         for (at, meta) in (0_u32..).zip(self.known) {
             for name in [&meta.name, &meta.id] {
                 if !name.is_empty() {

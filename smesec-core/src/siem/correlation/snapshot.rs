@@ -9,7 +9,7 @@
 //! fingerprint, and its groups are left out and counted.
 
 use super::clock::NEVER;
-use super::correlator::{Correlator, Deadline, Pending};
+use super::correlator::{Correlator, Deadline, Pending, shard};
 use super::hash::sip128;
 use super::plan::{Compiled, Figure, Kind};
 use super::state::{Carry, Marks, Samples, State, Times, Wait};
@@ -185,7 +185,7 @@ impl Correlator {
     fn place_group(&mut self, at: u32, compiled: &Compiled, read: ReadGroup) -> Option<(u32, u32)> {
         let values: Vec<&str> = decode(&read.text).collect();
         let key = sip128(0, &read.text);
-        let shard = self.shard(compiled, key, values.len(), |at| values.get(at).copied());
+        let shard = shard(compiled, key, values.len(), |at| values.get(at).copied());
         let table = self.tables.get_mut(at as usize)?;
         if table.len() >= self.settings.groups {
             return None;

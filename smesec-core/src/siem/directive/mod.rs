@@ -19,6 +19,7 @@
 //!   and closes when the last level is complete or none can be completed any more.
 //! - A hit without a field that is compared does not match.
 
+mod detector;
 mod fields;
 mod run;
 mod xml;

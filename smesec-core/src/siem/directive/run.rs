@@ -56,7 +56,7 @@ use std::sync::Arc;
 /// ```
 #[derive(Debug)]
 pub struct Directives {
-    directives: Vec<Loaded>,
+    loaded: Vec<Loaded>,
     assets: Assets,
     settings: Settings,
     clock: Clock,
@@ -102,7 +102,8 @@ struct Running {
     start: i64,
     earlier: Vec<Values>,
     reliability: u8,
-    priority: u8,
+    /// The highest priority that a policy gave; it takes the place of the directive's.
+    policy: Option<u8>,
     asset: u8,
     /// For each of what may come next, how often it has.
     counts: Vec<u32>,
@@ -172,7 +173,7 @@ impl Directives {
         }
         let running = loaded.iter().map(|_| Vec::new()).collect();
         Self {
-            directives: loaded,
+            loaded,
             assets,
             settings,
             clock: Clock::new(),
@@ -213,13 +214,13 @@ impl Directives {
             }
             None => self.arrival.unwrap_or(time).unix_nanos(),
         };
-        let wanted = !rules.is_empty() || self.directives.iter().any(|loaded| loaded.by_fields);
+        let wanted = !rules.is_empty() || self.loaded.iter().any(|loaded| loaded.by_fields);
         if wanted && time < self.clock.frontier() {
             self.late_dropped += 1;
             self.health.told(Trouble::Late, self.late_dropped, time, out);
         } else if wanted {
             let values = Values::read(fields);
-            if self.directives.iter().any(|loaded| loaded.may_take(rules, &values, &self.assets)) {
+            if self.loaded.iter().any(|loaded| loaded.may_take(rules, &values, &self.assets)) {
                 self.sequence += 1;
                 self.pending.push(Reverse((time, self.sequence)));
                 let seen = Seen { rules: rules.to_vec(), values, priority };
@@ -258,6 +259,11 @@ impl Directives {
         self.late_dropped
     }
 
+    /// The number of a rule that some level names.
+    pub(crate) fn rule(&self, name: &str) -> Option<u32> {
+        self.loaded.iter().find_map(|loaded| loaded.rules.get(name).copied())
+    }
+
     fn run(&mut self, out: &mut Vec<Alarm>) {
         let frontier = self.clock.frontier();
         let mut moved = false;
@@ -277,7 +283,7 @@ impl Directives {
 
     fn take(&mut self, time: i64, seen: &Seen, out: &mut Vec<Alarm>) {
         self.expire(time, out);
-        for (loaded, running) in self.directives.iter().zip(&mut self.running) {
+        for (loaded, running) in self.loaded.iter().zip(&mut self.running) {
             let mut begins = true;
             let mut at = 0;
             while let Some(one) = running.get_mut(at) {
@@ -329,7 +335,7 @@ impl Directives {
 
     /// Closes what can no longer go on at `time`.
     fn expire(&mut self, time: i64, out: &mut Vec<Alarm>) {
-        for (loaded, running) in self.directives.iter().zip(&mut self.running) {
+        for (loaded, running) in self.loaded.iter().zip(&mut self.running) {
             let mut at = 0;
             while let Some(one) = running.get_mut(at) {
                 let ends = loaded.ends(one);
@@ -418,7 +424,7 @@ impl Running {
             start: time,
             earlier: Vec::new(),
             reliability: 0,
-            priority: loaded.directive.priority,
+            policy: None,
             asset: 0,
             counts: vec![0],
             different: vec![HashSet::new()],
@@ -471,12 +477,9 @@ impl Running {
         let value = |name: Name| seen.values.get(name).map(|host| assets.value(host));
         let ends = value(SRC_IP).max(value(DST_IP)).unwrap_or_default();
         self.asset = self.asset.max(ends);
-        if let Some(priority) = seen.priority {
-            self.priority =
-                if self.earlier.len() <= 1 { priority } else { self.priority.max(priority) };
-        }
-        debug_assert!(loaded.directive.priority <= 5, "read so");
-        self.risk = risk(self.asset, self.priority, self.reliability);
+        self.policy = self.policy.max(seen.priority);
+        let priority = self.policy.unwrap_or(loaded.directive.priority);
+        self.risk = risk(self.asset, priority, self.reliability);
     }
 
     fn tell(&mut self, loaded: &Loaded, time: i64, out: &mut Vec<Alarm>) {

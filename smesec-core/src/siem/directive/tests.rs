@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a panic is the verdict")]
-
 use super::*;
 use crate::ruleset::LoadReport;
 use crate::siem::correlation::{Alarm, Change, Settings};
@@ -282,7 +280,7 @@ fn what_is_wrong_is_named_with_its_place() {
     for (text, why) in [
         ("directive: x", "d.yml:1:1: there is no list `directives`"),
         ("directives: [{id: 1}]", "has no `priority`"),
-        ("directives: [{id: 1, priority: 9}]", "d.yml:1:33: the `priority`"),
+        ("directives: [{id: 1, priority: 9}]", "d.yml:1:32: the `priority`"),
         ("directives: [{id: 1, priority: 1}]", "has no `level`"),
         ("directives: [{id: 1, priority: 1, level: {name: x}}]", "every event"),
         ("directives: [{id: 1, priority: 1, level: {rules: a, time_out: 5s}}]", "waits for ever"),
@@ -294,6 +292,56 @@ fn what_is_wrong_is_named_with_its_place() {
         let really = parse_yaml(text, "d.yml").unwrap_err().to_string();
         assert!(really.contains(why), "{really}\nlacks: {why}");
     }
+}
+
+#[test]
+fn events_of_engines_pass_policies_and_reach_directives() {
+    use crate::detector::Detector;
+    use crate::event::{Event, EventId, Finding, RuleInfo, Source};
+    use crate::siem::policy::{Decision, Policed, Policies, Policy};
+    use crate::siem::risk::Net;
+    use crate::sink::Queue;
+    use crate::verdict::Severity;
+    use std::sync::Arc;
+    let text = "directives: [{id: d, priority: 1, level: {rules: login, reliability: 5}}]";
+    let known = [Meta { name: "login".into(), ..Meta::default() }];
+    let mut report = LoadReport::default();
+    let directives = parse_yaml(text, "d.yml").unwrap();
+    let inner = Directives::new(directives, &known, home(), Settings::default(), &mut report);
+    let from = |ip: &str| vec![Net::parse(ip).unwrap()];
+    let policies = vec![
+        Policy { sources: from("203.0.113.2"), ..Policy::new(Decision::Drop) },
+        Policy { sources: from("203.0.113.3"), ..Policy::new(Decision::Prioritise(5)) },
+    ];
+    let mut policed = Policed::new(Policies::new(policies), inner);
+    let rule = Arc::new(RuleInfo { id: "9".into(), name: "login".into(), ..RuleInfo::default() });
+    let queue = Queue::new(100);
+    for (n, last) in (0..).zip([1, 2, 3]) {
+        let mut event =
+            Event::new(EventId::new(1, n), Source::Host, Timestamp::from_unix_seconds(50));
+        event.src_endpoint = Some(([203, 0, 113, last], 9).into());
+        event.dst_endpoint = Some(([10, 0, 0, 5], 9).into());
+        event.findings.push(Finding::new(rule.clone(), Severity::Low, "login"));
+        let _verdict = policed.observe(&event, &queue);
+    }
+    policed.advance(Timestamp::from_unix_seconds(50), &queue);
+    policed.advance(Timestamp::from_unix_seconds(500), &queue);
+    let told: Vec<_> = queue
+        .drain()
+        .iter()
+        .map(|e| (e.activity_id, e.risk, e.src_endpoint.unwrap().ip().to_string()))
+        .collect();
+    let alarm = |activity, risk, ip: &str| (activity, Some(risk), ip.to_owned());
+    assert_eq!(
+        told,
+        [
+            alarm(1, 1, "203.0.113.1"),
+            alarm(3, 1, "203.0.113.1"),
+            alarm(1, 5, "203.0.113.3"),
+            alarm(3, 5, "203.0.113.3"),
+        ]
+    );
+    assert_eq!(policed.dropped(), 1);
 }
 
 #[test]

@@ -61,6 +61,9 @@ const KEYS: &[&str] =
 /// More rules than this in one correlation are refused: the engine marks them in 64 bits.
 pub(crate) const MOST_RULES: usize = 64;
 
+/// An alias, and for each rule the field that stands for it.
+type Aliases = Vec<(String, Vec<(Reference, String)>)>;
+
 struct Reader<'a> {
     file: &'a str,
 }
@@ -268,11 +271,7 @@ impl Reader<'_> {
         })
     }
 
-    fn aliases(
-        &self,
-        document: &Node,
-        body: &Node,
-    ) -> Result<Vec<(String, Vec<(Reference, String)>)>, RuleError> {
+    fn aliases(&self, document: &Node, body: &Node) -> Result<Aliases, RuleError> {
         let Some(node) = body.key("aliases").or_else(|| document.key("aliases")) else {
             return Ok(Vec::new());
         };
@@ -335,7 +334,6 @@ pub(crate) fn span(text: &str) -> Option<i64> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 mod tests {
     use super::*;
     use crate::decode::yaml::{Limits, documents};

@@ -1,5 +1,4 @@
 //! The semantics, row by row, and against an oracle.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a panic is the verdict")]
 
 mod budgets;
 mod documents;

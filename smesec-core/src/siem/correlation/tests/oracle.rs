@@ -167,7 +167,7 @@ impl Oracle<'_> {
             let values: Option<Vec<String>> = correlation
                 .group_by
                 .iter()
-                .map(|name| seen.row.value(name).map(|value| value.into_owned()))
+                .map(|name| seen.row.value(name).map(Cow::into_owned))
                 .collect();
             if let Some(values) = values {
                 groups.entry(values).or_default().push(seen);
@@ -185,7 +185,9 @@ impl Oracle<'_> {
                     self.openings.insert((title, signal.time, start, group.clone()));
                 }
                 let mut text = Vec::new();
-                group.iter().for_each(|value| encode(&mut text, value));
+                for value in &group {
+                    encode(&mut text, value);
+                }
                 signals.push(Seen { order: sip128(0, &text), ..signal });
             }
         }
@@ -252,7 +254,7 @@ impl One<'_> {
             |holds: bool, start: i64| if holds { Verdict::Holds(start) } else { Verdict::Fell };
         match (&correlation.threshold, correlation.kind) {
             (Threshold::Bounds { bounds, .. }, CorrelationKind::EventCount) => {
-                let need = (1..).find(|n| meets(bounds, f64::from(*n))).unwrap();
+                let need = (1..1_000).find(|n| meets(bounds, f64::from(*n))).unwrap();
                 let start = window.iter().rev().nth(usize::try_from(need).unwrap() - 1);
                 decide(meets(bounds, window.len() as f64), start.map_or(0, |s| s.time))
             }

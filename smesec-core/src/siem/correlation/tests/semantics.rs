@@ -293,7 +293,7 @@ fn absence_is_decided_when_the_watermark_passes() {
     };
     // A deadline of 70 s, and 30 s of lateness.
     assert_eq!(at(100 * S), [""; 0]);
-    assert_eq!(at(100 * S + 1), ["t 70000000000 1", "t 70000000000 2"]);
+    assert_eq!(at(100 * S + 1), ["t 70000000000 2", "t 70000000000 1"], "by the groups' hashes");
 
     let alarms =
         |b: i64| opened(&run(&rule, &[("a", 10 * S, "g=1"), ("b", b, "g=1"), ("z", 200 * S, "")]));

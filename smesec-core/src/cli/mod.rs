@@ -2,10 +2,10 @@
 
 mod check;
 mod demo;
-mod plain;
 mod rules;
 mod serve;
 mod taas;
+mod taas_session;
 
 use std::ffi::OsString;
 use std::io::{BufRead, Write};

@@ -1,6 +1,6 @@
 //! `smesec taas run`.
 
-use super::plain::Plain;
+use super::taas_session::Plain;
 use super::text;
 use crate::runner::{Target, TestResult, TestVerdict};
 use crate::taas::{Secrets, Suite};
@@ -48,17 +48,14 @@ fn options(args: impl Iterator<Item = OsString>) -> Result<Options, String> {
     };
     let mut parser = lexopt::Parser::from_args(args);
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
-        let mut value = |name: &str| -> Result<String, String> {
-            text(parser.value().map_err(|e| format!("`{name}`: {e}"))?)
-        };
         match arg {
-            Long("global-cfg") => options.global.push(value("--global-cfg")?),
+            Long("global-cfg") => options.global.push(value(&mut parser, "--global-cfg")?),
             Long("env") => {
-                let (name, set) = pair(&value("--env")?, "--env")?;
+                let (name, set) = pair(&value(&mut parser, "--env")?, "--env")?;
                 options.env.insert(name, set);
             }
             Long("secrets") => {
-                let file = value("--secrets")?;
+                let file = value(&mut parser, "--secrets")?;
                 let lines = std::fs::read_to_string(&file)
                     .map_err(|e| format!("`{file}`: {e}; check that it may be read"))?;
                 for line in lines.lines().map(str::trim) {
@@ -69,13 +66,13 @@ fn options(args: impl Iterator<Item = OsString>) -> Result<Options, String> {
                     }
                 }
             }
-            Short('m') => options.select = Some(value("-m")?),
+            Short('m') => options.select = Some(value(&mut parser, "-m")?),
             Long("strict-layout") => options.strict_layout = true,
             Long("allow-public") => options.public = true,
             Long("dry-run") => options.dry_run = true,
             Long("json") => options.json = true,
             Long("jobs") => {
-                let jobs = value("--jobs")?;
+                let jobs = value(&mut parser, "--jobs")?;
                 let number = jobs.parse().ok().filter(|jobs| (1..=64).contains(jobs));
                 options.jobs = number
                     .ok_or_else(|| format!("`--jobs {jobs}`: write a number from 1 to 64"))?;
@@ -91,6 +88,11 @@ fn options(args: impl Iterator<Item = OsString>) -> Result<Options, String> {
         return Err("which tests? Write `smesec taas run FILE…`".to_owned());
     }
     Ok(options)
+}
+
+/// The value of an option.
+fn value(parser: &mut lexopt::Parser, name: &str) -> Result<String, String> {
+    text(parser.value().map_err(|e| format!("`{name}`: {e}"))?)
 }
 
 fn pair(text: &str, from: &str) -> Result<(String, String), String> {
@@ -292,7 +294,7 @@ fn lines(result: &TestResult, secrets: &Secrets) -> String {
             let who = step.acting_as.as_deref().unwrap_or("somebody");
             let mark = if step.failures.is_empty() { "ok" } else { "FAILED" };
             out.push_str("\n           ");
-            out.push_str(&[mark, ": ", &step.name, " (as ", who, ")"].concat());
+            out.push_str(&[mark, ": ", step.name.as_str(), " (as ", who, ")"].concat());
             for failure in step.failures.iter().skip(1) {
                 out.push_str("\n             ");
                 out.push_str(failure);

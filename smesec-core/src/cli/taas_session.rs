@@ -1,4 +1,4 @@
-//! Plain HTTP/1.1 over one socket, for `smesec taas audit` where nothing more is at hand.
+//! Plain HTTP/1.1 over one socket, for `smesec taas run` where nothing more is at hand.
 
 use crate::runner::{ExchangeError, Request, Response, Session, Target};
 use crate::time::Timestamp;
@@ -12,9 +12,9 @@ const MAX_BODY: u64 = 8 << 20;
 
 /// Private and loopback hosts, and public ones if that is allowed.
 #[derive(Clone, Copy, Debug)]
-pub struct Plain {
+pub(super) struct Plain {
     /// Whether addresses of the public network may be connected to.
-    pub public: bool,
+    pub(super) public: bool,
 }
 
 impl Target for Plain {
@@ -37,9 +37,7 @@ impl Session for Socket {
     ) -> Result<Response, ExchangeError> {
         self.took = None;
         let rest = request.url.strip_prefix("http://").ok_or_else(|| {
-            ExchangeError::Request(
-                "only http is spoken here; audit over the network's client".into(),
-            )
+            ExchangeError::Request("only http is spoken here; run over the network's client".into())
         })?;
         let (authority, path) = match rest.find('/') {
             Some(at) => rest.split_at(at),

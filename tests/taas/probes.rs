@@ -16,7 +16,7 @@ fn questions_about_the_format_have_the_answers_that_were_measured() {
     let at = |name: &str| folder.join(name).to_string_lossy().into_owned();
     let suite = Suite::builder()
         .global(at("global.yaml"))
-        .env([("HOME".to_owned(), "/root".to_owned())])
+        .env([("HOME".to_owned(), "/home".to_owned())])
         .file(at("probes.tavern.yaml"))
         .build();
     let server = Server::start(0);

@@ -87,6 +87,7 @@ impl Test {
             *warning = secrets.masked(warning).into_owned();
         }
         for step in &mut result.steps {
+            step.name = secrets.masked(&step.name).into_owned();
             for failure in &mut step.failures {
                 *failure = secrets.masked(failure).into_owned();
             }

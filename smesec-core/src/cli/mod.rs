@@ -18,11 +18,13 @@ usage:
       runs transactions (JSON lines) through the web application firewall; one JSON line each.
       Without --rules the built-in pack is used. FILE may be - for standard input.
       --no-memory judges every value as if it came for the first time.
-  smesec rules check [--json] [--strict] PATH...
-      loads SecLang rules and reports what was loaded, refused and degraded.
+  smesec rules check [--json] [--strict] [--language seclang|sigma] PATH...
+      loads SecLang or Sigma rules and reports what was loaded, refused and degraded.
   smesec siem run --rules PATH... [--json] [--log-source PRODUCT/CATEGORY/SERVICE]
       [--pipeline FILE] [--placeholders FILE] [--log-sources FILE] [--stats] INPUT...
       runs logs (JSON lines) through Sigma rules; one line a detection. INPUT may be -.
+  smesec siem explain [--rules PATH]... RULE EVENT
+      tells which of a rule's searches an event meets and which not, with what the event has.
   smesec demo [--once] [--port N]
       a demonstration shop behind the gateway; visitors and attackers come, then it is your turn.
   smesec serve --config FILE
@@ -65,6 +67,7 @@ pub fn run(
         ["demo", ..] => demo::run(args.iter().skip(1).cloned(), stdout),
         ["serve", ..] => serve::run(args.iter().skip(1).cloned(), stderr),
         ["siem", "run", ..] => siem::run(args.iter().skip(2).cloned(), stdin, stdout, stderr),
+        ["siem", "explain", ..] => siem::explain(args.iter().skip(2).cloned(), stdin, stdout),
         ["config", rest @ ..] => serve::config(rest, stdout),
         [other, ..] => Err(format!("unknown command `{other}`; see `smesec --help`")),
     };

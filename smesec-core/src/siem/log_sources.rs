@@ -59,14 +59,13 @@ fn row(line: &str) -> Result<Row, String> {
     let mut parts = line.splitn(3, " : ");
     let words: Vec<&str> = parts.next().unwrap_or_default().split_whitespace().collect();
     let [product, category, service] = words.as_slice() else {
-        return Err("a row begins with product, category and service; write `-` for none".to_owned());
+        return Err(
+            "a row begins with product, category and service; write `-` for none".to_owned()
+        );
     };
     let said = |word: &str| if word == "-" { String::new() } else { word.to_lowercase() };
-    let source = RuleSource {
-        product: said(product),
-        category: said(category),
-        service: said(service),
-    };
+    let source =
+        RuleSource { product: said(product), category: said(category), service: said(service) };
     let mut needs = Vec::new();
     for need in parts.next().unwrap_or_default().split(", ").map(str::trim) {
         if need.is_empty() || need == "-" {
@@ -103,14 +102,6 @@ pub(super) fn covers(of_record: (&str, &str, &str), of_rule: &RuleSource) -> boo
     same(&of_rule.product, of_record.0)
         && same(&of_rule.category, of_record.1)
         && same(&of_rule.service, of_record.2)
-}
-
-/// Whether some row, or some reader by a row's word, ever makes a record of this kind.
-pub(super) fn is_mapped(rows: &[Row], of_rule: &RuleSource) -> bool {
-    rows.iter().any(|row| {
-        let source = &row.source;
-        covers((&source.product, &source.category, &source.service), of_rule)
-    })
 }
 
 #[cfg(test)]

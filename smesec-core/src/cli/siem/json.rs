@@ -271,7 +271,8 @@ impl Scan<'_> {
         let start = self.of.arena.len();
         loop {
             let rest = self.line.get(self.at..).unwrap_or_default();
-            let stop = memchr::memchr2(b'"', b'\\', rest.as_bytes()).ok_or_else(|| self.wrong(open))?;
+            let stop =
+                memchr::memchr2(b'"', b'\\', rest.as_bytes()).ok_or_else(|| self.wrong(open))?;
             self.of.arena.push_str(rest.get(..stop).unwrap_or_default());
             self.at += stop + 1;
             if rest.as_bytes().get(stop) == Some(&b'"') {
@@ -327,7 +328,7 @@ impl Scan<'_> {
             return Err(self.wrong("more than 100,000 fields; cut the record in parts"));
         }
         let name = match self.of.path.as_slice() {
-            [name] if !self.str(*name).contains(' ') => *name,
+            [name] if memchr::memchr(b' ', self.str(*name).as_bytes()).is_none() => *name,
             _ => self.joined(),
         };
         self.of.leaves.push(Leaf { name, value, kind });
@@ -417,7 +418,9 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_told() {
-        for line in ["", "[1]", "{", "{\"a\":}", "{\"a\":1}x", "{\"a\":\"", "{\"a\":\"\\u00\"}", "{1:2}"] {
+        for line in
+            ["", "[1]", "{", "{\"a\":}", "{\"a\":1}x", "{\"a\":\"", "{\"a\":\"\\u00\"}", "{1:2}"]
+        {
             assert!(read(line).unwrap_err().starts_with("column "), "{line}");
         }
         let deep = format!("{{\"a\":{}1", "[".repeat(100));

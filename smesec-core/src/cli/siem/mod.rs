@@ -1,4 +1,4 @@
-//! `smesec siem run`: logs through Sigma rules.
+//! `smesec siem run`: logs through Sigma rules; `smesec siem explain`: one rule over one record.
 
 mod json;
 
@@ -26,7 +26,7 @@ struct Options {
     inputs: Vec<String>,
 }
 
-fn options(args: impl Iterator<Item = OsString>) -> Result<Options, String> {
+fn options(args: impl Iterator<Item = OsString>, needs_rules: bool) -> Result<Options, String> {
     use lexopt::prelude::{Long, Value};
     let mut options = Options { repeat: 1, ..Options::default() };
     let mut parser = lexopt::Parser::from_args(args);
@@ -37,7 +37,9 @@ fn options(args: impl Iterator<Item = OsString>) -> Result<Options, String> {
                 continue;
             }
             Long(name) => name.to_owned(),
-            lexopt::Arg::Short(_) => return Err(format!("{}; see `smesec --help`", arg.unexpected())),
+            lexopt::Arg::Short(_) => {
+                return Err(format!("{}; see `smesec --help`", arg.unexpected()));
+            }
         };
         match flag.as_str() {
             "json" => options.json = true,
@@ -67,7 +69,7 @@ fn options(args: impl Iterator<Item = OsString>) -> Result<Options, String> {
             }
         }
     }
-    if options.rules.is_empty() {
+    if needs_rules && options.rules.is_empty() {
         return Err("`--rules PATH` is missing; name a file or a folder of Sigma rules".to_owned());
     }
     Ok(options)
@@ -78,7 +80,9 @@ fn said(value: &str) -> Result<[String; 3], String> {
     let parts: Vec<String> =
         value.split('/').map(|p| if p == "-" { String::new() } else { p.to_lowercase() }).collect();
     parts.try_into().map_err(|_| {
-        format!("`--log-source {value}`: write `product/category/service`, `-` for what is not known")
+        format!(
+            "`--log-source {value}`: write `product/category/service`, `-` for what is not known"
+        )
     })
 }
 
@@ -92,6 +96,9 @@ impl Options {
         builder.strict(self.strict);
         for path in &self.placeholders {
             builder.placeholders(path, &read(path)?);
+        }
+        for path in &self.pipelines {
+            builder.pipeline(path, &read(path)?);
         }
         for path in &self.log_sources {
             builder.log_sources(path, &read(path)?);
@@ -123,7 +130,7 @@ pub(super) fn run(
     stdout: &mut dyn Write,
     stderr: &mut dyn Write,
 ) -> Result<u8, String> {
-    let options = options(args)?;
+    let options = options(args, true)?;
     if options.inputs.is_empty() {
         return Err("no input; name files or folders, or `-` for standard input".to_owned());
     }
@@ -174,6 +181,64 @@ pub(super) fn run(
         (false, true) => 3,
         (false, false) => 0,
     })
+}
+
+/// `siem explain RULE EVENT`: the rule by its id, name, title or file; the event in a file, or
+/// on standard input.
+pub(super) fn explain(
+    args: impl Iterator<Item = OsString>,
+    stdin: &mut dyn BufRead,
+    stdout: &mut dyn Write,
+) -> Result<u8, String> {
+    let mut options = options(args, false)?;
+    let usage = "write `smesec siem explain [--rules PATH] RULE EVENT`; EVENT is a file or `-`";
+    let [wanted, event] = options.inputs.as_slice() else { return Err(usage.to_owned()) };
+    let (wanted, event) = (wanted.clone(), event.clone());
+    if options.rules.is_empty() {
+        options.rules.push(wanted.clone());
+    }
+    let rules = options.load()?;
+    let named = |meta: &crate::siem::sigma::Meta| {
+        [&meta.id, &meta.name, &meta.title, &meta.file].contains(&&wanted)
+    };
+    let Some(rule) = (0..).zip(rules.metas()).find(|(_, meta)| named(meta)).map(|(n, _)| n) else {
+        let refused = rules.report().refused.first();
+        let why = refused.map_or_else(String::new, |refused| format!(" ({refused})"));
+        return Err(format!(
+            "no rule `{wanted}` is in force{why}; give its id, name, title or file"
+        ));
+    };
+    let text = if event == "-" {
+        let mut text = String::new();
+        std::io::Read::read_to_string(stdin, &mut text).map_err(|e| e.to_string())?;
+        text
+    } else {
+        read(&event)?
+    };
+    let mut matcher = Matcher::new(Arc::new(rules));
+    let mut matched = false;
+    for (number, line) in (0_u64..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
+        let mut reader = JsonLines::default();
+        let lent = reader
+            .read(line, &event, number)
+            .map_err(|why| format!("{event}:{}: {why}", number + 1))?;
+        let record = lent.record(options.log_source());
+        let concerned = matcher.concerned(&record).contains(&rule);
+        let Some(told) = matcher.rules().explain(rule, &record) else { continue };
+        let meta = matcher.rules().meta(rule);
+        let title = meta.map_or("", |meta| meta.title.as_str());
+        matched |= told.matches && concerned;
+        writeln!(stdout, "{event}:{}: {title}", number + 1).map_err(|e| e.to_string())?;
+        if !concerned {
+            writeln!(
+                stdout,
+                "the record is of another log source, so the rule is not asked; its searches:"
+            )
+            .map_err(|e| e.to_string())?;
+        }
+        write!(stdout, "{told}").map_err(|e| e.to_string())?;
+    }
+    Ok(u8::from(matched))
 }
 
 /// One input through the matcher.
@@ -269,7 +334,11 @@ fn tell(
             writeln!(stdout, "{}", serde_json::to_string(&line).unwrap_or_default())?;
         } else {
             let level = if meta.level.is_empty() { "-" } else { &meta.level };
-            writeln!(stdout, "{ts}  {level:<13}  {}  ({}:{})", meta.title, record.origin, record.number)?;
+            writeln!(
+                stdout,
+                "{ts}  {level:<13}  {}  ({}:{})",
+                meta.title, record.origin, record.number
+            )?;
         }
     }
     Ok(())

@@ -1,11 +1,10 @@
 //! Atoms: the questions that rules share, each asked of one field at most once a record.
 
 use super::expression;
-use super::index::{FieldIndex, Key};
+use super::index::{FieldIndex, Key, Map};
 use super::text::TextTest;
 use crate::siem::sigma::{Anchor, Comparison, Network, Pattern, Test, TimePart};
 use regex_automata::meta::Regex;
-use std::collections::HashMap;
 
 /// The place of a field among a record's; rules know fields by it.
 pub(in crate::siem) type Slot = u16;
@@ -33,9 +32,26 @@ pub(in crate::siem) enum Asks {
     Cidr(Network),
     Number(Comparison, f64),
     Time(TimePart, Comparison, f64),
-    Field { other: Slot, anchor: Anchor, cased: bool },
+    Field {
+        other: Slot,
+        anchor: Anchor,
+        cased: bool,
+    },
     Exists,
     Null,
+}
+
+/// What a test asks of one value, outside a program; `None` for tests that ask more than one value.
+pub(in crate::siem) fn value_asks(test: &Test) -> Option<Asks> {
+    Some(match test {
+        Test::Text { pattern, cased: true } => Asks::Cased(TextTest::new(pattern, true)),
+        Test::Text { pattern, cased: false } => Asks::Text(TextTest::new(pattern, false)),
+        Test::Regex { expression } => Asks::Regex(expression::build(expression).ok()?.0),
+        Test::Cidr(network) => Asks::Cidr(*network),
+        Test::Number(comparison, number) => Asks::Number(*comparison, *number),
+        Test::Time(part, comparison, number) => Asks::Time(*part, *comparison, *number),
+        Test::Field { .. } | Test::Exists(_) | Test::Null => return None,
+    })
 }
 
 /// Texts that are looked for together, folded.
@@ -64,8 +80,8 @@ pub(super) enum Identity {
 pub(super) struct Atoms {
     pub(super) atoms: Vec<Atom>,
     pub(super) hints: Vec<Hint>,
-    known: HashMap<Identity, u32>,
-    regexes: HashMap<String, (Regex, Option<Vec<String>>)>,
+    known: Map<Identity, u32>,
+    regexes: Map<String, (Regex, Option<Vec<String>>)>,
 }
 
 /// How an atom may be found from a value.
@@ -107,9 +123,7 @@ impl Atoms {
             Test::Time(part, comparison, number) => {
                 Identity::Time(at, *part, *comparison, number.to_bits())
             }
-            Test::Field { name, anchor, cased } => {
-                Identity::Field(at, slot(name), *anchor, *cased)
-            }
+            Test::Field { name, anchor, cased } => Identity::Field(at, slot(name), *anchor, *cased),
             Test::Exists(_) => Identity::Exists(at),
             Test::Null => Identity::Null(at),
         };

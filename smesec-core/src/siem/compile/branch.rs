@@ -27,9 +27,9 @@ pub(super) fn write(node: &Node, atoms: &Atoms, steps: &mut Vec<Step>) -> Result
     let from = steps.len();
     let mut writer = Writer { atoms, steps, limit: from + STEPS };
     // Steps are written from the last to the first, so that each knows where it leads.
-    writer.node(node, MATCH, PASS).ok_or_else(|| {
-        format!("the rule takes more than {STEPS} steps to decide; cut it in parts")
-    })
+    writer
+        .node(node, MATCH, PASS)
+        .ok_or_else(|| format!("the rule takes more than {STEPS} steps to decide; cut it in parts"))
 }
 
 struct Writer<'w> {

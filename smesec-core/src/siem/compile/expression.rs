@@ -19,14 +19,15 @@ const LITERALS: usize = 32;
 /// Why it is none, and what to do.
 pub(super) fn build(expression: &str) -> Result<(Regex, Option<Vec<String>>), String> {
     let wrong = |why: String| {
-        let why = why.lines().last().unwrap_or_default().trim().trim_start_matches("error: ").to_owned();
-        format!("`{expression}` is no regular expression: {why}; look-around and back-references are not offered")
+        let why =
+            why.lines().last().unwrap_or_default().trim().trim_start_matches("error: ").to_owned();
+        format!(
+            "`{expression}` is no regular expression: {why}; look-around and back-references are not offered"
+        )
     };
     let hir = syntax::parse(expression).map_err(|e| wrong(e.to_string()))?;
-    let config = Regex::config()
-        .nfa_size_limit(Some(SIZE))
-        .hybrid_cache_capacity(CACHE)
-        .onepass(false);
+    let config =
+        Regex::config().nfa_size_limit(Some(SIZE)).hybrid_cache_capacity(CACHE).onepass(false);
     let regex = Regex::builder()
         .configure(config)
         .build_from_hir(&hir)

@@ -17,13 +17,13 @@ mod node;
 mod text;
 mod witness;
 
-pub(super) use atom::{ANYWHERE, Asks, Atom, LiteralSet, Slot};
+pub(super) use atom::{ANYWHERE, Asks, Atom, LiteralSet, Slot, value_asks};
 pub(super) use branch::{MATCH, PASS, Step};
 pub(super) use fold::{fold, fold_into};
 pub(super) use index::{FieldIndex, hash};
 pub(super) use text::TextTest;
 
-use super::log_sources::{self, Needed, Row};
+use super::log_sources::{Needed, Row};
 use super::sigma::{Placeholders, Rule, RuleSource};
 use crate::ruleset::{LoadReport, Refused};
 use atom::Atoms;
@@ -208,9 +208,8 @@ pub(super) fn compile(
         .into_iter()
         .map(|(source, members)| group(source, &members, &trees, &atoms, slots))
         .collect();
-    let table = Table::new(
-        names.names.iter().zip(0..).skip(1).map(|(name, n)| (hash(name.as_bytes()), n)),
-    );
+    let table =
+        Table::new(names.names.iter().zip(0..).skip(1).map(|(name, n)| (hash(name.as_bytes()), n)));
     report.loaded = rules.len();
     Program {
         fields: Fields { names: names.names, table },
@@ -232,11 +231,9 @@ fn placed(rows: Vec<Row>, names: &mut Names) -> (Vec<PlacedRow>, Vec<LookedAt>) 
             let value = !need.values.is_empty();
             match looked_at.iter_mut().find(|known| known.name == *name) {
                 Some(known) => known.value |= value,
-                None => looked_at.push(LookedAt {
-                    name: name.clone(),
-                    slot: names.slot(name),
-                    value,
-                }),
+                None => {
+                    looked_at.push(LookedAt { name: name.clone(), slot: names.slot(name), value })
+                }
             }
         }
         let aliases = row
@@ -305,33 +302,4 @@ fn group(
     let finds =
         finds.into_iter().map(|(verify, rules)| Find { verify, rules: rules.into() }).collect();
     Group { source, rules: members.to_vec(), indexes, by_slot, finds, always }
-}
-
-/// Names the rules whose log source no row and no reader ever gives.
-pub(super) fn unmapped(rules: &[Rule], rows: &[Row], report: &mut LoadReport) {
-    for rule in rules {
-        if !log_sources::is_mapped(rows, &rule.log_source) {
-            let words = [
-                ("product", &rule.log_source.product),
-                ("category", &rule.log_source.category),
-                ("service", &rule.log_source.service),
-            ];
-            let said: Vec<String> = words
-                .iter()
-                .filter(|(_, word)| !word.is_empty())
-                .map(|(key, word)| format!("{key} `{word}`"))
-                .collect();
-            report.degraded.push(Refused {
-                file: rule.meta.file.clone(),
-                line: rule.meta.place.line,
-                column: rule.meta.place.column,
-                rule: (!rule.meta.id.is_empty()).then(|| rule.meta.id.clone()),
-                why: format!(
-                    "no source is known for {}, so it sees records only that the host says are such; \
-                     add a row to the table of log sources",
-                    said.join(", ")
-                ),
-            });
-        }
-    }
 }

@@ -1,11 +1,10 @@
 //! Witnesses: for each rule, few rare patterns of which one at least fits whatever it matches.
 
 use super::atom::{Atom, Atoms, Hint, Slot};
-use super::index::{Key, TAILS, last_part, len};
+use super::index::{Key, Map, TAILS, last_part, len};
 use super::node::Node;
 use super::text::texts;
 use crate::siem::sigma::{Pattern, Piece};
-use std::collections::HashMap;
 
 /// How a rule's candidates are noticed.
 pub(super) type Witnesses = Vec<(Slot, Key, Finds)>;
@@ -25,9 +24,10 @@ pub(super) enum Finds {
 /// have: `\powershell.exe`, `.exe`, `http`.
 #[derive(Debug, Default)]
 pub(super) struct Census {
-    atoms: HashMap<u32, u32>,
-    keys: HashMap<(Slot, [u8; 4]), u32>,
-    parts: HashMap<(Slot, String), u32>,
+    atoms: Map<u32, u32>,
+    /// By slot and gram, both in one number.
+    keys: Map<u64, u32>,
+    parts: Map<(Slot, String), u32>,
 }
 
 /// What nearly every path and command line has.
@@ -66,7 +66,7 @@ impl Census {
                     for text in texts(pattern) {
                         for gram in text.as_bytes().windows(4) {
                             if let Ok(gram) = gram.try_into() {
-                                *self.keys.entry((*slot, gram)).or_default() += 1;
+                                *self.keys.entry(gram_key(*slot, gram)).or_default() += 1;
                             }
                         }
                     }
@@ -76,14 +76,18 @@ impl Census {
     }
 
     fn gram(&self, slot: Slot, gram: [u8; 4]) -> u32 {
-        let named = self.keys.get(&(slot, gram)).copied().unwrap_or(0);
+        let named = self.keys.get(&gram_key(slot, gram)).copied().unwrap_or(0);
         named * 3 + plain(gram)
     }
 }
 
+fn gram_key(slot: Slot, gram: [u8; 4]) -> u64 {
+    u64::from(slot) << 32 | u64::from(u32::from_le_bytes(gram))
+}
+
 /// What a gram costs by its letters alone.
 fn plain(gram: [u8; 4]) -> u32 {
-    let common = memchr::memmem::find(COMMON.as_bytes(), &gram).is_some();
+    let common = COMMON.as_bytes().windows(4).any(|known| known == gram);
     let digits = gram.iter().filter(|byte| byte.is_ascii_digit() || **byte == b'0').count();
     let blanks = gram.iter().filter(|byte| **byte == b' ').count();
     let mut cost = 4 + u32::from(common) * 200;

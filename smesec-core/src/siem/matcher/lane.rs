@@ -71,7 +71,9 @@ impl Lanes {
         let mut sources = vec![(own.product, own.category, own.service)];
         let mut lane = Lane::default();
         for PlacedRow { row, aliases } in &program.rows {
-            if row.needs.is_empty() || !row.needs.iter().all(|need| holds(need, view, record, program)) {
+            if row.needs.is_empty()
+                || !row.needs.iter().all(|need| holds(need, view, record, program))
+            {
                 continue;
             }
             let source = &row.source;

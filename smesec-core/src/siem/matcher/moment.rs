@@ -64,9 +64,10 @@ fn week(year: i64, month: i64, day: i64) -> i64 {
     let days = Timestamp::days_from_civil(year, month, day);
     let from_monday = (days + 3).rem_euclid(7);
     let thursday = days - from_monday + 3;
-    let its_year = [year - 1, year, year + 1].into_iter().rev().find(|candidate| {
-        Timestamp::days_from_civil(*candidate, 1, 1) <= thursday
-    });
+    let its_year = [year - 1, year, year + 1]
+        .into_iter()
+        .rev()
+        .find(|candidate| Timestamp::days_from_civil(*candidate, 1, 1) <= thursday);
     let first = Timestamp::days_from_civil(its_year.unwrap_or(year), 1, 1);
     (thursday - first) / 7 + 1
 }
@@ -95,7 +96,9 @@ mod tests {
         assert_eq!(all("1700000000123"), some([2023, 11, 14, 22, 13, 46]));
         assert_eq!(all("2021-01-01"), some([2021, 1, 1, 0, 0, 53]));
         assert_eq!(all("2024-12-30"), some([2024, 12, 30, 0, 0, 1]));
-        for none in ["", "x", "2026-13-01", "2026-01-01T25:00", "99999999999999999999", "2026-é1-01"] {
+        for none in
+            ["", "x", "2026-13-01", "2026-01-01T25:00", "99999999999999999999", "2026-é1-01"]
+        {
             assert_eq!(all(none), [None; 6], "{none}");
         }
     }

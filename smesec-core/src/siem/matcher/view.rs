@@ -251,7 +251,7 @@ impl View {
 }
 
 /// Whether a value fits what is asked of it as it stands; `None` where it has to be folded first.
-pub(super) fn value_fits(asks: &Asks, text: &str) -> Option<bool> {
+pub(in crate::siem) fn value_fits(asks: &Asks, text: &str) -> Option<bool> {
     Some(match asks {
         Asks::Text(TextTest::Any) => true,
         Asks::Text(_) | Asks::Set(_) => return None,
@@ -270,7 +270,7 @@ pub(super) fn value_fits(asks: &Asks, text: &str) -> Option<bool> {
 }
 
 /// Whether a folded value fits.
-pub(super) fn folded_fits(asks: &Asks, folded: &str) -> bool {
+pub(in crate::siem) fn folded_fits(asks: &Asks, folded: &str) -> bool {
     match asks {
         Asks::Text(test) => test.fits(folded),
         Asks::Set(set) => set_fits(set, folded),

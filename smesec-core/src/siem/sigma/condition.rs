@@ -165,10 +165,9 @@ impl Parser<'_> {
                         named.len()
                     ),
                 )),
-                Err(_) => Err((
-                    at,
-                    format!("`{count} of`: write a number, `all` or `any` before `of`"),
-                )),
+                Err(_) => {
+                    Err((at, format!("`{count} of`: write a number, `all` or `any` before `of`")))
+                }
             },
         }
     }

@@ -78,9 +78,9 @@ modifiers! {
 /// What is said of a word that is no modifier.
 pub(super) fn unknown(word: &str) -> String {
     let near = WORDS.iter().find(|known| known.eq_ignore_ascii_case(word)).or_else(|| {
-        WORDS.iter().find(|known| {
-            known.len() > 3 && (known.starts_with(word) || word.starts_with(**known))
-        })
+        WORDS
+            .iter()
+            .find(|known| known.len() > 3 && (known.starts_with(word) || word.starts_with(**known)))
     });
     match near {
         Some(near) => format!("unknown modifier `{word}`; did you mean `{near}`"),
@@ -465,10 +465,7 @@ fn patterns(
     }
     let wide = |m: &Modifier| matches!(m, Modifier::Wide | Modifier::Utf16 | Modifier::Utf16Be);
     if item.modifiers.iter().any(wide)
-        && !item
-            .modifiers
-            .iter()
-            .any(|m| matches!(m, Modifier::Base64 | Modifier::Base64Offset))
+        && !item.modifiers.iter().any(|m| matches!(m, Modifier::Base64 | Modifier::Base64Offset))
     {
         for pattern in &mut patterns {
             for piece in &mut pattern.pieces {
@@ -525,7 +522,8 @@ fn base64(bytes: &[u8]) -> String {
 /// which the bytes may begin within a group of three.
 fn base64_offsets(bytes: &[u8]) -> Vec<String> {
     let offset = |before: usize| {
-        let padded: Vec<u8> = std::iter::repeat_n(b' ', before).chain(bytes.iter().copied()).collect();
+        let padded: Vec<u8> =
+            std::iter::repeat_n(b' ', before).chain(bytes.iter().copied()).collect();
         let encoded = base64(&padded);
         let start = [0, 2, 3].get(before).copied().unwrap_or(0);
         let cut = [0, 3, 2].get(padded.len() % 3).copied().unwrap_or(0);
@@ -544,7 +542,9 @@ fn expand(written: &str, placeholders: &Placeholders) -> Result<Vec<Pattern>, St
             format!("no values for the placeholder `%{name}%`; give them in a file of placeholders")
         })?;
         if patterns.len().saturating_mul(values.len()) > EXPANSIONS {
-            return Err(format!("`{written}` expands to more than {EXPANSIONS} values; cut it in parts"));
+            return Err(format!(
+                "`{written}` expands to more than {EXPANSIONS} values; cut it in parts"
+            ));
         }
         let before = Pattern::parse(before);
         let values: Vec<Pattern> = values.iter().map(|value| Pattern::parse(value)).collect();

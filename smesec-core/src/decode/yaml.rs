@@ -1,7 +1,7 @@
 //! YAML as the rule languages need it: trees with places, duplicate keys told, aliases bounded.
 //!
 //! Scalars keep their text; [`Node::scalar`] reads a plain one by YAML 1.1's rules, since the files
-//! that reach us were written for PyYAML. The scanner below is `saphyr-parser`; what is ours is the
+//! that reach us were written for `PyYAML`. The scanner below is `saphyr-parser`; what is ours is the
 //! tree, anchors that may live across documents, and the bounds.
 
 use crate::error::RuleError;
@@ -234,7 +234,7 @@ impl<'a> Loader<'a> {
                 Event::Scalar(text, style, anchor, tag) => {
                     nodes += 1;
                     let plain = style == ScalarStyle::Plain
-                        && !tag.as_ref().is_some_and(|t| t.suffix == "str");
+                        && tag.as_ref().is_none_or(|t| t.suffix != "str");
                     let value = Value::Scalar { text: text.into_owned(), plain };
                     let node = Node { value, place, tag: own_tag(tag.as_deref()) };
                     self.keep(anchor, &node);

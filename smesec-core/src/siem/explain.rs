@@ -81,10 +81,14 @@ impl RuleSet {
         match body {
             // No short cut: each line is told.
             Body::All(parts) => {
-                parts.iter().fold(true, |all, part| self.body(part, record, lines) && all)
+                let told: Vec<bool> =
+                    parts.iter().map(|part| self.body(part, record, lines)).collect();
+                !told.contains(&false)
             }
             Body::Any(parts) => {
-                parts.iter().fold(false, |any, part| self.body(part, record, lines) || any)
+                let told: Vec<bool> =
+                    parts.iter().map(|part| self.body(part, record, lines)).collect();
+                told.contains(&true)
             }
             Body::Item(item) => {
                 let matches = self.item(item, record);

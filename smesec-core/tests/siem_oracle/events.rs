@@ -7,14 +7,14 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 #[derive(Clone, PartialEq, Debug)]
-pub enum Value {
+pub(crate) enum Value {
     Null,
     Text(String),
     Number(String),
 }
 
 impl Value {
-    pub fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Null => None,
             Self::Text(text) | Self::Number(text) => Some(text),
@@ -23,13 +23,13 @@ impl Value {
 }
 
 #[derive(Clone, Debug)]
-pub struct Event {
-    pub values: Vec<(String, Value)>,
-    pub product: &'static str,
+pub(crate) struct Event {
+    pub(crate) values: Vec<(String, Value)>,
+    pub(crate) product: &'static str,
 }
 
 impl Event {
-    pub fn fields(&self) -> Vec<Field<'_>> {
+    pub(crate) fn fields(&self) -> Vec<Field<'_>> {
         self.values
             .iter()
             .map(|(name, value)| {
@@ -43,29 +43,29 @@ impl Event {
             .collect()
     }
 
-    pub fn record<'e>(&'e self, fields: &'e [Field<'e>]) -> Record<'e> {
+    pub(crate) fn record<'e>(&'e self, fields: &'e [Field<'e>]) -> Record<'e> {
         let log_source = LogSource { product: self.product, ..LogSource::default() };
         Record { fields, log_source, ..Record::default() }
     }
 }
 
 /// A small generator of numbers, the same on every run.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % limit.max(1)
     }
 
-    pub fn of<'a, T>(&mut self, list: &'a [T]) -> &'a T {
+    pub(crate) fn of<'a, T>(&mut self, list: &'a [T]) -> &'a T {
         &list[self.below(list.len())]
     }
 }
 
 /// The corpus' JSON events, flattened as a reader of Windows events would.
-pub fn corpus(sigma: &Path) -> Vec<Event> {
+pub(crate) fn corpus(sigma: &Path) -> Vec<Event> {
     let mut folders: Vec<_> =
         std::fs::read_dir(sigma.join("regression")).unwrap().map(|e| e.unwrap().path()).collect();
     folders.sort();
@@ -106,7 +106,12 @@ fn flatten(value: &serde_json::Value, name: &str, out: &mut Vec<(String, Value)>
 }
 
 /// An event into which values of a rule that concerns it were written, most of them whole.
-pub fn mutated(base: &Event, set: &RuleSet, matcher: &mut Matcher, random: &mut Random) -> Event {
+pub(crate) fn mutated(
+    base: &Event,
+    set: &RuleSet,
+    matcher: &mut Matcher,
+    random: &mut Random,
+) -> Event {
     let mut event = base.clone();
     let fields = event.fields();
     let concerned = matcher.concerned(&event.record(&fields));
@@ -245,7 +250,7 @@ const KEYS: &[&str] = &[
 ];
 
 /// Rules that nobody would write, of all modifiers and forms of conditions.
-pub fn rules(random: &mut Random, count: usize) -> String {
+pub(crate) fn rules(random: &mut Random, count: usize) -> String {
     let mut text = String::new();
     for n in 0..count {
         let _ = write!(text, "---\ntitle: r{n}\nid: r{n}\nlogsource: {{product: p}}\ndetection:\n");
@@ -318,7 +323,7 @@ fn line(random: &mut Random) -> String {
 }
 
 /// An event of those words.
-pub fn made_up(random: &mut Random) -> Event {
+pub(crate) fn made_up(random: &mut Random) -> Event {
     let mut values = Vec::new();
     for _ in 0..random.below(6) {
         let mut text = String::new();

@@ -6,13 +6,13 @@ use std::collections::HashMap;
 
 /// Evaluates rules one by one; keeps only the expressions that it has built.
 #[derive(Default)]
-pub struct Oracle {
+pub(crate) struct Oracle {
     built: HashMap<String, regex_automata::meta::Regex>,
 }
 
 impl Oracle {
     /// Whether a rule's condition holds of an event.
-    pub fn matches(&mut self, number: u32, rule: &Rule, event: &Event) -> bool {
+    pub(crate) fn matches(&mut self, number: u32, rule: &Rule, event: &Event) -> bool {
         let _ = number;
         let searches: Vec<bool> =
             rule.searches.iter().map(|search| self.body(&search.body, event)).collect();

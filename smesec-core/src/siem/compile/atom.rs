@@ -78,7 +78,7 @@ pub(super) enum Identity {
 /// All atoms, with what compiling needs to know of them.
 #[derive(Debug, Default)]
 pub(super) struct Atoms {
-    pub(super) atoms: Vec<Atom>,
+    pub(super) list: Vec<Atom>,
     pub(super) hints: Vec<Hint>,
     known: Map<Identity, u32>,
     regexes: Map<String, (Regex, Option<Vec<String>>)>,
@@ -137,7 +137,7 @@ impl Atoms {
 
     /// The pattern of an uncased text atom that looks for one literal anywhere.
     pub(super) fn contains(&self, atom: u32) -> Option<(Slot, &Pattern)> {
-        match (self.atoms.get(atom as usize)?, self.hints.get(atom as usize)?) {
+        match (self.list.get(atom as usize)?, self.hints.get(atom as usize)?) {
             (Atom { slot, asks: Asks::Text(TextTest::Contains(_)) }, Hint::Patterns(patterns)) => {
                 Some((*slot, patterns.first()?))
             }
@@ -165,13 +165,12 @@ impl Atoms {
                 (*slot, Asks::Set(Box::new(set)), Hint::Patterns(patterns.clone()))
             }
             Identity::Regex(slot, expression) => {
-                let built = match self.regexes.get(expression) {
-                    Some(built) => built.clone(),
-                    None => {
-                        let built = expression::build(expression)?;
-                        self.regexes.insert(expression.clone(), built.clone());
-                        built
-                    }
+                let built = if let Some(built) = self.regexes.get(expression) {
+                    built.clone()
+                } else {
+                    let built = expression::build(expression)?;
+                    self.regexes.insert(expression.clone(), built.clone());
+                    built
                 };
                 let hint = built.1.map_or(Hint::Presence, Hint::Literals);
                 (*slot, Asks::Regex(built.0), hint)
@@ -190,8 +189,8 @@ impl Atoms {
             Identity::Exists(slot) => (*slot, Asks::Exists, Hint::Presence),
             Identity::Null(slot) => (*slot, Asks::Null, Hint::None),
         };
-        let number = super::index::len(&self.atoms);
-        self.atoms.push(Atom { slot, asks });
+        let number = super::index::len(&self.list);
+        self.list.push(Atom { slot, asks });
         self.hints.push(hint);
         self.known.insert(identity, number);
         Ok(number)
@@ -199,7 +198,7 @@ impl Atoms {
 
     /// What asking an atom costs, in the cost of a comparison.
     pub(super) fn cost(&self, atom: u32) -> u32 {
-        match self.atoms.get(atom as usize).map(|atom| &atom.asks) {
+        match self.list.get(atom as usize).map(|atom| &atom.asks) {
             Some(Asks::Text(test) | Asks::Cased(test)) => test.cost(),
             Some(Asks::Set(_)) => 40,
             Some(Asks::Regex(_)) => 150,

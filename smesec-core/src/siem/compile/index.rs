@@ -48,6 +48,7 @@ pub(in crate::siem) fn hash(bytes: &[u8]) -> u64 {
     mixed(state ^ u64::from_le_bytes(last), K)
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "the two halves of a product")]
 const fn mixed(a: u64, b: u64) -> u64 {
     let product = (a as u128).wrapping_mul(b as u128);
     (product as u64) ^ ((product >> 64) as u64)
@@ -99,8 +100,9 @@ impl Table {
         self.places.is_empty()
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "a place is any part of a hash")]
     fn start(&self, key: u64) -> usize {
-        (key ^ key >> 32) as usize & (self.places.len().wrapping_sub(1))
+        (key ^ (key >> 32)) as usize & (self.places.len().wrapping_sub(1))
     }
 
     /// The numbers under a key.

@@ -73,6 +73,7 @@ pub(super) struct Find {
 
 /// What has to hold of the value before rules are looked at.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a box would be one more wait for memory per value")]
 pub(super) enum Verify {
     /// An atom of the value's field.
     Atom(u32),
@@ -213,7 +214,7 @@ pub(super) fn compile(
     report.loaded = rules.len();
     Program {
         fields: Fields { names: names.names, table },
-        atoms: atoms.atoms,
+        atoms: atoms.list,
         steps,
         entries,
         groups,
@@ -232,7 +233,7 @@ fn placed(rows: Vec<Row>, names: &mut Names) -> (Vec<PlacedRow>, Vec<LookedAt>) 
             match looked_at.iter_mut().find(|known| known.name == *name) {
                 Some(known) => known.value |= value,
                 None => {
-                    looked_at.push(LookedAt { name: name.clone(), slot: names.slot(name), value })
+                    looked_at.push(LookedAt { name: name.clone(), slot: names.slot(name), value });
                 }
             }
         }

@@ -50,12 +50,14 @@ impl Census {
         match node {
             Node::Not(inner) => self.count(inner, atoms),
             Node::All(parts) | Node::Any(parts) | Node::Count(_, parts) => {
-                parts.iter().for_each(|part| self.count(part, atoms));
+                for part in parts {
+                    self.count(part, atoms);
+                }
             }
             Node::Atom(atom) => {
                 *self.atoms.entry(*atom).or_default() += 1;
                 let (Some(Atom { slot, .. }), Some(Hint::Patterns(patterns))) =
-                    (atoms.atoms.get(*atom as usize), atoms.hints.get(*atom as usize))
+                    (atoms.list.get(*atom as usize), atoms.hints.get(*atom as usize))
                 else {
                     return;
                 };
@@ -89,7 +91,7 @@ fn gram_key(slot: Slot, gram: [u8; 4]) -> u64 {
 fn plain(gram: [u8; 4]) -> u32 {
     let common = COMMON.as_bytes().windows(4).any(|known| known == gram);
     let digits = gram.iter().filter(|byte| byte.is_ascii_digit() || **byte == b'0').count();
-    let blanks = gram.iter().filter(|byte| **byte == b' ').count();
+    let blanks = memchr::memchr_iter(b' ', &gram).count();
     let mut cost = 4 + u32::from(common) * 200;
     // Hexadecimal numbers and blanks fill what people do not write.
     if digits == 4 {
@@ -130,7 +132,7 @@ fn best(node: &Node, wanted: bool, atoms: &Atoms, census: &Census) -> Option<Pri
         (Node::Atom(_), false) => None,
         (Node::Not(inner), _) => best(inner, !wanted, atoms, census),
         (Node::All(parts), true) | (Node::Any(parts), false) => cheapest(parts),
-        (Node::Any(parts), true) | (Node::All(parts), false) | (Node::Count(_, parts), true) => {
+        (Node::Any(parts) | Node::Count(_, parts), true) | (Node::All(parts), false) => {
             union(parts)
         }
         (Node::Count(..), false) => None,
@@ -138,7 +140,7 @@ fn best(node: &Node, wanted: bool, atoms: &Atoms, census: &Census) -> Option<Pri
 }
 
 fn priced(number: u32, atoms: &Atoms, census: &Census) -> Option<Priced> {
-    let atom = atoms.atoms.get(number as usize)?;
+    let atom = atoms.list.get(number as usize)?;
     let slot = atom.slot;
     match atoms.hints.get(number as usize)? {
         Hint::None => None,

@@ -88,7 +88,7 @@ impl Memo {
             return;
         }
         let print = tag(hash);
-        match self.once.get_mut(hash as usize % ONCE) {
+        match self.once.get_mut(place_of(hash) % ONCE) {
             Some(seen) if *seen == print => {}
             Some(seen) => {
                 *seen = print;
@@ -128,8 +128,13 @@ const fn tag(hash: u64) -> u32 {
     (hash >> 32) as u32 | 1
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "a place is any part of a hash")]
+const fn place_of(hash: u64) -> usize {
+    hash as usize
+}
+
 const fn pair(hash: u64) -> [usize; 2] {
-    let first = hash as usize % PLACES & !1;
+    let first = (place_of(hash) % PLACES) & !1;
     [first, first + 1]
 }
 

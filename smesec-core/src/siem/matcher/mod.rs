@@ -401,11 +401,8 @@ fn event(rules: &RuleSet, rule: u32, record: &Record<'_>, id: EventId) -> Event 
         event.attack = super::ruleset::techniques(&meta.tags);
         event.findings.push(Finding::new(Arc::clone(info), severity, meta.title.as_str()));
     }
-    let first = |names: &[&str]| {
-        let value = names.iter().find_map(|name| record.first(name));
-        value.map(|value| value.text.to_owned()).filter(|text| !text.is_empty())
-    };
-    event.device = first(&["Computer", "host", "hostname"]);
+    let device = ["Computer", "host", "hostname"].into_iter().find_map(|name| record.first(name));
+    event.device = device.map(|value| value.text.to_owned()).filter(|text| !text.is_empty());
     event.extra.insert("file".to_owned(), record.origin.into());
     event.extra.insert("record_id".to_owned(), record.number.into());
     if !record.raw.is_empty() {

@@ -143,14 +143,13 @@ impl View {
 
     /// The raw line, folded.
     pub(super) fn raw(&mut self, record: &Record<'_>) -> &str {
-        let (from, to) = match self.raw_folded {
-            Some(place) => place,
-            None => {
-                let from = self.folded.len();
-                fold_into(record.raw, &mut self.folded);
-                self.raw_folded = Some((from, self.folded.len()));
-                (from, self.folded.len())
-            }
+        let (from, to) = if let Some(place) = self.raw_folded {
+            place
+        } else {
+            let from = self.folded.len();
+            fold_into(record.raw, &mut self.folded);
+            self.raw_folded = Some((from, self.folded.len()));
+            (from, self.folded.len())
         };
         self.folded.get(from..to).unwrap_or_default()
     }

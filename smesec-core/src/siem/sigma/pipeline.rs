@@ -165,7 +165,9 @@ impl Step {
     fn body(&self, body: &mut Body) {
         match body {
             Body::All(parts) | Body::Any(parts) => {
-                parts.iter_mut().for_each(|part| self.body(part))
+                for part in parts {
+                    self.body(part);
+                }
             }
             Body::Item(item) => {
                 let Some(field) = item.field.clone() else { return };

@@ -23,11 +23,13 @@ bars: release
 	@SMESEC="$(SMESEC)" sh benches/peers/gateway_reload.sh
 	@SMESEC="$(SMESEC)" sh benches/peers/python.sh
 	@SMESEC="$(SMESEC)" sh benches/peers/taas_tavern.sh
+	@sh benches/peers/siem_rsigma.sh
 	@$(MAKE) -s nginx-module && SMESEC_MODULE="$(NGINX_MODULE)" sh benches/peers/nginx_modsecurity.sh
 
 conformance: release
 	@python3 tests/conformance/crs.py "$(SMESEC)"
 	@python3 tests/conformance/gateway.py "$(SMESEC)"
+	@python3 tests/conformance/sigma.py "$(SMESEC)"
 
 release:
 	@$(CARGO) build --locked --release -p smesec-core --features cli

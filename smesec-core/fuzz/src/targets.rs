@@ -20,10 +20,11 @@ use smesec_core::http::{Connection, Header, RequestHead};
 use smesec_core::ruleset::LoadReport;
 use smesec_core::siem::correlation::{Correlator, Plan, Settings};
 use smesec_core::siem::directive::{Directives, parse_xml, parse_yaml};
-use smesec_core::siem::record::{Field, Record, Value};
+use smesec_core::siem::record::{Field, LogSource, Record, Value};
 use smesec_core::siem::risk::Assets;
 use smesec_core::siem::sigma::{self, Meta};
 use smesec_core::siem::sources::{Format, Reader, ReaderOptions};
+use smesec_core::siem::{Matcher, RuleSet as SigmaRules};
 use smesec_core::taas::audit::{Audit, draft};
 use smesec_core::time::Timestamp;
 use smesec_core::waf::injection::{detect_sqli, detect_xss};
@@ -60,8 +61,10 @@ pub const TARGETS: &[Target] = &[
     ("multipart", multipart),
     ("schema", schema),
     ("seclang", seclang),
-    ("taas", taas),
     ("shared_store", shared_store),
+    ("sigma", sigma),
+    ("sigma_match", sigma_match),
+    ("taas", taas),
     ("transaction", transaction),
     ("transform", transform),
     ("xml", xml),
@@ -476,6 +479,53 @@ pub fn taas(data: &[u8]) {
     let _ = (suite.report().to_string(), suite.hosts());
     for test in suite.tests().iter().take(20) {
         let _ = test.run(&Same, &mut smesec_core::taas::Secrets::default());
+    }
+}
+
+/// Rule files: what is refused has a place and a reason, what is loaded can be asked and explained.
+pub fn sigma(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let mut builder = SigmaRules::builder();
+    builder.text("fuzz.yml", &text);
+    let Ok(rules) = builder.build() else { return };
+    for refused in rules.report().refused.iter().chain(&rules.report().degraded) {
+        assert!(refused.line > 0 && !refused.why.is_empty(), "{refused}");
+    }
+    ask(rules, "Image=C:\\x\\cmd.exe\nCommandLine=cmd /c -enc SQBFAFgA\nsrc_ip=10.0.0.1");
+}
+
+/// A rule, a line `...`, and fields, one a line.
+pub fn sigma_match(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let Some((rule, fields)) = text.split_once("\n...\n") else { return };
+    let mut builder = SigmaRules::builder();
+    builder.text("fuzz.yml", rule);
+    if let Ok(rules) = builder.build() {
+        ask(rules, fields);
+    }
+}
+
+/// Matching again finds the same, and so does the explanation, which has neither index nor memory.
+fn ask(rules: SigmaRules, fields: &str) {
+    let rules = Arc::new(rules);
+    let mut matcher = Matcher::new(Arc::clone(&rules));
+    let pair = |line| -> Option<(&str, &str)> { str::split_once(line, '=') };
+    let fields: Vec<Field<'_>> = fields
+        .lines()
+        .filter_map(pair)
+        .map(|(name, text)| Field { name, value: Value::text(text) })
+        .collect();
+    let log_source =
+        LogSource { product: "windows", category: "process_creation", service: "sysmon" };
+    let record = Record { fields: &fields, log_source, ..Record::default() };
+    let concerned = matcher.concerned(&record);
+    let first = matcher.matches(&record).to_vec();
+    for _ in 0..2 {
+        assert_eq!(matcher.matches(&record), first);
+    }
+    for rule in concerned {
+        let told = rules.explain(rule, &record).expect("a rule that is concerned");
+        assert_eq!(told.matches, first.contains(&rule), "{told}");
     }
 }
 

@@ -19,13 +19,16 @@ usage:
       runs transactions (JSON lines) through the web application firewall; one JSON line each.
       Without --rules the built-in pack is used. FILE may be - for standard input.
       --no-memory judges every value as if it came for the first time.
-  smesec rules check [--json] [--strict] PATH...
-      loads SecLang rules and reports what was loaded, refused and degraded.
-  smesec siem run --rules PATH... [--format NAME] [--lateness 30s] [--updates] [--json]
-      [--log-source PRODUCT/CATEGORY/SERVICE] [--placeholders FILE] [--log-sources FILE]
-      [--strict] [--stats] INPUT...
+  smesec rules check [--json] [--strict] [--language seclang|sigma] PATH...
+      loads SecLang or Sigma rules and reports what was loaded, refused and degraded.
+  smesec siem run [--rules PATH]... [--format NAME] [--lateness 30s] [--updates] [--json]
+      [--log-source PRODUCT/CATEGORY/SERVICE] [--pipeline FILE] [--placeholders FILE]
+      [--log-sources FILE] [--strict] [--stats] INPUT...
       runs logs through Sigma rules and correlations; one line a detection, one an alarm. INPUT is
       a file, a folder, or - for standard input; its format is found out unless it is named.
+      Without --rules the built-in rules are used.
+  smesec siem explain [--rules PATH]... RULE EVENT
+      tells which of a rule's searches an event meets and which not, with what the event has.
   smesec taas run [--global-cfg FILE]... [--env NAME=VALUE]... [--secrets FILE] [-m EXPR]
       [--strict-layout] [--allow-public] [--jobs N] [--dry-run] [--json]
       [--junit FILE] [--sarif FILE] [--html FILE] [--last FILE] FILE...
@@ -83,6 +86,7 @@ pub fn run(
         ["demo", ..] => demo::run(args.iter().skip(1).cloned(), stdout),
         ["serve", ..] => serve::run(args.iter().skip(1).cloned(), stderr),
         ["siem", "run", ..] => siem::run(args.iter().skip(2).cloned(), stdin, stdout, stderr),
+        ["siem", "explain", ..] => siem::explain(args.iter().skip(2).cloned(), stdin, stdout),
         ["config", rest @ ..] => serve::config(rest, stdout),
         ["taas", "audit", ..] => taas::audit(args.iter().skip(2).cloned(), stdout, stderr),
         ["taas", "draft", ..] => taas::draft(args.iter().skip(2).cloned(), stdout),

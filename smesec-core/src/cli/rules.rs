@@ -18,21 +18,26 @@ pub(super) fn run(
     use lexopt::prelude::{Long, Value};
     let mut parser = lexopt::Parser::from_args(args);
     let (mut json, mut strict, mut paths) = (false, false, Vec::new());
+    let mut told = None;
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
         match arg {
             Long("json") => json = true,
             Long("strict") => strict = true,
             Long("language") => {
                 let language = text(parser.value().map_err(|e| e.to_string())?)?;
-                if language != "seclang" {
+                if !matches!(language.as_str(), "seclang" | "sigma") {
                     return Err(format!(
-                        "rule language `{language}` is not offered yet; write `seclang`"
+                        "rule language `{language}` is not offered yet; write `seclang` or `sigma`"
                     ));
                 }
+                told = Some(language);
             }
             Value(path) => paths.push(text(path)?),
             other => return Err(format!("{}; see `smesec --help`", other.unexpected())),
         }
+    }
+    if told.as_deref().unwrap_or_else(|| language_of(&paths)) == "sigma" {
+        return sigma(&paths, json, strict, stdout);
     }
     let (memory, cpu) = (resident_bytes(), thread_cpu_nanos());
     let mut builder = RuleSet::builder();
@@ -66,6 +71,49 @@ pub(super) fn run(
             "memory_with_scratch_bytes": warmed,
             "host_bytes": overlay,
             "prefilter_bytes": rules.prefilter_bytes(),
+        });
+        writeln!(stdout, "{line}")
+    } else {
+        write!(stdout, "{report}")
+    };
+    written.map_err(|e| e.to_string())?;
+    Ok(if report.refused.is_empty() { 0 } else { 2 })
+}
+
+/// The language of files by their endings; a folder's by that of its first file.
+fn language_of(paths: &[String]) -> &'static str {
+    let Some(first) = paths.first() else { return "seclang" };
+    let mut path = std::path::PathBuf::from(first);
+    // Rule folders are folders of folders.
+    for _ in 0..8 {
+        let Ok(entries) = std::fs::read_dir(&path) else { break };
+        let mut entries: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+        entries.sort();
+        match entries.into_iter().next() {
+            Some(first) => path = first,
+            None => break,
+        }
+    }
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    if matches!(ending, "yml" | "yaml") { "sigma" } else { "seclang" }
+}
+
+fn sigma(paths: &[String], json: bool, strict: bool, stdout: &mut dyn Write) -> Result<u8, String> {
+    let (memory, cpu) = (resident_bytes(), thread_cpu_nanos());
+    let mut builder = crate::siem::RuleSet::builder();
+    builder.strict(strict);
+    for path in paths {
+        builder.path(path);
+    }
+    let rules = builder.build().map_err(|e| e.to_string())?;
+    let report = rules.report();
+    let written = if json {
+        let line = serde_json::json!({
+            "loaded": report.loaded,
+            "refused": report.refused,
+            "degraded": report.degraded,
+            "load_cpu_ms": (thread_cpu_nanos() - cpu) as f64 / 1e6,
+            "memory_bytes": resident_bytes().saturating_sub(memory),
         });
         writeln!(stdout, "{line}")
     } else {

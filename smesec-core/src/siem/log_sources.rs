@@ -104,14 +104,6 @@ pub(super) fn covers(of_record: (&str, &str, &str), of_rule: &RuleSource) -> boo
         && same(&of_rule.service, of_record.2)
 }
 
-/// Whether some row, or some reader by a row's word, ever makes a record of this kind.
-pub(super) fn is_mapped(rows: &[Row], of_rule: &RuleSource) -> bool {
-    rows.iter().any(|row| {
-        let source = &row.source;
-        covers((&source.product, &source.category, &source.service), of_rule)
-    })
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 mod tests {

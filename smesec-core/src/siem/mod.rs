@@ -12,6 +12,7 @@
 //! | [`envelope`] | the same columns over every source, by a table |
 //! | `log_sources` | which records belong to which of Sigma's log sources |
 //! | `matcher` | which rules match a record |
+//! | `degrade`, `explain` | which rules can never match; why one matches a record, or does not |
 //! | [`correlation`] | what several hits mean together: windows, orders, absences, alarms |
 //! | [`Engine`] | matcher and correlator as one |
 //! | [`directive`] | trees of levels that make an alarm more reliable, as OSSIM has them |
@@ -20,9 +21,11 @@
 pub mod builtin;
 mod compile;
 pub mod correlation;
+mod degrade;
 pub mod directive;
 mod engine;
 pub mod envelope;
+mod explain;
 mod log_sources;
 mod matcher;
 pub mod own;
@@ -34,5 +37,6 @@ pub mod sigma;
 pub mod sources;
 
 pub use engine::{Engine, Told};
+pub use explain::{Explanation, LineTold, SearchTold};
 pub use matcher::Matcher;
 pub use ruleset::{RuleSet, RuleSetBuilder};

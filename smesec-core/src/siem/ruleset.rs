@@ -1,9 +1,11 @@
 //! The compiled rule set and its builder.
 
+use super::builtin;
 use super::compile::{self, Program};
 use super::correlation::Plan;
+use super::degrade;
 use super::log_sources::{self, Row};
-use super::sigma::{self, Correlation, Filter, Meta, Placeholders, Rule, Sigma};
+use super::sigma::{self, Correlation, Filter, Meta, Pipeline, Placeholders, Rule, Sigma};
 use crate::decode::yaml;
 use crate::error::{ConfigError, Error, IoError, RuleError};
 use crate::event::RuleInfo;
@@ -44,6 +46,7 @@ impl RuleSet {
             filters: Vec::new(),
             correlations: Vec::new(),
             placeholders: Placeholders::new(),
+            pipelines: Vec::new(),
             rows: log_sources::built_in(),
             report: LoadReport::default(),
             error: None,
@@ -99,6 +102,7 @@ pub struct RuleSetBuilder {
     filters: Vec<Filter>,
     correlations: Vec<Correlation>,
     placeholders: Placeholders,
+    pipelines: Vec<Pipeline>,
     rows: Vec<Row>,
     report: LoadReport,
     error: Option<Error>,
@@ -134,6 +138,14 @@ impl RuleSetBuilder {
         self
     }
 
+    /// Adds the project's own rules, [`builtin::RULES`].
+    pub fn builtin(&mut self) -> &mut Self {
+        for (name, text) in builtin::RULES {
+            self.text(name, text);
+        }
+        self
+    }
+
     /// Adds the documents of a text; `origin` is the file name that errors show.
     pub fn text(&mut self, origin: &str, text: &str) -> &mut Self {
         sigma::load(text, origin, &mut |document| match document {
@@ -149,6 +161,16 @@ impl RuleSetBuilder {
     pub fn placeholders(&mut self, origin: &str, text: &str) -> &mut Self {
         if let Err(error) = read_placeholders(origin, text, &mut self.placeholders) {
             self.fail(error.into());
+        }
+        self
+    }
+
+    /// Adds a pipeline, in pySigma's form; pipelines change rules by ascending priority, before
+    /// filters do.
+    pub fn pipeline(&mut self, origin: &str, text: &str) -> &mut Self {
+        match Pipeline::parse(text, origin) {
+            Ok(pipeline) => self.pipelines.push(pipeline),
+            Err(error) => self.fail(error.into()),
         }
         self
     }
@@ -172,17 +194,24 @@ impl RuleSetBuilder {
     /// Compiles.
     ///
     /// # Errors
-    /// A file that cannot be read, placeholders or log sources that are none; in strict mode the
+    /// A file that cannot be read, placeholders, pipelines or log sources that are none; in strict mode the
     /// first refused rule. Without strict mode refused rules stand in [`RuleSet::report`].
     pub fn build(mut self) -> Result<RuleSet, Error> {
         if let Some(error) = self.error {
             return Err(error);
         }
         refuse_twice(&mut self.rules, &mut self.report);
+        self.pipelines.sort_by_key(|pipeline| pipeline.priority);
+        for pipeline in &self.pipelines {
+            for (name, values) in &pipeline.placeholders {
+                self.placeholders.entry(name.clone()).or_default().extend_from_slice(values);
+            }
+            change(pipeline, &mut self.rules, &mut self.report);
+        }
         for filter in &self.filters {
             apply(filter, &mut self.rules, &mut self.report);
         }
-        compile::unmapped(&self.rules, &self.rows, &mut self.report);
+        degrade::name(&self.rules, &self.rows, &mut self.report);
         let program =
             compile::compile(&mut self.rules, self.rows, &self.placeholders, &mut self.report);
         let metas: Vec<Meta> = self.rules.iter().map(|rule| rule.meta.clone()).collect();
@@ -323,6 +352,20 @@ fn refuse_twice(rules: &mut Vec<Rule>, report: &mut LoadReport) {
     });
 }
 
+fn change(pipeline: &Pipeline, rules: &mut Vec<Rule>, report: &mut LoadReport) {
+    rules.retain_mut(|rule| {
+        let Err(why) = pipeline.apply(rule) else { return true };
+        report.refused.push(Refused {
+            file: rule.meta.file.clone(),
+            line: rule.meta.place.line,
+            column: rule.meta.place.column,
+            rule: (!rule.meta.id.is_empty()).then(|| rule.meta.id.clone()),
+            why,
+        });
+        false
+    });
+}
+
 fn apply(filter: &Filter, rules: &mut [Rule], report: &mut LoadReport) {
     let mut changed = 0;
     for rule in rules.iter_mut().filter(|rule| filter.concerns(rule)) {
@@ -352,5 +395,133 @@ fn apply(filter: &Filter, rules: &mut [Rule], report: &mut LoadReport) {
     if changed == 0 {
         let why = "the filter changes no rule; check its log source and its rules".to_owned();
         report.degraded.push(degraded(filter.meta.place, why));
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
+mod tests {
+    use super::*;
+    use crate::siem::Matcher;
+    use crate::siem::record::{Field, LogSource, Record, Value};
+
+    const RULE: &str = "title: t\nid: r1\nname: shell\nlogsource: {product: windows, category: process_creation}\n\
+        detection: {a: {Image|endswith: \\cmd.exe}, condition: a}\n";
+
+    fn set(add: impl Fn(&mut RuleSetBuilder)) -> RuleSet {
+        let mut builder = RuleSet::builder();
+        builder.text("r.yml", RULE);
+        add(&mut builder);
+        builder.build().unwrap()
+    }
+
+    fn matches(set: RuleSet, fields: &[(&str, &str)]) -> usize {
+        let fields: Vec<Field<'_>> =
+            fields.iter().map(|(name, text)| Field { name, value: Value::text(text) }).collect();
+        let mut matcher = Matcher::new(Arc::new(set));
+        matcher.matches(&Record { fields: &fields, ..Record::default() }).len()
+    }
+
+    const SYSMON: [(&str, &str); 2] =
+        [("Channel", "Microsoft-Windows-Sysmon/Operational"), ("EventID", "1")];
+
+    #[test]
+    fn log_sources_decide_and_their_aliases_stand_for_fields() {
+        let image = ("Image", "C:\\CMD.exe");
+        assert_eq!(matches(set(|_| ()), &[SYSMON[0], SYSMON[1], image]), 1);
+        assert_eq!(matches(set(|_| ()), &[SYSMON[0], ("EventID", "3"), image]), 0);
+        let audit =
+            [("Channel", "Security"), ("EventID", "4688"), ("NewProcessName", "C:\\cmd.exe")];
+        assert_eq!(matches(set(|_| ()), &audit), 1);
+        let mut matcher = Matcher::new(Arc::new(set(|_| ())));
+        assert_eq!(matcher.matches(&Record::default()).len(), 0);
+        assert_eq!(matcher.unplaced(), 1);
+        let fields = [Field { name: "Image", value: Value::text("\\cmd.exe") }];
+        let said = LogSource { product: "Windows", category: "process_creation", service: "" };
+        let record = Record { fields: &fields, log_source: said, ..Record::default() };
+        assert_eq!(matcher.matches(&record), [0]);
+    }
+
+    #[test]
+    fn filters_are_added_as_they_are_written() {
+        let filter = |rules: &str, condition: &str| {
+            format!(
+                "title: f\nlogsource: {{product: windows}}\n\
+                 filter: {{rules: {rules}, selection: {{User: ann}}, condition: {condition}}}\n"
+            )
+        };
+        let ann = [SYSMON[0], SYSMON[1], ("Image", "\\cmd.exe"), ("User", "ann")];
+        for (rules, condition, count) in [
+            ("any", "selection", 1),
+            ("any", "not selection", 0),
+            ("[shell]", "not selection", 0),
+            ("[r1]", "not selection", 0),
+            ("[other]", "not selection", 1),
+        ] {
+            let set = set(|builder| {
+                builder.text("f.yml", &filter(rules, condition));
+            });
+            let degraded = set.report().degraded.len();
+            assert_eq!(degraded, if rules == "[other]" { 2 } else { 0 }, "{}", set.report());
+            assert_eq!(matches(set, &ann), count, "{rules} {condition}");
+        }
+    }
+
+    #[test]
+    fn what_does_nothing_is_named() {
+        let rule = |id: &str, source: &str, line: &str| {
+            format!(
+                "title: t\nid: {id}\nlogsource: {{{source}}}\ndetection: {{a: {{{line}}}, condition: a}}\n"
+            )
+        };
+        let set = set(|builder| {
+            builder.text("twice.yml", RULE);
+            builder.text("none.yml", &rule("x1", "product: abacus", "A: 1"));
+            builder.text(
+                "never.yml",
+                &rule("x2", "product: windows, category: registry_set", "Detail: 1"),
+            );
+            builder.text(
+                "null.yml",
+                &rule("x3", "product: windows, category: registry_set", "Detail: null"),
+            );
+            builder.text("expand.yml", &rule("x4", "product: windows", "User|expand: '%admins%'"));
+        });
+        let report = set.report().to_string();
+        assert_eq!(set.len(), 4, "{report}");
+        assert!(
+            report.contains("twice.yml:1:1: rule `r1`: a rule with this id stands in r.yml:1"),
+            "{report}"
+        );
+        assert!(report.contains("no source is known for product `abacus`"), "{report}");
+        assert!(report.contains("never.yml:1:1: rule `x2`: it can never match, since no known source of its records has `Detail`"), "{report}");
+        assert!(!report.contains("null.yml"), "{report}");
+        assert!(
+            report.contains("expand.yml:4:17: rule `x4`: no values for the placeholder `%admins%`"),
+            "{report}"
+        );
+        let with = RuleSet::builder()
+            .placeholders("p.yml", "admins: [ann, 'b*']\n")
+            .text("expand.yml", &rule("x4", "product: windows", "User|expand: '%admins%'"))
+            .path("/nowhere/at/all")
+            .error
+            .take();
+        assert!(with.unwrap().to_string().starts_with("`/nowhere/at/all`"));
+    }
+
+    #[test]
+    fn strict_makes_the_first_refused_rule_an_error() {
+        let mut builder = RuleSet::builder();
+        builder.strict(true).text("b.yml", "title: t\nlogsource: {product: x}\n");
+        let told = builder.build().unwrap_err().to_string();
+        assert!(told.starts_with("b.yml:1:1: a rule without `detection`"), "{told}");
+    }
+
+    #[test]
+    fn levels_and_techniques() {
+        assert_eq!(severity("high"), Severity::High);
+        assert_eq!(severity(""), Severity::Medium);
+        let tags = ["attack.execution", "attack.t1059.001", "cve.2021-1"].map(str::to_owned);
+        assert_eq!(techniques(&tags), ["T1059.001"]);
     }
 }

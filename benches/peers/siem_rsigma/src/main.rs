@@ -2,6 +2,7 @@
 //! events a CPU second each takes, JSON included, and whether they find the same.
 //!
 //!   siem-rsigma flatten FOLDER     every event of the EVTX and JSON files below, flattened, one a line
+//!   siem-rsigma load RULES...      our load alone, five times
 //!   siem-rsigma lane NAME EVENTS RULES...     a JSON line of figures; differences on standard error
 
 #[path = "../../../../smesec-core/src/cli/siem/json.rs"]
@@ -22,6 +23,7 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["flatten", folder] => flatten(Path::new(folder)),
+        ["load", rules @ ..] if !rules.is_empty() => load(rules),
         ["lane", name, events, rules @ ..] if !rules.is_empty() => lane(name, events, rules),
         _ => {
             eprintln!("usage: siem-rsigma flatten FOLDER | lane NAME EVENTS RULES...");
@@ -85,6 +87,20 @@ fn flatten(folder: &Path) {
     }
 }
 
+/// Our load alone, for a profiler.
+fn load(rules: &[&str]) {
+    for _ in 0..5 {
+        let before = cpu();
+        let mut builder = RuleSet::builder();
+        for path in rules {
+            builder.path(path);
+        }
+        let read = cpu();
+        let set = builder.build().expect("rules");
+        println!("{} rules: {:.3} s reading, {:.3} s compiling", set.len(), read - before, cpu() - read);
+    }
+}
+
 fn cpu() -> f64 {
     let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     t.tv_sec as f64 + t.tv_nsec as f64 / 1e9
@@ -119,6 +135,7 @@ fn lane(name: &str, events: &str, rules: &[&str]) {
     let mut kinds: BTreeMap<Vec<u32>, usize> = BTreeMap::new();
     let mut kind_of = Vec::with_capacity(lines.len());
     let mut ours = Found::new();
+    let mut looked_at = vec![0_u32; set.len()];
     for (at, line) in lines.iter().enumerate() {
         let lent = reader.read(line, "", at as u64).expect("json");
         let record = lent.record(LogSource::default());
@@ -127,6 +144,9 @@ fn lane(name: &str, events: &str, rules: &[&str]) {
         kind_of.push(*kinds.entry(concerned).or_insert(next));
         for rule in matcher.matches(&record) {
             ours.insert((at, set.meta(*rule).map_or(String::new(), |m| m.id.clone())));
+        }
+        for rule in matcher.candidates() {
+            looked_at[*rule as usize] += 1;
         }
     }
     #[cfg(feature = "peer")]
@@ -175,6 +195,7 @@ fn lane(name: &str, events: &str, rules: &[&str]) {
         "kinds": kinds.len(),
         "rules": kinds.keys().map(Vec::len).max(),
         "detections": ours.len(),
+        "candidates_per_event": f64::from(looked_at.iter().sum::<u32>()) / lines.len() as f64,
         "ours_per_s": per(best[0]),
         "parsing_per_s": per(best[1]),
         "our_load_s": our_load,
@@ -199,6 +220,13 @@ fn lane(name: &str, events: &str, rules: &[&str]) {
         }
     }
     println!("{figures}");
+    if std::env::var_os("CANDIDATES").is_some() {
+        let mut often: Vec<(u32, u32)> = looked_at.into_iter().zip(0..).collect();
+        often.sort_unstable_by(|a, b| b.cmp(a));
+        for (times, rule) in often.into_iter().take(40) {
+            eprintln!("{times:8} {}", set.meta(rule).map_or("", |m| m.file.as_str()));
+        }
+    }
 }
 
 fn free(lent: json::Lent<'_>) -> Vec<siem::record::Field<'static>> {

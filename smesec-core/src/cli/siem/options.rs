@@ -7,11 +7,12 @@ use crate::siem::sources::Format;
 use crate::siem::{RuleSet, RuleSetBuilder};
 use std::ffi::OsString;
 
-/// The options of `smesec siem run`.
+/// The options of `smesec siem run` and of `smesec siem explain`.
 #[derive(Default)]
 pub(super) struct Options {
-    rules: Vec<String>,
+    pub(super) rules: Vec<String>,
     placeholders: Vec<String>,
+    pipelines: Vec<String>,
     log_sources: Vec<String>,
     /// Product, category and service of all records, where the user says them.
     said: [String; 3],
@@ -52,11 +53,6 @@ impl Options {
                 }
             }
         }
-        if options.rules.is_empty() {
-            return Err(
-                "`--rules PATH` is missing; name a file or a folder of Sigma rules".to_owned()
-            );
-        }
         if options.inputs.is_empty() {
             return Err("no input; name files or folders, or `-` for standard input".to_owned());
         }
@@ -67,6 +63,7 @@ impl Options {
         match flag {
             "rules" => self.rules.push(value),
             "placeholders" => self.placeholders.push(value),
+            "pipeline" => self.pipelines.push(value),
             "log-sources" => self.log_sources.push(value),
             "log-source" => self.said = said(&value)?,
             "format" => {
@@ -86,18 +83,24 @@ impl Options {
         Ok(())
     }
 
-    /// Reads and compiles the rules.
+    /// Reads and compiles the rules; the built-in ones where none are named.
     pub(super) fn load(&self) -> Result<RuleSet, String> {
         let mut builder: RuleSetBuilder = RuleSet::builder();
         builder.strict(self.strict);
         for path in &self.placeholders {
             builder.placeholders(path, &read(path)?);
         }
+        for path in &self.pipelines {
+            builder.pipeline(path, &read(path)?);
+        }
         for path in &self.log_sources {
             builder.log_sources(path, &read(path)?);
         }
         for path in &self.rules {
             builder.path(path);
+        }
+        if self.rules.is_empty() {
+            builder.builtin();
         }
         builder.build().map_err(|e| e.to_string())
     }
@@ -137,7 +140,7 @@ fn said(value: &str) -> Result<[String; 3], String> {
     })
 }
 
-fn read(path: &str) -> Result<String, String> {
+pub(super) fn read(path: &str) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|e| format!("`{path}`: {e}; check the path"))
 }
 

@@ -1,11 +1,10 @@
 //! Atoms: the questions that rules share, each asked of one field at most once a record.
 
 use super::expression;
-use super::index::{FieldIndex, Key};
+use super::index::{FieldIndex, Key, Map};
 use super::text::TextTest;
 use crate::siem::sigma::{Anchor, Comparison, Network, Pattern, Test, TimePart};
 use regex_automata::meta::Regex;
-use std::collections::HashMap;
 
 /// The place of a field among a record's; rules know fields by it.
 pub(in crate::siem) type Slot = u16;
@@ -42,6 +41,19 @@ pub(in crate::siem) enum Asks {
     Null,
 }
 
+/// What a test asks of one value, outside a program; `None` for tests that ask more than one value.
+pub(in crate::siem) fn value_asks(test: &Test) -> Option<Asks> {
+    Some(match test {
+        Test::Text { pattern, cased: true } => Asks::Cased(TextTest::new(pattern, true)),
+        Test::Text { pattern, cased: false } => Asks::Text(TextTest::new(pattern, false)),
+        Test::Regex { expression } => Asks::Regex(expression::build(expression).ok()?.0),
+        Test::Cidr(network) => Asks::Cidr(*network),
+        Test::Number(comparison, number) => Asks::Number(*comparison, *number),
+        Test::Time(part, comparison, number) => Asks::Time(*part, *comparison, *number),
+        Test::Field { .. } | Test::Exists(_) | Test::Null => return None,
+    })
+}
+
 /// Texts that are looked for together, folded.
 #[derive(Debug)]
 pub(in crate::siem) struct LiteralSet {
@@ -66,10 +78,10 @@ pub(super) enum Identity {
 /// All atoms, with what compiling needs to know of them.
 #[derive(Debug, Default)]
 pub(super) struct Atoms {
-    pub(super) atoms: Vec<Atom>,
+    pub(super) list: Vec<Atom>,
     pub(super) hints: Vec<Hint>,
-    known: HashMap<Identity, u32>,
-    regexes: HashMap<String, (Regex, Option<Vec<String>>)>,
+    known: Map<Identity, u32>,
+    regexes: Map<String, (Regex, Option<Vec<String>>)>,
 }
 
 /// How an atom may be found from a value.
@@ -125,7 +137,7 @@ impl Atoms {
 
     /// The pattern of an uncased text atom that looks for one literal anywhere.
     pub(super) fn contains(&self, atom: u32) -> Option<(Slot, &Pattern)> {
-        match (self.atoms.get(atom as usize)?, self.hints.get(atom as usize)?) {
+        match (self.list.get(atom as usize)?, self.hints.get(atom as usize)?) {
             (Atom { slot, asks: Asks::Text(TextTest::Contains(_)) }, Hint::Patterns(patterns)) => {
                 Some((*slot, patterns.first()?))
             }
@@ -153,13 +165,12 @@ impl Atoms {
                 (*slot, Asks::Set(Box::new(set)), Hint::Patterns(patterns.clone()))
             }
             Identity::Regex(slot, expression) => {
-                let built = match self.regexes.get(expression) {
-                    Some(built) => built.clone(),
-                    None => {
-                        let built = expression::build(expression)?;
-                        self.regexes.insert(expression.clone(), built.clone());
-                        built
-                    }
+                let built = if let Some(built) = self.regexes.get(expression) {
+                    built.clone()
+                } else {
+                    let built = expression::build(expression)?;
+                    self.regexes.insert(expression.clone(), built.clone());
+                    built
                 };
                 let hint = built.1.map_or(Hint::Presence, Hint::Literals);
                 (*slot, Asks::Regex(built.0), hint)
@@ -178,8 +189,8 @@ impl Atoms {
             Identity::Exists(slot) => (*slot, Asks::Exists, Hint::Presence),
             Identity::Null(slot) => (*slot, Asks::Null, Hint::None),
         };
-        let number = super::index::len(&self.atoms);
-        self.atoms.push(Atom { slot, asks });
+        let number = super::index::len(&self.list);
+        self.list.push(Atom { slot, asks });
         self.hints.push(hint);
         self.known.insert(identity, number);
         Ok(number)
@@ -187,7 +198,7 @@ impl Atoms {
 
     /// What asking an atom costs, in the cost of a comparison.
     pub(super) fn cost(&self, atom: u32) -> u32 {
-        match self.atoms.get(atom as usize).map(|atom| &atom.asks) {
+        match self.list.get(atom as usize).map(|atom| &atom.asks) {
             Some(Asks::Text(test) | Asks::Cased(test)) => test.cost(),
             Some(Asks::Set(_)) => 40,
             Some(Asks::Regex(_)) => 150,

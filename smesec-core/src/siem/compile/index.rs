@@ -1,6 +1,36 @@
 //! What says, from a value's bytes alone, which patterns could fit it.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// A map for what compiling looks up by the ten thousand; its keys are the rules' own.
+pub(super) type Map<K, V> = HashMap<K, V, BuildHasherDefault<Quick>>;
+
+/// The hasher of [`Map`].
+#[derive(Debug, Default)]
+pub(super) struct Quick(u64);
+
+impl Hasher for Quick {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = mixed(self.0 ^ hash(bytes), 0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u16(&mut self, number: u16) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = mixed(self.0 ^ number ^ 0x51, 0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// A hash of some bytes; good enough for tables, and the same on every run.
 pub(in crate::siem) fn hash(bytes: &[u8]) -> u64 {
@@ -18,6 +48,7 @@ pub(in crate::siem) fn hash(bytes: &[u8]) -> u64 {
     mixed(state ^ u64::from_le_bytes(last), K)
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "the two halves of a product")]
 const fn mixed(a: u64, b: u64) -> u64 {
     let product = (a as u128).wrapping_mul(b as u128);
     (product as u64) ^ ((product >> 64) as u64)
@@ -35,7 +66,7 @@ pub(in crate::siem) struct Table {
 impl Table {
     /// A table of these pairs.
     pub(super) fn new(pairs: impl IntoIterator<Item = (u64, u32)>) -> Self {
-        let mut runs: HashMap<u64, Vec<u32>> = HashMap::new();
+        let mut runs: Map<u64, Vec<u32>> = Map::default();
         for (key, value) in pairs {
             runs.entry(key).or_default().push(value);
         }
@@ -69,8 +100,9 @@ impl Table {
         self.places.is_empty()
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "a place is any part of a hash")]
     fn start(&self, key: u64) -> usize {
-        (key ^ key >> 32) as usize & (self.places.len().wrapping_sub(1))
+        (key ^ (key >> 32)) as usize & (self.places.len().wrapping_sub(1))
     }
 
     /// The numbers under a key.
@@ -257,6 +289,11 @@ impl FieldIndex {
             && self.tails.iter().all(Table::is_empty)
             && self.gram4.is_empty()
             && self.gram2.is_empty())
+    }
+
+    /// Whether values are looked at byte by byte.
+    pub(in crate::siem) fn scans(&self) -> bool {
+        !(self.gram4.is_empty() && self.gram2.is_empty())
     }
 
     /// Calls `each` with the number of every pattern that could fit a folded value; some come more

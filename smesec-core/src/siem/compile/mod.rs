@@ -17,13 +17,13 @@ mod node;
 mod text;
 mod witness;
 
-pub(super) use atom::{ANYWHERE, Asks, Atom, LiteralSet, Slot};
+pub(super) use atom::{ANYWHERE, Asks, Atom, LiteralSet, Slot, value_asks};
 pub(super) use branch::{MATCH, PASS, Step};
 pub(super) use fold::{fold, fold_into};
 pub(super) use index::{FieldIndex, hash};
 pub(super) use text::TextTest;
 
-use super::log_sources::{self, Needed, Row};
+use super::log_sources::{Needed, Row};
 use super::sigma::{Placeholders, Rule, RuleSource};
 use crate::ruleset::{LoadReport, Refused};
 use atom::Atoms;
@@ -73,6 +73,7 @@ pub(super) struct Find {
 
 /// What has to hold of the value before rules are looked at.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a box would be one more wait for memory per value")]
 pub(super) enum Verify {
     /// An atom of the value's field.
     Atom(u32),
@@ -213,7 +214,7 @@ pub(super) fn compile(
     report.loaded = rules.len();
     Program {
         fields: Fields { names: names.names, table },
-        atoms: atoms.atoms,
+        atoms: atoms.list,
         steps,
         entries,
         groups,
@@ -232,7 +233,7 @@ fn placed(rows: Vec<Row>, names: &mut Names) -> (Vec<PlacedRow>, Vec<LookedAt>) 
             match looked_at.iter_mut().find(|known| known.name == *name) {
                 Some(known) => known.value |= value,
                 None => {
-                    looked_at.push(LookedAt { name: name.clone(), slot: names.slot(name), value })
+                    looked_at.push(LookedAt { name: name.clone(), slot: names.slot(name), value });
                 }
             }
         }
@@ -302,33 +303,4 @@ fn group(
     let finds =
         finds.into_iter().map(|(verify, rules)| Find { verify, rules: rules.into() }).collect();
     Group { source, rules: members.to_vec(), indexes, by_slot, finds, always }
-}
-
-/// Names the rules whose log source no row and no reader ever gives.
-pub(super) fn unmapped(rules: &[Rule], rows: &[Row], report: &mut LoadReport) {
-    for rule in rules {
-        if !log_sources::is_mapped(rows, &rule.log_source) {
-            let words = [
-                ("product", &rule.log_source.product),
-                ("category", &rule.log_source.category),
-                ("service", &rule.log_source.service),
-            ];
-            let said: Vec<String> = words
-                .iter()
-                .filter(|(_, word)| !word.is_empty())
-                .map(|(key, word)| format!("{key} `{word}`"))
-                .collect();
-            report.degraded.push(Refused {
-                file: rule.meta.file.clone(),
-                line: rule.meta.place.line,
-                column: rule.meta.place.column,
-                rule: (!rule.meta.id.is_empty()).then(|| rule.meta.id.clone()),
-                why: format!(
-                    "no source is known for {}, so it sees records only that the host says are such; \
-                     add a row to the table of log sources",
-                    said.join(", ")
-                ),
-            });
-        }
-    }
 }

@@ -6,6 +6,7 @@ use memchr::memmem::Finder;
 
 /// A pattern made ready.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a box would be one more wait for memory per value")]
 pub(in crate::siem) enum TextTest {
     /// Anything.
     Any,

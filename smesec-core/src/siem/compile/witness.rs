@@ -1,11 +1,10 @@
 //! Witnesses: for each rule, few rare patterns of which one at least fits whatever it matches.
 
 use super::atom::{Atom, Atoms, Hint, Slot};
-use super::index::{Key, TAILS, last_part, len};
+use super::index::{Key, Map, TAILS, last_part, len};
 use super::node::Node;
 use super::text::texts;
 use crate::siem::sigma::{Pattern, Piece};
-use std::collections::HashMap;
 
 /// How a rule's candidates are noticed.
 pub(super) type Witnesses = Vec<(Slot, Key, Finds)>;
@@ -25,9 +24,10 @@ pub(super) enum Finds {
 /// have: `\powershell.exe`, `.exe`, `http`.
 #[derive(Debug, Default)]
 pub(super) struct Census {
-    atoms: HashMap<u32, u32>,
-    keys: HashMap<(Slot, [u8; 4]), u32>,
-    parts: HashMap<(Slot, String), u32>,
+    atoms: Map<u32, u32>,
+    /// By slot and gram, both in one number.
+    keys: Map<u64, u32>,
+    parts: Map<(Slot, String), u32>,
 }
 
 /// What nearly every path and command line has.
@@ -50,12 +50,14 @@ impl Census {
         match node {
             Node::Not(inner) => self.count(inner, atoms),
             Node::All(parts) | Node::Any(parts) | Node::Count(_, parts) => {
-                parts.iter().for_each(|part| self.count(part, atoms));
+                for part in parts {
+                    self.count(part, atoms);
+                }
             }
             Node::Atom(atom) => {
                 *self.atoms.entry(*atom).or_default() += 1;
                 let (Some(Atom { slot, .. }), Some(Hint::Patterns(patterns))) =
-                    (atoms.atoms.get(*atom as usize), atoms.hints.get(*atom as usize))
+                    (atoms.list.get(*atom as usize), atoms.hints.get(*atom as usize))
                 else {
                     return;
                 };
@@ -66,7 +68,7 @@ impl Census {
                     for text in texts(pattern) {
                         for gram in text.as_bytes().windows(4) {
                             if let Ok(gram) = gram.try_into() {
-                                *self.keys.entry((*slot, gram)).or_default() += 1;
+                                *self.keys.entry(gram_key(*slot, gram)).or_default() += 1;
                             }
                         }
                     }
@@ -76,16 +78,20 @@ impl Census {
     }
 
     fn gram(&self, slot: Slot, gram: [u8; 4]) -> u32 {
-        let named = self.keys.get(&(slot, gram)).copied().unwrap_or(0);
+        let named = self.keys.get(&gram_key(slot, gram)).copied().unwrap_or(0);
         named * 3 + plain(gram)
     }
 }
 
+fn gram_key(slot: Slot, gram: [u8; 4]) -> u64 {
+    u64::from(slot) << 32 | u64::from(u32::from_le_bytes(gram))
+}
+
 /// What a gram costs by its letters alone.
 fn plain(gram: [u8; 4]) -> u32 {
-    let common = memchr::memmem::find(COMMON.as_bytes(), &gram).is_some();
+    let common = COMMON.as_bytes().windows(4).any(|known| known == gram);
     let digits = gram.iter().filter(|byte| byte.is_ascii_digit() || **byte == b'0').count();
-    let blanks = gram.iter().filter(|byte| **byte == b' ').count();
+    let blanks = memchr::memchr_iter(b' ', &gram).count();
     let mut cost = 4 + u32::from(common) * 200;
     // Hexadecimal numbers and blanks fill what people do not write.
     if digits == 4 {
@@ -126,7 +132,7 @@ fn best(node: &Node, wanted: bool, atoms: &Atoms, census: &Census) -> Option<Pri
         (Node::Atom(_), false) => None,
         (Node::Not(inner), _) => best(inner, !wanted, atoms, census),
         (Node::All(parts), true) | (Node::Any(parts), false) => cheapest(parts),
-        (Node::Any(parts), true) | (Node::All(parts), false) | (Node::Count(_, parts), true) => {
+        (Node::Any(parts) | Node::Count(_, parts), true) | (Node::All(parts), false) => {
             union(parts)
         }
         (Node::Count(..), false) => None,
@@ -134,7 +140,7 @@ fn best(node: &Node, wanted: bool, atoms: &Atoms, census: &Census) -> Option<Pri
 }
 
 fn priced(number: u32, atoms: &Atoms, census: &Census) -> Option<Priced> {
-    let atom = atoms.atoms.get(number as usize)?;
+    let atom = atoms.list.get(number as usize)?;
     let slot = atom.slot;
     match atoms.hints.get(number as usize)? {
         Hint::None => None,

@@ -6,17 +6,26 @@
 
 use super::view::hash_with;
 
-/// Places, in pairs. 16,384 values: the programs, paths and users of a company's machines.
-const PLACES: usize = 1 << 14;
+/// Places, in pairs. 8,192 values: the programs, paths and users of a company's machines; a table of
+/// twice as many leaves a core's nearer memory and is slower for all.
+const PLACES: usize = 1 << 13;
+/// Shorter values are looked through faster than they are remembered.
+const SHORTEST: usize = 16;
 /// Longer values do not come again.
 const LONGEST: usize = 512;
+/// Places for what stood last where: eight indexes over 64 fields.
+const RECENT: usize = 512;
 /// Places for hashes of what was seen once.
-const ONCE: usize = 1 << 14;
+const ONCE: usize = 1 << 12;
 
 #[derive(Debug)]
 pub(super) struct Memo {
+    /// By place, a part of its value's hash: most that is not known costs one look here.
+    tags: Vec<u32>,
     places: Vec<Place>,
     once: Vec<u32>,
+    /// By index and place in the record, what stood there last.
+    recent: Vec<Place>,
 }
 
 #[derive(Debug, Default)]
@@ -31,17 +40,38 @@ impl Memo {
     pub(super) fn new() -> Self {
         let mut places = Vec::new();
         places.resize_with(PLACES, Place::default);
-        Self { places, once: vec![0; ONCE] }
+        let mut recent = Vec::new();
+        recent.resize_with(RECENT, Place::default);
+        Self { tags: vec![0; PLACES], places, once: vec![0; ONCE], recent }
+    }
+
+    /// What a value announces, if the record before had the same at this place. Keywords look at all
+    /// fields, and most of a source's fields seldom change: a comparison is all they cost.
+    pub(super) fn same_again(&self, index: u32, place: usize, value: &[u8]) -> Option<&[u32]> {
+        let known = self.recent.get(recent_at(index, place))?;
+        (known.used && known.index == index && known.value == value).then_some(&known.finds)
+    }
+
+    /// Keeps what a value announces until this place has another.
+    pub(super) fn keep_last(&mut self, index: u32, place: usize, value: &[u8], finds: &[u32]) {
+        if value.len() > LONGEST || finds.len() > 256 {
+            return;
+        }
+        if let Some(known) = self.recent.get_mut(recent_at(index, place)) {
+            known.used = true;
+            known.write(index, value, finds);
+        }
     }
 
     /// What a value announces to an index, if it is known; else where to keep it.
     pub(super) fn look(&self, index: u32, value: &[u8]) -> Result<&[u32], u64> {
-        if value.len() > LONGEST {
+        if !(SHORTEST..=LONGEST).contains(&value.len()) {
             return Err(0);
         }
         let hash = hash_with(value, index);
         for at in pair(hash) {
-            if let Some(place) = self.places.get(at)
+            if self.tags.get(at) == Some(&tag(hash))
+                && let Some(place) = self.places.get(at)
                 && place.index == index
                 && !place.value.is_empty()
                 && place.value == value
@@ -54,11 +84,11 @@ impl Memo {
 
     /// Keeps what a value announces, if it is not seen for the first time.
     pub(super) fn keep(&mut self, hash: u64, index: u32, value: &[u8], finds: &[u32]) {
-        if value.is_empty() || value.len() > LONGEST || finds.len() > 256 {
+        if finds.len() > 256 {
             return;
         }
-        let print = (hash >> 32) as u32 | 1;
-        match self.once.get_mut(hash as usize % ONCE) {
+        let print = tag(hash);
+        match self.once.get_mut(place_of(hash) % ONCE) {
             Some(seen) if *seen == print => {}
             Some(seen) => {
                 *seen = print;
@@ -72,18 +102,39 @@ impl Memo {
         if let Some(place) = self.places.get_mut(first) {
             place.used = !turn;
         }
-        if let Some(place) = self.places.get_mut(if turn { second } else { first }) {
-            place.index = index;
-            place.value.clear();
-            place.value.extend_from_slice(value);
-            place.finds.clear();
-            place.finds.extend_from_slice(finds);
+        let taken = if turn { second } else { first };
+        if let (Some(place), Some(known)) = (self.places.get_mut(taken), self.tags.get_mut(taken)) {
+            *known = print;
+            place.write(index, value, finds);
         }
     }
 }
 
+impl Place {
+    fn write(&mut self, index: u32, value: &[u8], finds: &[u32]) {
+        self.index = index;
+        self.value.clear();
+        self.value.extend_from_slice(value);
+        self.finds.clear();
+        self.finds.extend_from_slice(finds);
+    }
+}
+
+const fn recent_at(index: u32, place: usize) -> usize {
+    (index as usize * 64 + place) % RECENT
+}
+
+const fn tag(hash: u64) -> u32 {
+    (hash >> 32) as u32 | 1
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a place is any part of a hash")]
+const fn place_of(hash: u64) -> usize {
+    hash as usize
+}
+
 const fn pair(hash: u64) -> [usize; 2] {
-    let first = hash as usize % PLACES & !1;
+    let first = (place_of(hash) % PLACES) & !1;
     [first, first + 1]
 }
 
@@ -95,16 +146,22 @@ mod tests {
     fn what_comes_twice_is_known_by_its_index_and_its_bytes() {
         let mut memo = Memo::new();
         for time in 0..3 {
-            match memo.look(7, b"cmd.exe") {
+            match memo.look(7, b"c:\\windows\\cmd.exe") {
                 Err(hash) => {
                     assert!(time < 2);
-                    memo.keep(hash, 7, b"cmd.exe", &[1, 2]);
+                    memo.keep(hash, 7, b"c:\\windows\\cmd.exe", &[1, 2]);
                 }
                 Ok(finds) => assert!(time == 2 && finds == [1, 2]),
             }
         }
-        assert!(memo.look(8, b"cmd.exe").is_err());
-        assert!(memo.look(7, b"cmd.exf").is_err());
-        assert!(memo.look(7, &[b'a'; LONGEST + 1]).is_err());
+        assert_eq!(memo.same_again(7, 3, b"x"), None);
+        memo.keep_last(7, 3, b"x", &[4]);
+        assert_eq!(memo.same_again(7, 3, b"x"), Some(&[4][..]));
+        assert_eq!(memo.same_again(7, 3, b"y"), None);
+        assert_eq!(memo.same_again(8, 3, b"x"), None);
+        assert!(memo.look(8, b"c:\\windows\\cmd.exe").is_err());
+        assert!(memo.look(7, b"c:\\windows\\cmd.exf").is_err());
+        assert_eq!(memo.look(7, &[b'a'; LONGEST + 1]), Err(0));
+        assert_eq!(memo.look(7, b"cmd.exe"), Err(0));
     }
 }

@@ -24,6 +24,7 @@ use lane::Lanes;
 use memo::Memo;
 use std::sync::Arc;
 use view::View;
+pub(super) use view::{folded_fits, value_fits};
 
 /// Matches records against a rule set. One for each thread; the rule set is shared.
 ///
@@ -127,6 +128,12 @@ impl Matcher {
         rules
     }
 
+    /// The rules that the last record's values announced, so that their conditions were run; the
+    /// others were ruled out unseen.
+    pub fn candidates(&self) -> &[u32] {
+        &self.marks.candidates
+    }
+
     /// The rules that matched the last record.
     pub fn matched(&self) -> &[u32] {
         &self.matched
@@ -147,7 +154,7 @@ impl Matcher {
         let lane = self.lanes.of(&self.view, record, program);
         if lane.groups.is_empty() {
             self.unplaced += 1;
-            return &self.matched;
+            return &[];
         }
         for (of_rule, of_record) in &lane.aliases {
             self.view.alias(*of_rule, *of_record);
@@ -164,14 +171,12 @@ impl Matcher {
             };
             search.gather(record, &lane.aliases);
         }
-        let mut candidates = std::mem::take(&mut self.marks.candidates);
-        for rule in &candidates {
-            if self.marks.decide(program, &mut self.view, record, *rule) {
-                self.matched.push(*rule);
+        for at in 0..self.marks.candidates.len() {
+            let Some(rule) = self.marks.candidates.get(at).copied() else { break };
+            if self.marks.decide(program, &mut self.view, record, rule) {
+                self.matched.push(rule);
             }
         }
-        candidates.clear();
-        self.marks.candidates = candidates;
         self.matched.sort_unstable();
         &self.matched
     }
@@ -253,10 +258,10 @@ impl Search<'_> {
         for field in 0..record.fields.len() {
             let slot = self.view.slot_of(field);
             if let Some(index) = self.index_at(slot) {
-                self.value(index, Some(field), record);
+                self.value(index, Some(field), false, record);
             }
             if let Some(index) = anywhere {
-                self.value(index, Some(field), record);
+                self.value(index, Some(field), true, record);
             }
         }
         for (of_rule, of_record) in aliases {
@@ -267,14 +272,14 @@ impl Search<'_> {
             }
             let mut field = self.view.first(*of_rule);
             while let Some(at) = field {
-                self.value(index, Some(at), record);
+                self.value(index, Some(at), false, record);
                 field = self.view.next(at);
             }
         }
         if let Some(index) = anywhere
             && !record.raw.is_empty()
         {
-            self.value(index, None, record);
+            self.value(index, None, true, record);
         }
     }
 
@@ -283,7 +288,7 @@ impl Search<'_> {
     }
 
     /// Looks at one value (`None` for the raw line) with one index.
-    fn value(&mut self, index: u16, field: Option<usize>, record: &Record<'_>) {
+    fn value(&mut self, index: u16, field: Option<usize>, anywhere: bool, record: &Record<'_>) {
         let Some(table) = self.group.indexes.get(usize::from(index)) else { return };
         let (text, kind) = match field {
             None => (record.raw, Kind::Text),
@@ -299,15 +304,27 @@ impl Search<'_> {
             return;
         }
         let number = self.first_index + u32::from(index);
-        let hash = match self.memo.look(number, text.as_bytes()) {
-            Ok(finds) => {
-                self.marks.finds.clear();
-                self.marks.finds.extend_from_slice(finds);
-                self.announce_all();
-                return;
-            }
-            Err(hash) => hash,
+        let mut hash = 0;
+        // Keywords look at every field, which is why they remember by place; the raw line is new each
+        // time. What is found by a look-up or two is found faster than remembered.
+        let by_place = if anywhere { field } else { None };
+        let known = match by_place {
+            Some(place) => self.memo.same_again(number, place, text.as_bytes()),
+            None if anywhere || !table.scans() => None,
+            None => match self.memo.look(number, text.as_bytes()) {
+                Ok(finds) => Some(finds),
+                Err(unknown) => {
+                    hash = unknown;
+                    None
+                }
+            },
         };
+        if let Some(finds) = known {
+            self.marks.finds.clear();
+            self.marks.finds.extend_from_slice(finds);
+            self.announce_all();
+            return;
+        }
         self.marks.value();
         let folded = match field {
             Some(field) => self.view.folded(field, record),
@@ -325,15 +342,16 @@ impl Search<'_> {
                 Verify::Nothing => true,
                 Verify::Literal(finder) => finder.find(folded.as_bytes()).is_some(),
                 Verify::Atom(atom) => self.program.atoms.get(*atom as usize).is_some_and(|atom| {
-                    view::value_fits(&atom.asks, text)
-                        .unwrap_or_else(|| view::folded_fits(&atom.asks, folded))
+                    value_fits(&atom.asks, text).unwrap_or_else(|| folded_fits(&atom.asks, folded))
                 }),
             };
             if holds {
                 finds.push(number);
             }
         });
-        if hash != 0 {
+        if let Some(place) = by_place {
+            self.memo.keep_last(number, place, text.as_bytes(), &self.marks.finds);
+        } else if hash != 0 {
             self.memo.keep(hash, number, text.as_bytes(), &self.marks.finds);
         }
         self.announce_all();
@@ -387,11 +405,8 @@ fn event(rules: &RuleSet, rule: u32, record: &Record<'_>, id: EventId) -> Event 
         event.attack = super::ruleset::techniques(&meta.tags);
         event.findings.push(Finding::new(Arc::clone(info), severity, meta.title.as_str()));
     }
-    let first = |names: &[&str]| {
-        let value = names.iter().find_map(|name| record.first(name));
-        value.map(|value| value.text.to_owned()).filter(|text| !text.is_empty())
-    };
-    event.device = first(&["Computer", "host", "hostname"]);
+    let device = ["Computer", "host", "hostname"].into_iter().find_map(|name| record.first(name));
+    event.device = device.map(|value| value.text.to_owned()).filter(|text| !text.is_empty());
     event.extra.insert("file".to_owned(), record.origin.into());
     event.extra.insert("record_id".to_owned(), record.number.into());
     if !record.raw.is_empty() {

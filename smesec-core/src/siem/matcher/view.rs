@@ -143,14 +143,13 @@ impl View {
 
     /// The raw line, folded.
     pub(super) fn raw(&mut self, record: &Record<'_>) -> &str {
-        let (from, to) = match self.raw_folded {
-            Some(place) => place,
-            None => {
-                let from = self.folded.len();
-                fold_into(record.raw, &mut self.folded);
-                self.raw_folded = Some((from, self.folded.len()));
-                (from, self.folded.len())
-            }
+        let (from, to) = if let Some(place) = self.raw_folded {
+            place
+        } else {
+            let from = self.folded.len();
+            fold_into(record.raw, &mut self.folded);
+            self.raw_folded = Some((from, self.folded.len()));
+            (from, self.folded.len())
         };
         self.folded.get(from..to).unwrap_or_default()
     }
@@ -251,7 +250,7 @@ impl View {
 }
 
 /// Whether a value fits what is asked of it as it stands; `None` where it has to be folded first.
-pub(super) fn value_fits(asks: &Asks, text: &str) -> Option<bool> {
+pub(in crate::siem) fn value_fits(asks: &Asks, text: &str) -> Option<bool> {
     Some(match asks {
         Asks::Text(TextTest::Any) => true,
         Asks::Text(_) | Asks::Set(_) => return None,
@@ -270,7 +269,7 @@ pub(super) fn value_fits(asks: &Asks, text: &str) -> Option<bool> {
 }
 
 /// Whether a folded value fits.
-pub(super) fn folded_fits(asks: &Asks, folded: &str) -> bool {
+pub(in crate::siem) fn folded_fits(asks: &Asks, folded: &str) -> bool {
     match asks {
         Asks::Text(test) => test.fits(folded),
         Asks::Set(set) => set_fits(set, folded),

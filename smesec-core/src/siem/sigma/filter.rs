@@ -38,12 +38,12 @@ pub(super) fn parse(document: &Document, file: &str) -> Result<Filter, RuleError
         let why = "a filter without `rules`; name them by id or name, or write `any`";
         rule::error(file, node.place, why.to_owned())
     })?;
-    let reference = |node: &Node| match node.as_str() {
-        Some(text) => Ok(Reference { rule: text.to_owned(), place: node.place }),
-        None => {
+    let reference = |node: &Node| {
+        let name = node.as_str().map(str::to_owned).ok_or_else(|| {
             let why = format!("a rule is {}; write its id or its name", node.kind());
-            Err(rule::error(file, node.place, why))
-        }
+            rule::error(file, node.place, why)
+        })?;
+        Ok(Reference { rule: name, place: node.place })
     };
     let rules = match rules.list() {
         Some([]) => {

@@ -45,7 +45,7 @@ pub fn load(text: &str, file: &str, each: &mut dyn FnMut(Result<Sigma, Refused>)
 }
 
 /// An error as the report's line.
-pub(crate) fn refused(error: &RuleError, rule: Option<String>) -> Refused {
+fn refused(error: &RuleError, rule: Option<String>) -> Refused {
     Refused {
         file: error.file().to_owned(),
         line: error.line(),

@@ -16,6 +16,7 @@ mod filter;
 mod load;
 mod modifier;
 mod pattern;
+mod pipeline;
 mod rule;
 mod syntax;
 
@@ -24,7 +25,6 @@ pub use filter::Filter;
 pub use load::{Sigma, load};
 pub use modifier::{Anchor, Ask, Comparison, Modifier, Network, Placeholders, Test, TimePart, ask};
 pub use pattern::{DASHES, Pattern, Piece};
+pub use pipeline::Pipeline;
 pub use rule::{Body, Item, Literal, Rule, RuleSource, Search};
 pub use syntax::{Correlation, CorrelationKind, Criterion, Meta, Reference, Threshold};
-
-pub(crate) use load::refused;

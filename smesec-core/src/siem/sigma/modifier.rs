@@ -432,10 +432,10 @@ fn patterns(
     for modifier in &item.modifiers {
         match modifier {
             Modifier::Contains => {
-                patterns.iter_mut().for_each(|p| {
-                    p.open_start();
-                    p.open_end();
-                });
+                for pattern in &mut patterns {
+                    pattern.open_start();
+                    pattern.open_end();
+                }
             }
             Modifier::StartsWith => patterns.iter_mut().for_each(Pattern::open_end),
             Modifier::EndsWith => patterns.iter_mut().for_each(Pattern::open_start),
@@ -458,10 +458,10 @@ fn patterns(
     }
     if item.field.is_none() {
         // A keyword is looked for in the whole record.
-        patterns.iter_mut().for_each(|p| {
-            p.open_start();
-            p.open_end();
-        });
+        for pattern in &mut patterns {
+            pattern.open_start();
+            pattern.open_end();
+        }
     }
     let wide = |m: &Modifier| matches!(m, Modifier::Wide | Modifier::Utf16 | Modifier::Utf16Be);
     if item.modifiers.iter().any(wide)
@@ -562,7 +562,9 @@ fn expand(written: &str, placeholders: &Placeholders) -> Result<Vec<Pattern>, St
         rest = behind;
     }
     let last = Pattern::parse(rest);
-    patterns.iter_mut().for_each(|pattern| pattern.append(&last));
+    for pattern in &mut patterns {
+        pattern.append(&last);
+    }
     if patterns.is_empty() {
         return Err(format!("the placeholder in `{written}` has no value; give at least one"));
     }

@@ -12,9 +12,9 @@ const MAX_BODY: u64 = 8 << 20;
 
 /// Private and loopback hosts, and public ones if that is allowed.
 #[derive(Clone, Copy, Debug)]
-pub struct Plain {
+pub(super) struct Plain {
     /// Whether addresses of the public network may be connected to.
-    pub public: bool,
+    pub(super) public: bool,
 }
 
 impl Target for Plain {

@@ -1,14 +1,14 @@
 //! `smesec siem explain RULE EVENT`: the rule by its id, name, title or file; the event in a file,
 //! or `-`.
 
-use super::options::{Options, read};
+use super::options::Options;
 use crate::siem::Matcher;
 use crate::siem::record::Record;
 use crate::siem::sigma::Meta;
 use crate::siem::sources::{BadLine, ReaderOptions, records_of};
 use crate::time::Timestamp;
 use std::ffi::OsString;
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, Write};
 use std::sync::Arc;
 
 pub(in crate::cli) fn explain(

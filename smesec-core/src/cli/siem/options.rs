@@ -140,7 +140,7 @@ fn said(value: &str) -> Result<[String; 3], String> {
     })
 }
 
-pub(super) fn read(path: &str) -> Result<String, String> {
+fn read(path: &str) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|e| format!("`{path}`: {e}; check the path"))
 }
 

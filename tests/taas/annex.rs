@@ -114,7 +114,7 @@ fn a_portal_that_lets_users_into_the_office_fails_it() {
     };
     assert_eq!(
         finding.message,
-        "annex.tavern.yaml:19:5: stage `Make sure user does not have admin access`: the status is 200, expected 403"
+        "annex.tavern.yaml:19:5: stage `Make sure user does not have admin access`: the status code is 200, expected 403"
     );
 }
 

@@ -121,7 +121,7 @@ impl<'r> Answer<'r> {
         };
         if !fits {
             let wanted = wanted.map_or_else(|| "200".to_owned(), shown);
-            let mut why = format!("the status is {status}, expected {wanted}");
+            let mut why = format!("the status code is {status}, expected {wanted}");
             // What a server says about a refusal is what one needs to mend it.
             if (400..500).contains(&self.response.status) && !self.body.is_empty() {
                 let text = Value::text(String::from_utf8_lossy(&self.body));

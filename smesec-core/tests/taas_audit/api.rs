@@ -515,7 +515,9 @@ fn hash(password: &str) -> [u8; 32] {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut out = Vec::new();
+    Transform::HexEncode.apply(bytes, &mut out);
+    String::from_utf8(out).unwrap()
 }
 
 fn url64(bytes: &[u8]) -> String {

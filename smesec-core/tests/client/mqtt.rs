@@ -45,7 +45,8 @@ fn serve(mut socket: impl Read + Write, seen: &Mutex<Vec<u8>>) {
             3 => {
                 let qos = first >> 1 & 3;
                 let topic = 2 + usize::from(content[1]);
-                let number = &content[topic..topic + 2];
+                // Without one at quality 0.
+                let number = content.get(topic..topic + 2).unwrap_or(&[0, 0]);
                 match qos {
                     1 => say(&[0x40, 2, number[0], number[1]]),
                     2 => say(&[0x50, 2, number[0], number[1]]),

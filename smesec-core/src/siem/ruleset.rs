@@ -407,7 +407,6 @@ fn apply(filter: &Filter, rules: &mut [Rule], report: &mut LoadReport) {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 mod tests {
     use super::*;
     use crate::siem::Matcher;

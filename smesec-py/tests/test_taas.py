@@ -173,4 +173,4 @@ def test_pytest_collects_the_files(tmp_path, shop, checks) -> None:
     env = os.environ | {"PYTHONPATH": str(pathlib.Path(tmp_path))}
     told = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert "1 failed, 1 passed, 1 skipped, 1 xfailed" in told.stdout, told.stdout + told.stderr
-    assert "FAILED: look" in told.stdout and "test_doors.tavern.yaml:8: failed" in told.stdout
+    assert "FAILED: look" in told.stdout and "test_doors.tavern.yaml:11: failed" in told.stdout

@@ -381,7 +381,7 @@ fn clock(now: Option<i64>) -> Timestamp {
     now.map_or_else(Timestamp::from_system_clock, Timestamp::from_unix_nanos)
 }
 
-fn dicts<'py>(py: Python<'py>, told: Vec<Value>) -> PyResult<Bound<'py, PyAny>> {
+fn dicts(py: Python<'_>, told: Vec<Value>) -> PyResult<Bound<'_, PyAny>> {
     event::loads(py, &Value::Array(told).to_string())
 }
 

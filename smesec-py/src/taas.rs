@@ -35,6 +35,7 @@ pub(crate) struct TaasSuite {
 impl TaasSuite {
     #[new]
     #[pyo3(signature = (files, global_cfg, env, secrets, select, strict_layout, functions))]
+    #[expect(clippy::too_many_arguments, reason = "`smesec.taas.run` hands them in by name")]
     fn new(
         py: Python<'_>,
         files: Vec<PathBuf>,
@@ -201,7 +202,8 @@ impl TaasSuite {
     /// Ctrl-C between two tests, or what a function raised that is more than its failure.
     fn interrupted(&self) -> PyResult<()> {
         self.stopped()?;
-        Python::try_attach(|py| py.check_signals()).unwrap_or(Ok(()))
+        // `check_signals` itself serves one lifetime only, which is not enough here.
+        Python::try_attach(|py: Python<'_>| Python::check_signals(py)).unwrap_or(Ok(()))
     }
 
     fn stopped(&self) -> PyResult<()> {
@@ -386,8 +388,8 @@ impl TaasReport {
 
 #[pymethods]
 impl TaasReport {
-    /// A dict for each test, made anew at each look: `test` (its name), `verdict` ("passed", "failed", "expected_failure",
-    /// "skipped" or "refused": it could not be run), `elapsed_ms`, `steps` (dicts of `name`, `exchanges` and, where
+    /// A dict for each test, made anew at each look: `test` (its name), `verdict` (`passed`, `failed`, `expected_failure`,
+    /// `skipped` or `refused`: it could not be run), `elapsed_ms`, `steps` (dicts of `name`, `exchanges` and, where
     /// something did not hold, `failures` and `evidence`), and, where they are known, `message`, `place` (`file:line`),
     /// `warnings`, `advice`, `check`, `severity`, `part`, `evidence` and `tags`.
     #[getter]
@@ -420,7 +422,7 @@ impl TaasReport {
         self.report.all_passed()
     }
 
-    /// The report for continuous integration: JUnit's XML.
+    /// The report for continuous integration: the XML of `JUnit`.
     fn junit(&self, py: Python<'_>) -> PyResult<String> {
         self.written(py, report::junit)
     }

@@ -17,6 +17,8 @@ mod multipart;
 mod people;
 mod request;
 
+pub(super) use jar::date;
+
 use super::secret::Secrets;
 use super::tavern::{Expected, Plan, Suite, Test};
 use crate::event::{Finding, RuleInfo};

@@ -2,7 +2,7 @@
 
 use super::options::Options;
 use super::tell::{Lines, tell_bad, tell_report, tell_unplaced};
-use crate::cli::{resident_bytes, thread_cpu_nanos};
+use crate::cli::{memory, thread_cpu_nanos};
 use crate::siem::Engine;
 use crate::siem::record::Record;
 use crate::siem::sources::{BadLine, Reader, ReaderOptions};
@@ -79,7 +79,7 @@ pub(in crate::cli) fn run(
             "correlation_bytes": engine.correlator().bytes(),
             "load_cpu_ms": (loaded - started) as f64 / 1e6,
             "run_cpu_ms": (run - loaded) as f64 / 1e6,
-            "memory_bytes": resident_bytes(),
+            "memory_bytes": memory().resident,
         });
         writeln!(stderr, "{line}").map_err(|e| e.to_string())?;
     }

@@ -28,19 +28,29 @@ struct Options {
     reports: Reports,
 }
 
+/// The environment for tests, and the secrets in it.
+pub(in crate::cli) fn environment() -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+    let mut env = BTreeMap::new();
+    let mut secrets = BTreeMap::new();
+    let texts = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    for (name, value) in texts {
+        match name.strip_prefix(PREFIX) {
+            Some(secret) => secrets.insert(secret.to_owned(), value),
+            None => env.insert(name, value),
+        };
+    }
+    (env, secrets)
+}
+
 fn options(args: impl Iterator<Item = OsString>) -> Result<Options, String> {
     use lexopt::prelude::{Long, Short, Value};
-    let env = || {
-        std::env::vars_os()
-            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-    };
+    let (env, secrets) = environment();
     let mut options = Options {
         files: Vec::new(),
         global: Vec::new(),
-        env: env().filter(|(name, _)| !name.starts_with(PREFIX)).collect(),
-        secrets: env()
-            .filter_map(|(name, value)| Some((name.strip_prefix(PREFIX)?.to_owned(), value)))
-            .collect(),
+        env,
+        secrets,
         select: None,
         strict_layout: false,
         public: false,

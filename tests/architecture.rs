@@ -46,8 +46,11 @@ const UNSAFE: &[&str] = &[
     "smesec-ffi/src/intake.rs",
     "smesec-ffi/src/rules.rs",
     "smesec-ffi/src/scanner.rs",
+    "smesec-ffi/src/siem.rs",
+    "smesec-ffi/src/siem_rules.rs",
     "smesec-ffi/src/sink.rs",
     "smesec-ffi/src/store.rs",
+    "smesec-ffi/src/tests.rs",
     "smesec-ffi/src/transaction.rs",
     "smesec-ffi/src/waf.rs",
 ];

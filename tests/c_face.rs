@@ -66,7 +66,7 @@ fn scratch(name: &str) -> PathBuf {
 }
 
 /// The programs of the tests.
-const PROGRAMS: &[&str] = &["check", "compose", "sequences"];
+const PROGRAMS: &[&str] = &["check", "compose", "engines", "sequences"];
 
 /// A strict compiler for one C file, `name` from the root without its extension.
 fn gcc(name: &str) -> Command {

@@ -24,6 +24,8 @@ bars: release
 	@SMESEC="$(SMESEC)" sh benches/peers/python.sh
 	@SMESEC="$(SMESEC)" sh benches/peers/taas_tavern.sh
 	@sh benches/peers/siem_rsigma.sh
+	@sh benches/peers/correlation_rsigma.sh
+	@python3 tests/conformance/alarms.py "$(SMESEC)" --events 1000000
 	@$(MAKE) -s nginx-module && SMESEC_MODULE="$(NGINX_MODULE)" sh benches/peers/nginx_modsecurity.sh
 
 conformance: release

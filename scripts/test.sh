@@ -78,6 +78,8 @@ stage "release build" cargo build --locked --release -p smesec-core --features c
 stage "conformance" python tests/conformance/crs.py "$CARGO_TARGET_DIR/release/smesec"
 stage "conformance through the gateway" python tests/conformance/gateway.py "$CARGO_TARGET_DIR/release/smesec"
 stage "conformance through nginx" through_nginx
+stage "conformance: Sigma" python tests/conformance/sigma.py "$CARGO_TARGET_DIR/release/smesec"
+stage "conformance: alarms" python tests/conformance/alarms.py "$CARGO_TARGET_DIR/release/smesec"
 stage "demo" "$CARGO_TARGET_DIR/release/smesec" demo --once --port 0
 # With five times 10,000 legitimate transactions: a minute of CPU time.
 stage "rule pack" python tests/conformance/pack.py "$CARGO_TARGET_DIR/release/smesec" --legitimate

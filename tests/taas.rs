@@ -3,11 +3,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::print_stdout,
     clippy::print_stderr,
     clippy::indexing_slicing,
-    clippy::string_slice,
-    clippy::cast_possible_truncation,
     unreachable_pub,
     missing_docs,
     reason = "a test: a panic is the verdict"

@@ -10,8 +10,10 @@ mod http;
 mod intake;
 mod rules;
 mod scanner;
+mod siem;
 mod sink;
 mod store;
+mod taas;
 mod transaction;
 mod verdict;
 mod waf;
@@ -41,6 +43,8 @@ mod native {
     #[pymodule_export]
     use super::store::{MemoryStore, SharedStore};
     #[pymodule_export]
+    use super::taas::taas_audit;
+    #[pymodule_export]
     use super::transaction::{Transaction, Work};
     #[pymodule_export]
     use super::verdict::Verdict;
@@ -50,7 +54,13 @@ mod native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("__version__", env!("CARGO_PKG_VERSION"))
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        // Their names there are those of `smesec.siem` and `smesec.taas`; here they would meet the firewall's.
+        let py = module.py();
+        module.add("SiemRuleSet", py.get_type::<super::siem::SiemRuleSet>())?;
+        module.add("SiemEngine", py.get_type::<super::siem::SiemEngine>())?;
+        module.add("TaasSuite", py.get_type::<super::taas::TaasSuite>())?;
+        module.add("TaasReport", py.get_type::<super::taas::TaasReport>())
     }
 }
 

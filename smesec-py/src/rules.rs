@@ -3,6 +3,7 @@
 use crate::errors::raised;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
+use smesec_core::ruleset::{LoadReport, Refused};
 use smesec_core::waf;
 use smesec_core::waf::seclang::{Files, Loader};
 use std::collections::BTreeMap;
@@ -132,6 +133,27 @@ fn build(
     Ok(RuleSet { inner, recipe: Some(Arc::new(recipe)) })
 }
 
+/// A load report as Python sees it.
+pub(crate) fn report_of<'py>(py: Python<'py>, report: &LoadReport) -> PyResult<Bound<'py, PyDict>> {
+    let list = |items: &[Refused]| -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let dict = |item: &Refused| {
+            let dict = PyDict::new(py);
+            dict.set_item("file", &item.file)?;
+            dict.set_item("line", item.line)?;
+            dict.set_item("column", item.column)?;
+            dict.set_item("rule", item.rule.as_deref())?;
+            dict.set_item("why", &item.why)?;
+            Ok(dict)
+        };
+        items.iter().map(dict).collect()
+    };
+    let dict = PyDict::new(py);
+    dict.set_item("loaded", report.loaded)?;
+    dict.set_item("refused", list(&report.refused)?)?;
+    dict.set_item("degraded", list(&report.degraded)?)?;
+    Ok(dict)
+}
+
 /// A source in a pickle: a path alone, an origin with its text, or neither.
 type Pickled = (Option<String>, Option<Vec<u8>>);
 
@@ -204,24 +226,7 @@ impl RuleSet {
     /// of `file`, `line`, `column`, `rule`, `why`).
     #[getter]
     fn report<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let report = self.inner.report();
-        let list = |items: &[smesec_core::ruleset::Refused]| -> PyResult<Vec<Bound<'py, PyDict>>> {
-            let dict = |item: &smesec_core::ruleset::Refused| {
-                let dict = PyDict::new(py);
-                dict.set_item("file", &item.file)?;
-                dict.set_item("line", item.line)?;
-                dict.set_item("column", item.column)?;
-                dict.set_item("rule", item.rule.as_deref())?;
-                dict.set_item("why", &item.why)?;
-                Ok(dict)
-            };
-            items.iter().map(dict).collect()
-        };
-        let dict = PyDict::new(py);
-        dict.set_item("loaded", report.loaded)?;
-        dict.set_item("refused", list(&report.refused)?)?;
-        dict.set_item("degraded", list(&report.degraded)?)?;
-        Ok(dict)
+        report_of(py, self.inner.report())
     }
 
     fn __reduce__<'py>(

@@ -74,13 +74,12 @@ impl From<std::io::Error> for Fault {
 
 impl WireSession {
     fn once(&mut self, request: &Request, end: Instant) -> Result<Response, Fault> {
-        let mut stream = match self.open.take() {
-            Some(stream) => stream,
-            None => {
-                let stream = TcpStream::connect_timeout(&self.address, left(end)?)?;
-                stream.set_nodelay(true)?;
-                BufReader::new(stream)
-            }
+        let mut stream = if let Some(stream) = self.open.take() {
+            stream
+        } else {
+            let stream = TcpStream::connect_timeout(&self.address, left(end)?)?;
+            stream.set_nodelay(true)?;
+            BufReader::new(stream)
         };
         stream.get_ref().set_write_timeout(Some(left(end)?))?;
         stream.get_ref().write_all(&written(request))?;
@@ -145,7 +144,7 @@ fn read(stream: &mut BufReader<TcpStream>, no_body: bool, end: Instant) -> Resul
     let status = words.next().and_then(|status| status.parse().ok());
     let status = status.ok_or(Fault::Malformed("no status"))?;
     let mut response = Response { status, ..Response::default() };
-    response.reason = words.next().unwrap_or_default().to_owned();
+    words.next().unwrap_or_default().clone_into(&mut response.reason);
     loop {
         let field = line(stream, end)?;
         if field.is_empty() {

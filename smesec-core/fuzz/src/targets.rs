@@ -336,7 +336,7 @@ pub fn config(data: &[u8]) {
     }
 }
 
-/// A target's description or an OpenAPI document; the first byte is of either.
+/// A target's description or an `OpenAPI` document; the first byte is of either.
 pub fn audit(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let key = "-----BEGIN PUBLIC KEY-----";

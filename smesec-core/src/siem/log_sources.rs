@@ -105,7 +105,6 @@ pub(super) fn covers(of_record: (&str, &str, &str), of_rule: &RuleSource) -> boo
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 mod tests {
     use super::*;
 

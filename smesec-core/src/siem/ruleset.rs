@@ -12,7 +12,7 @@ use crate::event::RuleInfo;
 use crate::ruleset::{LoadReport, Refused};
 use crate::verdict::Severity;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A compiled rule set: immutable, shared by all threads.
@@ -52,6 +52,16 @@ impl RuleSet {
             error: None,
             strict: false,
         }
+    }
+
+    /// The files that [`RuleSetBuilder::path`] reads below a path, in its order.
+    ///
+    /// # Errors
+    /// A path that cannot be looked at, or folders that nest too deep.
+    pub fn files(path: impl AsRef<Path>) -> Result<Vec<PathBuf>, Error> {
+        let mut files = Vec::new();
+        files_below(path.as_ref(), 0, &mut files)?;
+        Ok(files)
     }
 
     /// Rules in force, correlations not counted.
@@ -112,11 +122,13 @@ pub struct RuleSetBuilder {
 impl RuleSetBuilder {
     /// Adds a file, or all `.yml` and `.yaml` files below a folder, in the order of their names.
     pub fn path(&mut self, path: impl AsRef<Path>) -> &mut Self {
-        let mut files = Vec::new();
-        if let Err(error) = files_below(path.as_ref(), 0, &mut files) {
-            self.fail(error);
-            return self;
-        }
+        let files = match RuleSet::files(path) {
+            Ok(files) => files,
+            Err(error) => {
+                self.fail(error);
+                return self;
+            }
+        };
         for file in files {
             let name = file.display().to_string();
             match std::fs::read(&file) {
@@ -269,11 +281,7 @@ pub(super) fn techniques(tags: &[String]) -> Vec<String> {
 /// How deep folders may nest. 32: rule repositories reach 6, a link that leads back is cut here.
 const FOLDERS: usize = 32;
 
-fn files_below(
-    path: &Path,
-    depth: usize,
-    files: &mut Vec<std::path::PathBuf>,
-) -> Result<(), Error> {
+fn files_below(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Error> {
     let io = |error| Error::from(IoError::new(path.display().to_string(), error));
     if !std::fs::metadata(path).map_err(io)?.is_dir() {
         files.push(path.to_owned());
@@ -399,7 +407,6 @@ fn apply(filter: &Filter, rules: &mut [Rule], report: &mut LoadReport) {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 mod tests {
     use super::*;
     use crate::siem::Matcher;

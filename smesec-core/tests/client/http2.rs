@@ -20,7 +20,7 @@ async fn echo(
     }
     let mut seen = format!("{:?} {} {}\n", request.version(), request.method(), request.uri());
     for (name, value) in request.headers() {
-        seen.push_str(&format!("{name}: {}\n", value.to_str().unwrap()));
+        seen.extend([name.as_str(), ": ", value.to_str().unwrap(), "\n"]);
     }
     let body = request.into_body().collect().await.unwrap().to_bytes();
     seen.push_str(&String::from_utf8_lossy(&body));

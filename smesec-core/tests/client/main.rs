@@ -1,11 +1,6 @@
 //! The client over real sockets.
 #![cfg(feature = "client")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test: a panic is the verdict"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a panic is the verdict")]
 
 mod exchanges;
 mod http2;

@@ -3,8 +3,9 @@
 #![cfg(feature = "siem")]
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
     clippy::panic,
-    clippy::print_stderr,
     reason = "a test: a panic is the verdict, and a skip is told aloud"
 )]
 
@@ -71,7 +72,7 @@ fn every_event_of_the_corpus_and_its_mutations_match_alike() {
     let mut matcher = Matcher::new(Arc::clone(&set));
     let mut oracle = naive::Oracle::default();
     let corpus = events::corpus(&sigma);
-    assert!(corpus.len() > 200, "{}", corpus.len());
+    assert!(corpus.len() > 100, "{}", corpus.len());
     let mut random = events::Random(0x5eed);
     let (mut events, mut matches) = (0, 0);
     for event in &corpus {

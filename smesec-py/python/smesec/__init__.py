@@ -23,6 +23,9 @@ an intake of yours (`IntakeLike`).
 Events are dicts in the JSON form v1 (`smesec.frames` makes data frames of them). They go into a sink: a
 `Queue`, a `Tee`, a `LogSink`, a `DetectorSink` in front of a detector of yours, or any callable.
 
+Logs: `smesec.siem` has an engine over Sigma rules and correlations. Tests: `smesec.taas` runs files in Tavern's format and
+audits an API; `pytest` collects `*.tavern.yaml` through `smesec.pytest_plugin`.
+
 State between transactions lives in a `MemoryStore`, or in a `SharedStore` that workers share.
 
 Units: times are nanoseconds since 1970 UTC, as `time.time_ns()` gives them, unless said otherwise; sizes are bytes.
@@ -124,7 +127,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> _Any:
-    """`smesec.wsgi`, `smesec.asgi` and `smesec.frames`, loaded when they are first named."""
-    if name in ("asgi", "frames", "wsgi"):
+    """`smesec.wsgi`, `smesec.siem` and the other modules, loaded when they are first named."""
+    if name in ("asgi", "frames", "siem", "taas", "wsgi"):
         return _importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

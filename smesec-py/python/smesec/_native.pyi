@@ -1,6 +1,6 @@
 """The compiled part of the package `smesec`."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from os import PathLike
 from types import TracebackType
@@ -30,7 +30,11 @@ __all__ = [
     "ScanObject",
     "ScanReport",
     "SharedStore",
+    "SiemEngine",
+    "SiemRuleSet",
     "SmesecError",
+    "TaasReport",
+    "TaasSuite",
     "Tee",
     "Transaction",
     "Verdict",
@@ -39,6 +43,7 @@ __all__ = [
     "__version__",
     "_after_fork",
     "run_command",
+    "taas_audit",
 ]
 
 __version__: str
@@ -353,5 +358,122 @@ class SharedStore:
         cls, bytes: int = ..., *, path: str | PathLike[str] | None = None, timeout: int = 3_600
     ) -> SharedStore: ...
 
+@final
+class SiemRuleSet:
+    @staticmethod
+    def from_path(
+        *paths: str | PathLike[str],
+        placeholders: Mapping[str, str | Sequence[str]] | str | PathLike[str] | None = None,
+        pipelines: Sequence[str | PathLike[str]] = ...,
+        strict: bool = False,
+    ) -> SiemRuleSet: ...
+    @staticmethod
+    def from_text(
+        text: str,
+        *,
+        origin: str = "<text>",
+        placeholders: Mapping[str, str | Sequence[str]] | str | PathLike[str] | None = None,
+        pipelines: Sequence[str | PathLike[str]] = ...,
+        strict: bool = False,
+    ) -> SiemRuleSet: ...
+    @staticmethod
+    def from_sources(
+        *sources: str | PathLike[str] | tuple[str, str] | None,
+        placeholders: Mapping[str, str | Sequence[str]] | str | PathLike[str] | None = None,
+        pipelines: Sequence[str | PathLike[str]] = ...,
+        strict: bool = False,
+    ) -> SiemRuleSet: ...
+    @staticmethod
+    def builtin() -> SiemRuleSet: ...
+    @staticmethod
+    def _unpickled(
+        sources: list[tuple[str | None, str | None]],
+        placeholders: tuple[str, str] | None,
+        pipelines: list[tuple[str, str]],
+        strict: bool,
+    ) -> SiemRuleSet: ...
+    @property
+    def report(self) -> _Report: ...
+    def __len__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+type _Format = Literal[
+    "auto",
+    "json",
+    "evtx",
+    "event-xml",
+    "syslog",
+    "cef",
+    "leef",
+    "auditd",
+    "journal-export",
+    "access",
+    "error-log",
+    "csv",
+    "text",
+]
+
+@final
+class SiemEngine:
+    def __new__(cls, ruleset: SiemRuleSet, lateness: float = 30.0) -> SiemEngine: ...
+    def feed(
+        self,
+        data: _Bytes,
+        format: _Format = "auto",
+        origin: str = "<bytes>",
+        *,
+        last: bool = False,
+        now: int | None = None,
+    ) -> list[dict[str, Any]]: ...
+    def match(
+        self, records: Iterable[Mapping[str, Any]], origin: str = "<records>", *, now: int | None = None
+    ) -> list[dict[str, Any]]: ...
+    def advance(self, now: int) -> list[dict[str, Any]]: ...
+    def finish(self) -> list[dict[str, Any]]: ...
+    def snapshot(self) -> bytes: ...
+    def restore(self, snapshot: bytes) -> dict[str, int]: ...
+    @property
+    def statistics(self) -> dict[str, Any]: ...
+
+@final
+class TaasSuite:
+    def __new__(
+        cls,
+        files: Sequence[str | PathLike[str]],
+        global_cfg: Sequence[str | PathLike[str]],
+        env: dict[str, str],
+        secrets: dict[str, str],
+        select: str | None,
+        strict_layout: bool,
+        functions: object | None,
+    ) -> TaasSuite: ...
+    @property
+    def tests(self) -> list[dict[str, Any]]: ...
+    @property
+    def hosts(self) -> list[tuple[str, int | None]]: ...
+    @property
+    def warnings(self) -> list[str]: ...
+    def run(
+        self, *, only: Sequence[int] | None = None, jobs: int = 1, allow_public: bool = False
+    ) -> TaasReport: ...
+    def __len__(self) -> int: ...
+
+@final
+class TaasReport:
+    @property
+    def results(self) -> list[dict[str, Any]]: ...
+    @property
+    def matrix(self) -> list[dict[str, Any]]: ...
+    @property
+    def summary(self) -> dict[str, Any]: ...
+    @property
+    def warnings(self) -> list[str]: ...
+    @property
+    def passed(self) -> bool: ...
+    def junit(self) -> str: ...
+    def sarif(self) -> str: ...
+    def html(self) -> str: ...
+
+def taas_audit(path: str | PathLike[str], only: Sequence[str], destructive: bool) -> TaasReport: ...
 def run_command(args: Sequence[str]) -> int: ...
 def _after_fork() -> None: ...

@@ -5,14 +5,8 @@
 //!   siem-rsigma load RULES...      our load alone, five times
 //!   siem-rsigma lane NAME EVENTS RULES...     a JSON line of figures; differences on standard error
 
-#[path = "../../../../smesec-core/src/cli/siem/json.rs"]
-#[allow(dead_code)]
-mod json;
-
-pub use smesec_core::{siem, time};
-
-use json::JsonLines;
-use smesec_core::siem::record::LogSource;
+use smesec_core::siem::record::{Kind, Record};
+use smesec_core::siem::sources::{Format, ReaderOptions, records_of};
 use smesec_core::siem::{Matcher, RuleSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -60,18 +54,16 @@ fn flatten(folder: &Path) {
             lines.extend(text.lines().map(str::to_owned));
         }
         let name = file.strip_prefix(folder).unwrap_or(&file).display().to_string();
-        for line in lines {
-            let mut reader = JsonLines::default();
-            let Ok(lent) = reader.read(&line, "", 0) else { continue };
+        records(lines.join("\n").as_bytes(), |record| {
             let mut object = serde_json::Map::new();
-            for field in &lent.fields {
+            for field in record.fields {
                 let value = match field.value.kind {
-                    siem::record::Kind::Null => serde_json::Value::Null,
-                    siem::record::Kind::Bool => (field.value.text == "true").into(),
-                    siem::record::Kind::Number => {
+                    Kind::Null => serde_json::Value::Null,
+                    Kind::Bool => (field.value.text == "true").into(),
+                    Kind::Number => {
                         serde_json::from_str(field.value.text).unwrap_or(serde_json::Value::Null)
                     }
-                    siem::record::Kind::Text => field.value.text.into(),
+                    Kind::Text => field.value.text.into(),
                 };
                 match object.get_mut(field.name) {
                     None => {
@@ -83,8 +75,17 @@ fn flatten(folder: &Path) {
             }
             object.insert("smesec_file".to_owned(), name.clone().into());
             let _ = writeln!(out, "{}", serde_json::Value::Object(object));
-        }
+        });
     }
+}
+
+/// Every record of JSON lines.
+fn records(text: &[u8], mut each: impl FnMut(&Record<'_>)) {
+    records_of(Format::Json, "", text, ReaderOptions::default(), &mut |line| {
+        if let Ok(record) = line {
+            each(&record);
+        }
+    });
 }
 
 /// Our load alone, for a profiler.
@@ -129,26 +130,25 @@ fn lane(name: &str, events: &str, rules: &[&str]) {
     let our_load = cpu() - before;
     let our_memory = resident() - memory;
     let mut matcher = Matcher::new(Arc::clone(&set));
-    let mut reader = JsonLines::default();
 
     // Once to learn which rules concern which event, and what we find.
     let mut kinds: BTreeMap<Vec<u32>, usize> = BTreeMap::new();
     let mut kind_of = Vec::with_capacity(lines.len());
     let mut ours = Found::new();
     let mut looked_at = vec![0_u32; set.len()];
-    for (at, line) in lines.iter().enumerate() {
-        let lent = reader.read(line, "", at as u64).expect("json");
-        let record = lent.record(LogSource::default());
-        let concerned = matcher.concerned(&record);
+    records(text.as_bytes(), |record| {
+        let at = kind_of.len();
+        let concerned = matcher.concerned(record);
         let next = kinds.len();
         kind_of.push(*kinds.entry(concerned).or_insert(next));
-        for rule in matcher.matches(&record) {
+        for rule in matcher.matches(record) {
             ours.insert((at, set.meta(*rule).map_or(String::new(), |m| m.id.clone())));
         }
         for rule in matcher.candidates() {
             looked_at[*rule as usize] += 1;
         }
-    }
+    });
+    assert_eq!(kind_of.len(), lines.len(), "every line is an event");
     #[cfg(feature = "peer")]
     let (peer, peer_load) = peer::Peer::new(&set, &kinds);
 
@@ -158,22 +158,12 @@ fn lane(name: &str, events: &str, rules: &[&str]) {
         let mut fresh = Matcher::new(Arc::clone(&set));
         let before = cpu();
         let mut count = 0;
-        for line in &lines {
-            let Ok(lent) = reader.read(line, "", 0) else { continue };
-            count += fresh.matches(&lent.record(LogSource::default())).len();
-            let fields = free(lent);
-            reader.give_back(fields);
-        }
+        records(text.as_bytes(), |record| count += fresh.matches(record).len());
         best[0] = best[0].min(cpu() - before);
         assert_eq!(count, ours.len());
         let before = cpu();
         let mut fields = 0;
-        for line in &lines {
-            let Ok(lent) = reader.read(line, "", 0) else { continue };
-            fields += lent.fields.len();
-            let fields = free(lent);
-            reader.give_back(fields);
-        }
+        records(text.as_bytes(), |record| fields += record.fields.len());
         best[1] = best[1].min(cpu() - before);
         assert!(fields > 0);
         #[cfg(feature = "peer")]
@@ -227,15 +217,6 @@ fn lane(name: &str, events: &str, rules: &[&str]) {
             eprintln!("{times:8} {}", set.meta(rule).map_or("", |m| m.file.as_str()));
         }
     }
-}
-
-fn free(lent: json::Lent<'_>) -> Vec<siem::record::Field<'static>> {
-    let mut fields = lent.fields;
-    fields.clear();
-    fields
-        .into_iter()
-        .map(|_| siem::record::Field { name: "", value: siem::record::Value::text("") })
-        .collect()
 }
 
 #[cfg(feature = "peer")]

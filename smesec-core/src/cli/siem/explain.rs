@@ -40,24 +40,26 @@ pub(in crate::cli) fn explain(
     }
     let mut matcher = Matcher::new(Arc::clone(&rules));
     let title = rules.meta(rule).map_or("", |meta| meta.title.as_str());
-    let (mut matched, mut told) = (false, String::new());
+    let (mut matched, mut told) = (false, Vec::new());
     let mut each = |line: Result<Record<'_>, BadLine>| match line {
         Ok(record) => {
             let record = options.placed(record);
             let concerned = matcher.concerned(&record).contains(&rule);
             let Some(explained) = rules.explain(rule, &record) else { return };
             matched |= explained.matches && concerned;
-            told += &format!("{event}:{}: {title}\n", record.number);
+            told.push(format!("{event}:{}: {title}\n", record.number));
             if !concerned {
-                told += "the record is of another log source, so the rule is not asked; its searches:\n";
+                let why =
+                    "the record is of another log source, so the rule is not asked; its searches:";
+                told.push(format!("{why}\n"));
             }
-            told += &explained.to_string();
+            told.push(explained.to_string());
         }
-        Err(bad) => told += &format!("{bad}\n"),
+        Err(bad) => told.push(format!("{bad}\n")),
     };
     let now = Timestamp::from_system_clock();
     let reading = ReaderOptions { now, ..ReaderOptions::default() };
     records_of(options.format, event.as_str(), &bytes, reading, &mut each);
-    stdout.write_all(told.as_bytes()).map_err(|e| e.to_string())?;
+    stdout.write_all(told.concat().as_bytes()).map_err(|e| e.to_string())?;
     Ok(u8::from(matched))
 }

@@ -156,7 +156,8 @@ fn duration(value: &str) -> Result<i64, String> {
         'd' => 86_400,
         _ => return Err(wrong()),
     };
-    let number: i64 = value.trim_end_matches(unit).parse().map_err(|_| wrong())?;
+    let number = value.strip_suffix(unit).unwrap_or_default();
+    let number: i64 = number.parse().map_err(|_| wrong())?;
     if number < 0 {
         return Err(wrong());
     }

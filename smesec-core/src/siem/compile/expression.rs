@@ -5,8 +5,8 @@ use regex_automata::meta::Regex;
 use regex_automata::util::syntax;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
-/// Bytes a compiled expression may take. 2 MiB: the largest of real rules takes 0.2.
-const SIZE: usize = 2 << 20;
+/// Bytes a compiled expression may take. 10 MiB: Unicode's `\w{1,64}`, which real rules ask for, takes 3.
+const SIZE: usize = 10 << 20;
 /// Bytes that a search may keep of its automaton, as far as it needs them. 1 MiB: with less, Unicode's
 /// `\\w` fits no automaton, and what runs instead is ten times slower.
 const CACHE: usize = 1 << 20;
@@ -18,20 +18,22 @@ const LITERALS: usize = 32;
 /// # Errors
 /// Why it is none, and what to do.
 pub(super) fn build(expression: &str) -> Result<(Regex, Option<Vec<String>>), String> {
-    let wrong = |why: String| {
-        let why =
-            why.lines().last().unwrap_or_default().trim().trim_start_matches("error: ").to_owned();
+    let hir = syntax::parse(expression).map_err(|error| {
+        let error = error.to_string();
+        let why = error.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");
         format!(
             "`{expression}` is no regular expression: {why}; look-around and back-references are not offered"
         )
-    };
-    let hir = syntax::parse(expression).map_err(|e| wrong(e.to_string()))?;
+    })?;
     let config =
         Regex::config().nfa_size_limit(Some(SIZE)).hybrid_cache_capacity(CACHE).onepass(false);
-    let regex = Regex::builder()
-        .configure(config)
-        .build_from_hir(&hir)
-        .map_err(|e| wrong(format!("{e}")))?;
+    let regex = Regex::builder().configure(config).build_from_hir(&hir).map_err(|error| {
+        let why = match error.size_limit() {
+            Some(_) => format!("takes more than {} MiB; repeat less in it", SIZE >> 20),
+            None => format!("cannot be built: {error}; write it in another way"),
+        };
+        format!("`{expression}` {why}")
+    })?;
     let literals = required(&hir, 0).filter(|literals| {
         literals.len() <= LITERALS && literals.iter().all(|literal| literal.len() >= 2)
     });
@@ -117,7 +119,6 @@ fn single(hir: &Hir) -> Option<String> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 mod tests {
     use super::*;
 
@@ -129,6 +130,8 @@ mod tests {
         assert_eq!(needs("(ab|cde)+x?"), Some(vec!["ab".to_owned(), "cde".to_owned()]));
         assert_eq!(needs("[0-9]+"), None);
         assert_eq!(needs("x?y*"), None);
+        assert!(build(r"-k\s\w{1,64}(?:\s?(?:-p|-s))?").is_ok(), "a real rule's");
+        assert!(build(r"\w{1,1000}").unwrap_err().contains("takes more than 10 MiB"));
         assert!(build("(?=a)").unwrap_err().contains("look-around"));
         assert!(build("(").unwrap_err().starts_with("`(` is no regular expression"));
         // `k` has a third form, the Kelvin sign, which folds to it too; `s` has one that does not.

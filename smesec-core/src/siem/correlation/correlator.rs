@@ -41,7 +41,7 @@ use std::sync::Arc;
 /// let mut alarms = Vec::new();
 /// let fields = [Field { name: "user", value: Value::text("anna") }];
 /// let record = Record { fields: &fields, ..Record::default() };
-/// for second in [70, 10, 40] {
+/// for second in [70, 50, 60] {
 ///     correlator.hit(0, Timestamp::from_unix_seconds(second), "sshd", &record, &mut alarms);
 /// }
 /// correlator.flush(&mut alarms);

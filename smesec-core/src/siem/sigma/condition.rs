@@ -207,7 +207,6 @@ fn glob(pattern: &str, name: &str) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 mod tests {
     use super::super::rule::Body;
     use super::*;

@@ -8,9 +8,9 @@ use std::io::{self, Write};
 /// Writes the report as JSON lines; [`Difference`](super::Difference) reads them back.
 ///
 /// ```text
-/// {"test":"bfla-read","verdict":"failed","message":"…","place":"target.yaml:12","check":"bfla-read",…}
-/// {"cell":{"role":"user","method":"GET","route":"/admin","expected":"deny","seen":"200","finding":true}}
-/// {"summary":{"name":"shop","passed":41,"failed":2,…}}
+/// {"check":"bfla-read","elapsed_ms":14.2,"message":"…","place":"target.yaml:12",…,"verdict":"failed"}
+/// {"cell":{"expected":"deny","finding":true,"method":"GET","role":"user","route":"/admin","seen":"200"}}
+/// {"summary":{…,"failed":2,"name":"shop","passed":41,…}}
 /// ```
 ///
 /// # Errors

@@ -1,0 +1,118 @@
+"""Logs: rules, detections, correlations."""
+
+import pickle
+
+import pytest
+import smesec
+from smesec import siem
+
+RULES = """
+title: Failed sign-in
+name: failed
+logsource: {product: shop}
+detection: {selection: {outcome: failure}, condition: selection}
+---
+title: Admin page
+id: 5b9d4b9e-7a5e-4f5c-9a52-3ad0c7c5f0a1
+author: the shop
+level: high
+tags: [attack.t1078]
+logsource: {product: shop}
+detection: {selection: {page|expand: '%admin_pages%'}, condition: selection}
+---
+title: Guessing
+correlation: {type: event_count, rules: [failed], group-by: [user], timespan: 5m, condition: {gte: 3}}
+"""
+
+
+def rules() -> siem.RuleSet:
+    return siem.RuleSet.from_text(RULES, placeholders={"admin_pages": ["/admin", "/root"]}, strict=True)
+
+
+def failure(second: int, user: str = "alice") -> dict[str, object]:
+    return {"product": "shop", "outcome": "failure", "user": user, "timestamp": f"2026-03-02T06:00:{second:02}Z"}
+
+
+def alarms(told) -> list[tuple[str, str]]:
+    return [(each["change"], each["message"]) for each in told if each["kind"] == "alarm"]
+
+
+def test_a_detection_says_which_record_and_which_rule() -> None:
+    engine = siem.Engine(rules())
+    visit = {"product": "shop", "page": "/root", "from": {"ip": "192.0.2.7"}, "n": [1, 2.5], "ok": True}
+    [told] = engine.match([{"product": "shop", "page": "/"}, visit], now=5_000_000_000)
+    assert (told["kind"], told["title"], told["level"], told["author"]) == ("detection", "Admin page", "high", "the shop")
+    assert (told["record_id"], told["time"], told["tags"]) == (1, 5_000_000_000, ["attack.t1078"])
+    assert told["fields"]["from.ip"] == "192.0.2.7" and told["fields"]["n"] == [1, 2.5] and told["fields"]["ok"] is True
+
+
+def test_pieces_may_be_cut_anywhere() -> None:
+    line = b'{"product": "shop", "page": "/admin"}\n'
+    for cut in range(len(line)):
+        engine = siem.Engine(rules())
+        told = engine.feed(line[:cut], origin="shop.log") + engine.feed(line[cut:], origin="shop.log")
+        assert [each["origin"] for each in told] == ["shop.log"]
+    engine = siem.Engine(rules())
+    assert engine.feed(line.strip(), "json") == []
+    assert [each["title"] for each in engine.finish()] == ["Admin page"]
+    assert len(engine.feed(line.strip().decode(), "json", last=True)) == 1
+
+
+def test_correlations_open_an_alarm_once() -> None:
+    engine = siem.Engine(rules())
+    told = engine.match(failure(second) for second in range(3))
+    told += engine.match([failure(4, "bob")])
+    assert told == [], "a correlation waits for its lateness"
+    told = engine.finish()
+    assert alarms(told) == [("opened", "Guessing: user alice")]
+    assert (told[0]["about"], told[0]["group"], told[0]["count"]) == ("correlation", {"user": "alice"}, 3)
+    assert engine.statistics["records"] == 4 and engine.statistics["correlation"]["alarms"] == 1
+
+
+def test_without_lateness_an_alarm_comes_with_the_next_record() -> None:
+    engine = siem.Engine(rules(), lateness=0)
+    assert alarms(engine.match(failure(second) for second in range(5)))[0] == ("opened", "Guessing: user alice")
+
+
+def test_a_snapshot_goes_on_where_it_was_taken() -> None:
+    first, second = siem.Engine(rules()), siem.Engine(rules())
+    first.match([failure(0), failure(1)])
+    assert second.restore(first.snapshot())["groups"] == 1
+    second.match([failure(2)])
+    assert alarms(second.finish()) == [("opened", "Guessing: user alice")]
+    with pytest.raises(smesec.ConfigError, match="snapshot"):
+        second.restore(b"nonsense")
+
+
+def test_rules_pickle_with_their_text(tmp_path) -> None:
+    (tmp_path / "rules.yml").write_text(RULES)
+    loaded = siem.RuleSet.from_path(tmp_path, placeholders={"admin_pages": "/admin"})
+    (tmp_path / "rules.yml").unlink()
+    again = pickle.loads(pickle.dumps(loaded))
+    assert len(again) == len(loaded) == 2
+    assert len(siem.Engine(again).match([{"product": "shop", "page": "/admin"}])) == 1
+    assert len(siem.RuleSet.builtin()) == len(pickle.loads(pickle.dumps(siem.RuleSet.builtin()))) > 0
+
+
+def test_what_is_wrong_has_its_place(tmp_path) -> None:
+    broken = "title: x\nlogsource: {product: shop}\ndetection: {selection: {a: b}, condition: nothing}\n"
+    assert siem.RuleSet.from_text(broken, origin="x.yml").report["refused"][0]["file"] == "x.yml"
+    with pytest.raises(smesec.RuleError, match="^x.yml:3:") as raised:
+        siem.RuleSet.from_text(broken, origin="x.yml", strict=True)
+    assert (raised.value.code, raised.value.line) == (10, 3)
+    with pytest.raises(smesec.InputError):
+        siem.RuleSet.from_path(tmp_path / "none")
+
+    engine = siem.Engine(rules())
+    with pytest.raises(smesec.ConfigError, match="`nonsense` is unknown"):
+        engine.feed(b"", "nonsense")
+    engine.feed(b"{", "json", "a")
+    with pytest.raises(smesec.ConfigError, match="is read as `json`"):
+        engine.feed(b"{", "syslog", "a")
+    engine.finish()
+    assert engine.statistics["bad"] == 1 and engine.statistics["first_bad"].startswith("a:1: ")
+    with pytest.raises(ValueError):
+        engine.match([{"product": "shop", "page": "/admin"}, {"n": float("nan")}])
+    assert engine.statistics["records"] == 0, "nothing is looked at where one record is none"
+    with pytest.raises(smesec.ConfigError, match="lateness"):
+        siem.Engine(rules(), lateness=float("nan"))

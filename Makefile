@@ -53,7 +53,7 @@ fmt:
 
 ## header: writes include/smesec.h anew
 header:
-	@$${SMESEC_CBINDGEN:-$(CARGO_TARGET_DIR)/tools/bin/cbindgen} --config smesec-ffi/cbindgen.toml smesec-ffi --output include/smesec.h
+	@$${SMESEC_CBINDGEN:-$(CARGO_TARGET_DIR)/tools/bin/cbindgen} --quiet --config smesec-ffi/cbindgen.toml smesec-ffi --output include/smesec.h
 
 ## install: the C library, its header and the command under PREFIX (DESTDIR for packagers)
 PREFIX ?= /usr/local

@@ -10,8 +10,8 @@
  * over a handle keeps what it needs: a rule set may be freed before its WAF, a WAF before its
  * transactions, a scanner before the filter over it.
  *
- * Threads: a rule set, rules over logs, a store, a WAF, a filter, a scanner, a sink and a suite of tests
- * may be used by any number of threads at once. A builder, a transaction, its work and an event are used by
+ * Threads: a rule set, rules over logs, a store, a WAF, a filter, a scanner, a sink, a suite of tests,
+ * an audit and a report may be used by any number of threads at once. A builder, a transaction, its work and an event are used by
  * one thread at a time, and so is a SIEM engine, which refuses a second. No thread is started: events reach
  * a sink, and results of tests their callback, on the thread that made the call.
  *
@@ -218,8 +218,35 @@ typedef uint32_t smesec_scan_outcome;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// What a report is written as.
+enum smesec_report_form
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // JSON lines: one a test with its steps and, where something was found, `check`, `severity`, `evidence`; one a
+  // cell of an audit's matrix; and a summary.
+  SMESEC_REPORT_FORM_JSON_LINES = 0,
+  // SARIF 2.1.0, for code scanning.
+  SMESEC_REPORT_FORM_SARIF = 1,
+  // JUnit's XML, for continuous integration.
+  SMESEC_REPORT_FORM_JUNIT = 2,
+  // One HTML file for a person who was not there.
+  SMESEC_REPORT_FORM_HTML = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum smesec_report_form smesec_report_form;
+#else
+typedef uint32_t smesec_report_form;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 // What a callback came to.
 typedef struct smesec_answer smesec_answer;
+
+// An audit of one target: immutable; any number of threads may use it at once.
+typedef struct smesec_audit smesec_audit;
 
 // One record of something that happened.
 typedef struct smesec_event smesec_event;
@@ -229,6 +256,9 @@ typedef struct smesec_filter smesec_filter;
 
 // Where a callback puts what it found; valid during that callback only.
 typedef struct smesec_findings smesec_findings;
+
+// What a run found, secrets masked in all that it tells: immutable; any number of threads may use it at once.
+typedef struct smesec_report smesec_report;
 
 // A compiled rule set: immutable, for any number of threads and hosts.
 typedef struct smesec_ruleset smesec_ruleset;
@@ -243,10 +273,10 @@ typedef struct smesec_scanner smesec_scanner;
 // engine, its own sink's among them, is refused with SMESEC_STATUS_WRONG_PHASE.
 typedef struct smesec_siem_engine smesec_siem_engine;
 
-// Compiled rules over logs: immutable, for any number of threads and engines.
+// Compiled rules over logs: immutable; any number of threads may use them at once, for any number of engines.
 typedef struct smesec_siem_rules smesec_siem_rules;
 
-// Collects Sigma rules, correlations and filters, and what changes them.
+// Collects Sigma rules, correlations and filters, and what changes them. One thread at a time.
 typedef struct smesec_siem_rules_builder smesec_siem_rules_builder;
 
 // Receives events from any number of threads at once. Never blocks; counts what it drops.
@@ -577,7 +607,7 @@ typedef struct {
   uint64_t late;
   // Hits that were lost or judged before their time because a limit was reached.
   uint64_t limited;
-  // Alarms opened.
+  // Alarms opened, among them those that only other correlations are told of.
   uint64_t alarms;
   // Origins that are being read now.
   size_t origins;
@@ -618,6 +648,38 @@ typedef struct {
   // The value.
   smesec_bytes value;
 } smesec_setting;
+
+// How a description is read and tried; all zero but `size` are the defaults.
+typedef struct {
+  // sizeof(smesec_audit_options).
+  size_t size;
+  // The variables behind `{env: NAME}`: the library reads no environment.
+  const smesec_setting *env;
+  // How many.
+  size_t env_count;
+  // Names of the checks to run, such as `bfla-read`; none for all.
+  const smesec_bytes *only;
+  // How many.
+  size_t only_count;
+  // Tries also what changes the target's data or locks accounts.
+  bool destructive;
+} smesec_audit_options;
+
+// How the tests of a run ended, or the checks of an audit.
+typedef struct {
+  // sizeof(smesec_test_counts).
+  size_t size;
+  // Every assertion held.
+  size_t passed;
+  // Failed, as they say they must.
+  size_t expected_failures;
+  // An assertion did not hold; of an audit: its findings.
+  size_t failed;
+  // Could not be run.
+  size_t refused;
+  // Were not run, because they or the options say so, or the target has not what they need.
+  size_t skipped;
+} smesec_test_counts;
 
 // Functions of the host's own, which test files call by name. They are called on the threads that load and run
 // the suite, so by several at once if several run it.
@@ -677,22 +739,6 @@ typedef struct {
   // Its text, where the host has it; with `data` NULL the file is read.
   smesec_bytes text;
 } smesec_test_file;
-
-// How the tests of a run ended.
-typedef struct {
-  // sizeof(smesec_test_counts).
-  size_t size;
-  // Every assertion held.
-  size_t passed;
-  // Failed, as they say they must.
-  size_t expected_failures;
-  // An assertion did not hold.
-  size_t failed;
-  // Could not be run.
-  size_t refused;
-  // Were not run, because they or the options say so.
-  size_t skipped;
-} smesec_test_counts;
 
 // Settings of a WAF; all zero but `size` are the defaults.
 typedef struct {
@@ -1058,6 +1104,38 @@ smesec_status smesec_store_region(void *start,
 // Frees a store; a WAF over it keeps what it needs.
 void smesec_store_free(smesec_store *store);
 
+// Reads the description of a target; `options` may be NULL for the defaults. `name` is its path, beside which
+// files of secrets are looked for, and `text` its text; with `data` NULL the file is read. Nothing is sent.
+smesec_status smesec_audit_load(const smesec_audit_options *options,
+                                smesec_bytes name,
+                                smesec_bytes text,
+                                smesec_audit **out);
+
+// Tells what was understood as one JSON object: `warnings`, a list of texts; `hosts`, the pairs of host and port
+// (or null for any) that a run may connect to; and its bounds `requests` and `per_second`.
+smesec_status smesec_audit_report(const smesec_audit *audit,
+                                  smesec_text_fn tell_to,
+                                  void *user);
+
+// Tells each request that a run would send to a sound target, as one JSON object, secrets masked: `check`, `as`,
+// `purpose`, `method`, `url`, `headers`, `body`. Nothing is sent.
+smesec_status smesec_audit_plan(const smesec_audit *audit,
+                                smesec_text_fn tell_to,
+                                void *user);
+
+// Runs the checks on this thread, which waits for answers, within the description's own bounds. It connects to
+// the hosts that the description names, and to no other. `finished`, `counts` and `report` are as those of
+// smesec_tests_run(), each may be NULL; a finding's severity, evidence and exchanges stand in the report. A finding
+// is no failure of the call.
+smesec_status smesec_audit_run(const smesec_audit *audit,
+                               smesec_text_fn finished,
+                               void *user,
+                               smesec_test_counts *counts,
+                               smesec_report **report);
+
+// Frees an audit; not while it runs.
+void smesec_audit_free(smesec_audit *audit);
+
 // Answers a call with a value, as JSON.
 smesec_status smesec_answer_value(smesec_answer *answer,
                                   smesec_bytes json);
@@ -1065,6 +1143,15 @@ smesec_status smesec_answer_value(smesec_answer *answer,
 // Answers a call with a failure and its reason: a check that fails so has failed its test.
 smesec_status smesec_answer_failure(smesec_answer *answer,
                                     smesec_bytes why);
+
+// Tells a report as one text. `form` is a smesec_report_form.
+smesec_status smesec_report_write(const smesec_report *report,
+                                  uint32_t form,
+                                  smesec_text_fn tell_to,
+                                  void *user);
+
+// Frees a report.
+void smesec_report_free(smesec_report *report);
 
 // Loads `count` test files; `options` may be NULL for the defaults. Nothing is sent. What is wrong in them stands
 // in the report, and a test that is refused in the suite too, so that a run shows it.
@@ -1087,11 +1174,13 @@ smesec_status smesec_tests_report(const smesec_tests *tests,
 // connects to the hosts that the files name, and to no other. `finished` (may be NULL) is told each result as one
 // JSON object as soon as it is there, secrets masked: `test`, `file`, `line`, `verdict` (`passed`, `xfailed`,
 // `failed`, `refused`, `skipped`), `why`, `elapsed_ms`, `steps`, `warnings`. `counts` may be NULL; set its `size`
-// before the call. A failed test is no failure of the call; a file that could not be read is, and nothing is sent.
+// before the call. `report` may be NULL; else it gets a handle of all results. A failed test is no failure of the
+// call; a file that could not be read is, and nothing is sent.
 smesec_status smesec_tests_run(const smesec_tests *tests,
                                smesec_text_fn finished,
                                void *user,
-                               smesec_test_counts *counts);
+                               smesec_test_counts *counts,
+                               smesec_report **report);
 
 // Frees a suite; not while it runs.
 void smesec_tests_free(smesec_tests *tests);

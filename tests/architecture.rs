@@ -50,7 +50,10 @@ const UNSAFE: &[&str] = &[
     "smesec-ffi/src/siem_rules.rs",
     "smesec-ffi/src/sink.rs",
     "smesec-ffi/src/store.rs",
-    "smesec-ffi/src/tests.rs",
+    "smesec-ffi/src/taas/audit.rs",
+    "smesec-ffi/src/taas/extension.rs",
+    "smesec-ffi/src/taas/report.rs",
+    "smesec-ffi/src/taas/tests.rs",
     "smesec-ffi/src/transaction.rs",
     "smesec-ffi/src/waf.rs",
 ];

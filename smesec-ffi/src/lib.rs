@@ -19,7 +19,7 @@
 //! | `sink` | where events go; detectors behind sinks |
 //! | `siem_rules` | rules over logs and their builder |
 //! | `siem` | the engine over logs |
-//! | `tests` | test files run against an application |
+//! | `taas` | test files run against an application, and the audit of its doors: feature `tests`, on by default |
 
 #![allow(
     clippy::missing_safety_doc,
@@ -41,7 +41,8 @@ mod siem;
 mod siem_rules;
 mod sink;
 mod store;
-mod tests;
+#[cfg(feature = "tests")]
+mod taas;
 mod transaction;
 mod waf;
 
@@ -59,6 +60,7 @@ pub use siem::*;
 pub use siem_rules::*;
 pub use sink::*;
 pub use store::*;
-pub use tests::*;
+#[cfg(feature = "tests")]
+pub use taas::*;
 pub use transaction::*;
 pub use waf::*;

@@ -74,7 +74,7 @@ pub struct SiemStatistics {
     pub late: u64,
     /// Hits that were lost or judged before their time because a limit was reached.
     pub limited: u64,
-    /// Alarms opened.
+    /// Alarms opened, among them those that only other correlations are told of.
     pub alarms: u64,
     /// Origins that are being read now.
     pub origins: usize,
@@ -394,4 +394,53 @@ pub unsafe extern "C" fn smesec_siem_engine_statistics(
 pub unsafe extern "C" fn smesec_siem_engine_free(engine: *mut SiemEngine) {
     // SAFETY: see `take_back`.
     unsafe { take_back(engine) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::border::smesec_last_error;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Panics at its first event, as a defect would; counts the later ones.
+    #[derive(Debug, Default)]
+    struct Broken(AtomicUsize);
+
+    impl smesec_core::Sink for Broken {
+        fn accept(&self, _: smesec_core::event::Event) {
+            assert_ne!(self.0.fetch_add(1, Ordering::Relaxed), 0, "provoked");
+        }
+    }
+
+    #[test]
+    fn a_panic_inside_stays_inside_and_the_engine_stays_usable() {
+        let mut builder = siem::RuleSet::builder();
+        builder
+            .text("r.yml", "title: t\nlogsource: {}\ndetection: {s: {user: anna}, condition: s}\n");
+        let Ok(rules) = builder.build() else { panic!("the rule is sound") };
+        let rules = SiemRules { inner: Arc::new(rules) };
+        let Ok(made) = engine(&rules, None) else { panic!("the defaults are sound") };
+        let broken = Arc::new(Broken::default());
+        let sink = Sink::over(Arc::clone(&broken) as _);
+        let text = |text: &str| Bytes::of(text.as_bytes());
+        let line = text("{\"user\": \"anna\"}\n");
+        let feed = || {
+            // SAFETY: all of it outlives the call.
+            unsafe {
+                smesec_siem_engine_feed(
+                    &raw const made,
+                    text("a"),
+                    text("json"),
+                    line,
+                    1,
+                    &raw const sink,
+                )
+            }
+        };
+        assert_eq!(feed(), Status::Panic);
+        // SAFETY: the text belongs to this thread until its next call.
+        assert!(unsafe { smesec_last_error().get() }.is_ok_and(|why| why.starts_with(b"a defect")));
+        assert_eq!(feed(), Status::Ok);
+        assert_eq!(broken.0.load(Ordering::Relaxed), 2);
+    }
 }

@@ -8,14 +8,14 @@ use smesec_core::siem;
 use std::ffi::c_void;
 use std::sync::Arc;
 
-/// Collects Sigma rules, correlations and filters, and what changes them.
+/// Collects Sigma rules, correlations and filters, and what changes them. One thread at a time.
 #[derive(Debug)]
 pub struct SiemRulesBuilder {
     /// Empty once the rules were built.
     inner: Option<siem::RuleSetBuilder>,
 }
 
-/// Compiled rules over logs: immutable, for any number of threads and engines.
+/// Compiled rules over logs: immutable; any number of threads may use them at once, for any number of engines.
 #[derive(Debug)]
 pub struct SiemRules {
     pub(crate) inner: Arc<siem::RuleSet>,

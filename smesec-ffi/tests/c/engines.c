@@ -40,7 +40,7 @@ static const smesec_bytes NOTHING = {NULL, 0};
 static const smesec_bytes LIE = {NULL, 5};
 
 struct text {
-    char data[32768];
+    char data[1 << 18];
     size_t len;
     int calls;
 };
@@ -58,7 +58,7 @@ static void keep(void *user, smesec_bytes text) {
 }
 
 static int failed_with(const char *part) {
-    struct text why;
+    static struct text why;
     memset(&why, 0, sizeof why);
     keep(&why, smesec_last_error());
     return strstr(why.data, part) != NULL;
@@ -138,8 +138,7 @@ static void sshd_lines_raise_an_alarm(void) {
     smesec_siem_rules *rules = rules_of(RULES);
     smesec_siem_engine *engine = NULL;
     smesec_siem_statistics met;
-    struct text report;
-    memset(&report, 0, sizeof report);
+    static struct text report;
     EXPECT(smesec_siem_rules_len(rules) == 2);
     GOOD(smesec_siem_rules_report(rules, keep, &report));
     EXPECT(strstr(report.data, "\"loaded\":") != NULL && strstr(report.data, "\"refused\":[]") != NULL);
@@ -171,6 +170,8 @@ static void sshd_lines_raise_an_alarm(void) {
         GOOD(smesec_siem_engine_feed(engine, bytes("auth.log"), NOTHING, one, NOW, sink));
     }
     EXPECT(cut.events.calls == 1);
+    GOOD(smesec_siem_engine_advance(engine, NOW, sink));
+    EXPECT(cut.events.calls == 1);
     GOOD(smesec_siem_engine_advance(engine, NOW + 3600 * (int64_t)1000000000, sink));
     EXPECT(cut.events.calls >= 2 && strstr(cut.events.data, "Guessing: src_ip 192.0.2.7") != NULL);
     GOOD(smesec_siem_engine_close(engine, bytes("auth.log"), sink));
@@ -178,6 +179,97 @@ static void sshd_lines_raise_an_alarm(void) {
     EXPECT(failed_with("`auth.log` is not being read"));
     smesec_siem_engine_free(engine);
     smesec_sink_free(sink);
+}
+
+/* One of four hosts at once: an engine of its own over rules and a sink that all share. */
+struct host {
+    const smesec_siem_rules *rules;
+    const smesec_sink *sink;
+    smesec_siem_engine *engine;
+    unsigned long wrong;
+    uint64_t alarms;
+    pthread_t thread;
+};
+
+static void *judge(void *user) {
+    struct host *host = user;
+    for (int run = 0; run < 20; run++) {
+        smesec_siem_engine *engine = NULL;
+        smesec_siem_statistics met;
+        EMPTY(met);
+        host->wrong += smesec_siem_engine_new(host->rules, NULL, &engine) != SMESEC_STATUS_OK;
+        for (size_t at = 0; at < sizeof LOG - 1; at += 37) {
+            size_t rest = sizeof LOG - 1 - at;
+            smesec_bytes piece = {(const uint8_t *)LOG + at, rest < 37 ? rest : 37};
+            host->wrong += smesec_siem_engine_feed(engine, bytes("auth.log"), bytes("syslog"), piece, NOW, host->sink) !=
+                           SMESEC_STATUS_OK;
+        }
+        host->wrong += smesec_siem_engine_finish(engine, host->sink) != SMESEC_STATUS_OK;
+        host->wrong += smesec_siem_engine_statistics(engine, &met) != SMESEC_STATUS_OK;
+        host->alarms += met.alarms;
+        smesec_siem_engine_free(engine);
+    }
+    return NULL;
+}
+
+static void four_threads_have_an_engine_each(void) {
+    static struct host hosts[4];
+    smesec_siem_rules *rules = rules_of(RULES);
+    smesec_sink *queue = NULL;
+    static struct listener l;
+    smesec_sink *sink = listening(&l);
+    GOOD(smesec_sink_queue(1000, &queue));
+    for (int n = 0; n < 4; n++) {
+        hosts[n].rules = rules;
+        hosts[n].sink = queue;
+        EXPECT(pthread_create(&hosts[n].thread, NULL, judge, &hosts[n]) == 0);
+    }
+    for (int n = 0; n < 4; n++) {
+        pthread_join(hosts[n].thread, NULL);
+        EXPECT(hosts[n].wrong == 0 && hosts[n].alarms == 20);
+    }
+    GOOD(smesec_sink_drain(queue, 0, sink));
+    EXPECT(l.events.calls == 4 * 20 * 2 && smesec_sink_dropped(queue) == 0);
+    smesec_siem_rules_free(rules);
+    smesec_sink_free(queue);
+    smesec_sink_free(sink);
+}
+
+/* Four threads on one engine: each call is done, or refused by name; the engine stays whole. */
+static void *crowd(void *user) {
+    struct host *host = user;
+    for (int n = 0; n < 200; n++) {
+        smesec_status status =
+            smesec_siem_engine_feed(host->engine, bytes("auth.log"), bytes("syslog"), bytes(LOG), NOW, host->sink);
+        host->wrong += status != SMESEC_STATUS_OK && status != SMESEC_STATUS_WRONG_PHASE;
+    }
+    return NULL;
+}
+
+static void four_threads_on_one_engine_are_kept_apart(void) {
+    static struct host hosts[4];
+    smesec_siem_rules *rules = rules_of(RULES);
+    smesec_siem_engine *engine = NULL;
+    smesec_siem_statistics met;
+    smesec_sink *queue = NULL;
+    GOOD(smesec_sink_queue(10, &queue));
+    GOOD(smesec_siem_engine_new(rules, NULL, &engine));
+    for (int n = 0; n < 4; n++) {
+        hosts[n].sink = queue;
+        hosts[n].engine = engine;
+        EXPECT(pthread_create(&hosts[n].thread, NULL, crowd, &hosts[n]) == 0);
+    }
+    for (int n = 0; n < 4; n++) {
+        pthread_join(hosts[n].thread, NULL);
+        EXPECT(hosts[n].wrong == 0);
+    }
+    GOOD(smesec_siem_engine_finish(engine, queue));
+    EMPTY(met);
+    GOOD(smesec_siem_engine_statistics(engine, &met));
+    EXPECT(met.bytes > 0 && met.bytes % (sizeof LOG - 1) == 0 && met.records == met.bytes / (sizeof LOG - 1) * 4);
+    smesec_siem_engine_free(engine);
+    smesec_siem_rules_free(rules);
+    smesec_sink_free(queue);
 }
 
 static void the_own_rules_know_guessing(void) {
@@ -328,8 +420,8 @@ static void *serve(void *user) {
         }
         if (end != NULL) {
             const char *answer = strstr(request, " /in ") != NULL
-                                     ? "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 14\r\n"
-                                       "Connection: close\r\n\r\n{\"paid\": true}"
+                                     ? "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 35\r\n"
+                                       "Connection: close\r\n\r\n{\"paid\": true, \"token\": \"anybodys\"}"
                                      : "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
             keep(&s->seen, bytes(request));
             (void)send(client, answer, strlen(answer), MSG_NOSIGNAL);
@@ -425,8 +517,17 @@ static smesec_test_counts ran(const smesec_tests *tests, struct text *lines) {
     smesec_test_counts counts;
     memset(lines, 0, sizeof *lines);
     EMPTY(counts);
-    GOOD(smesec_tests_run(tests, keep, lines, &counts));
+    GOOD(smesec_tests_run(tests, keep, lines, &counts, NULL));
     return counts;
+}
+
+/* A report as text, in which the secret never stands. */
+static const char *written(const smesec_report *report, uint32_t form) {
+    static struct text text;
+    memset(&text, 0, sizeof text);
+    GOOD(smesec_report_write(report, form, keep, &text));
+    EXPECT(text.calls == 1 && strstr(text.data, "hunter2secret") == NULL);
+    return text.data;
 }
 
 static void test_files_run_against_a_server(void) {
@@ -437,6 +538,7 @@ static void test_files_run_against_a_server(void) {
     smesec_extension_vtable table;
     smesec_tests_options options;
     smesec_tests *tests = NULL;
+    smesec_report *kept = NULL;
     start(&server);
     int port = server.port;
     snprintf(text, sizeof text, SHOP, port, port, port, port);
@@ -473,9 +575,18 @@ static void test_files_run_against_a_server(void) {
     EXPECT(strstr(shop.arguments.data, "\"least\": 2") != NULL && strstr(shop.arguments.data, "\"status\":200") != NULL);
     EXPECT(strstr(shop.arguments.data, "\"response\": null") != NULL);
     EXPECT(shop.freed == 0);
-    GOOD(smesec_tests_run(tests, NULL, NULL, NULL));
+    GOOD(smesec_tests_run(tests, NULL, NULL, NULL, &kept));
     smesec_tests_free(tests);
     EXPECT(shop.freed == 1);
+    EXPECT(strstr(written(kept, SMESEC_REPORT_FORM_JUNIT), "<testsuite") != NULL);
+    EXPECT(strstr(written(kept, SMESEC_REPORT_FORM_SARIF), "\"2.1.0\"") != NULL);
+    EXPECT(strstr(written(kept, SMESEC_REPORT_FORM_HTML), "shop.tavern.yaml") != NULL);
+    EXPECT(strstr(written(kept, SMESEC_REPORT_FORM_JSON_LINES), "\"failed\":2") != NULL);
+    EXPECT(smesec_report_write(kept, 4, keep, &lines) == SMESEC_STATUS_CONFIG && failed_with("form `4`"));
+    EXPECT(smesec_report_write(kept, 0, NULL, NULL) == SMESEC_STATUS_NULL);
+    EXPECT(smesec_report_write(NULL, 0, keep, &lines) == SMESEC_STATUS_NULL);
+    smesec_report_free(kept);
+    smesec_report_free(NULL);
     stop(&server);
 }
 
@@ -512,15 +623,15 @@ static void what_is_wrong_with_tests_is_told(void) {
 
     GOOD(smesec_tests_load(NULL, &nowhere, 1, &tests));
     EMPTY(counts);
-    EXPECT(smesec_tests_run(tests, keep, &lines, &counts) == SMESEC_STATUS_RULE);
+    EXPECT(smesec_tests_run(tests, keep, &lines, &counts, NULL) == SMESEC_STATUS_RULE);
     EXPECT(failed_with("/nowhere/at/all.tavern.yaml:1:1") && lines.calls == 0);
     smesec_tests_free(tests);
     GOOD(smesec_tests_load(NULL, &wrong, 1, &tests));
     counts = ran(tests, &lines);
     EXPECT(counts.refused == 1 && strstr(lines.data, "\"verdict\":\"refused\"") != NULL);
     counts.size = 2;
-    EXPECT(smesec_tests_run(tests, keep, &lines, &counts) == SMESEC_STATUS_CONFIG);
-    EXPECT(smesec_tests_run(NULL, keep, &lines, NULL) == SMESEC_STATUS_NULL);
+    EXPECT(smesec_tests_run(tests, keep, &lines, &counts, NULL) == SMESEC_STATUS_CONFIG);
+    EXPECT(smesec_tests_run(NULL, keep, &lines, NULL, NULL) == SMESEC_STATUS_NULL);
     EXPECT(smesec_tests_report(tests, NULL, NULL) == SMESEC_STATUS_NULL);
     smesec_tests_free(tests);
     smesec_tests_free(NULL);
@@ -531,17 +642,88 @@ static void what_is_wrong_with_tests_is_told(void) {
     smesec_tests_free(tests);
 }
 
+/* --- the audit ------------------------------------------------------------------------------------- */
+
+static const char TARGET[] =
+    "base: http://127.0.0.1:%d\n"
+    "denied: []\n"
+    "users:\n"
+    "  anna: {role: user, name: anna, password: {env: ANNA}}\n"
+    "  root: {role: admin, name: root, password: hunter2secret}\n"
+    "signin: {method: POST, path: /in, json: {name: '{name}', password: '{password}'}, token: {json: token, header: X-Token}}\n"
+    "routes:\n"
+    "  - {method: GET, path: /in, allow: [admin]}\n"
+    "  - {method: GET, path: /back, allow: [user]}\n";
+
+static void an_audit_tries_the_doors(void) {
+    static struct server server;
+    static struct text lines, told;
+    static char text[4096];
+    smesec_audit_options options;
+    smesec_test_counts counts;
+    smesec_audit *audit = NULL;
+    smesec_report *report = NULL;
+    start(&server);
+    snprintf(text, sizeof text, TARGET, server.port);
+    smesec_setting env = {bytes("ANNA"), bytes("hunter2secret")};
+    EMPTY(options);
+    options.env = &env;
+    options.env_count = 1;
+    GOOD(smesec_audit_load(&options, bytes("target.yaml"), bytes(text), &audit));
+    GOOD(smesec_audit_report(audit, keep, &told));
+    EXPECT(strstr(told.data, "\"hosts\":[[\"127.0.0.1\",") != NULL && strstr(told.data, "\"requests\":") != NULL);
+    memset(&told, 0, sizeof told);
+    GOOD(smesec_audit_plan(audit, keep, &told));
+    EXPECT(told.calls > 3 && strstr(told.data, "/back") != NULL && strstr(told.data, "hunter2secret") == NULL);
+    EXPECT(server.seen.calls == 0);
+    EMPTY(counts);
+    GOOD(smesec_audit_run(audit, keep, &lines, &counts, &report));
+    EXPECT(server.seen.calls > 3 && counts.failed > 0 && counts.expected_failures == 0);
+    EXPECT((size_t)lines.calls == counts.passed + counts.failed + counts.refused + counts.skipped);
+    EXPECT(strstr(lines.data, "\"verdict\":\"failed\"") != NULL && strstr(lines.data, "hunter2secret") == NULL);
+    EXPECT(strstr(written(report, SMESEC_REPORT_FORM_SARIF), "target.yaml") != NULL);
+    EXPECT(strstr(written(report, SMESEC_REPORT_FORM_JSON_LINES), "\"cell\":") != NULL);
+    if (failures) fprintf(stderr, "%s", lines.data);
+    smesec_report_free(report);
+    smesec_audit_free(audit);
+    stop(&server);
+
+    options.env_count = 0;
+    EXPECT(smesec_audit_load(&options, bytes("target.yaml"), bytes(text), &audit) == SMESEC_STATUS_RULE);
+    EXPECT(audit == NULL && failed_with("target.yaml:4:") && failed_with("ANNA"));
+    options.env_count = 1;
+    smesec_bytes only = bytes("nonsense");
+    options.only = &only;
+    options.only_count = 1;
+    EXPECT(smesec_audit_load(&options, bytes("target.yaml"), bytes(text), &audit) == SMESEC_STATUS_CONFIG);
+    EXPECT(failed_with("`nonsense`"));
+    options.only = NULL;
+    EXPECT(smesec_audit_load(&options, bytes("target.yaml"), bytes(text), &audit) == SMESEC_STATUS_NULL);
+    options.size = 1;
+    EXPECT(smesec_audit_load(&options, bytes("target.yaml"), bytes(text), &audit) == SMESEC_STATUS_CONFIG);
+    EXPECT(smesec_audit_load(NULL, bytes("/nowhere/target.yaml"), NOTHING, &audit) == SMESEC_STATUS_IO);
+    EXPECT(smesec_audit_load(NULL, LIE, NOTHING, &audit) == SMESEC_STATUS_NULL);
+    EXPECT(smesec_audit_load(NULL, bytes("t"), bytes("base: x"), NULL) == SMESEC_STATUS_NULL);
+    EXPECT(smesec_audit_run(NULL, NULL, NULL, NULL, &report) == SMESEC_STATUS_NULL);
+    EXPECT(smesec_audit_plan(NULL, keep, &told) == SMESEC_STATUS_NULL);
+    EXPECT(smesec_audit_report(NULL, keep, &told) == SMESEC_STATUS_NULL);
+    smesec_audit_free(NULL);
+}
+
 int main(void) {
     /* They change with SMESEC_ABI only. */
     EXPECT(sizeof(void *) != 8 || (sizeof(smesec_siem_options) == 80 && sizeof(smesec_siem_statistics) == 80 &&
                                    sizeof(smesec_tests_options) == 104 && sizeof(smesec_test_counts) == 48 &&
                                    sizeof(smesec_extension_vtable) == 32 && sizeof(smesec_setting) == 32 &&
-                                   sizeof(smesec_test_file) == 32));
+                                   sizeof(smesec_test_file) == 32 && sizeof(smesec_audit_options) == 48));
     sshd_lines_raise_an_alarm();
+    four_threads_have_an_engine_each();
+    four_threads_on_one_engine_are_kept_apart();
     the_own_rules_know_guessing();
     what_is_wrong_with_logs_is_told();
     test_files_run_against_a_server();
     what_is_wrong_with_tests_is_told();
+    an_audit_tries_the_doors();
     printf("%d checks, %d failures\n", checks, failures);
     return failures != 0;
 }

@@ -144,7 +144,7 @@ pub(in crate::cli) fn run(
         }
         return Ok(0);
     }
-    let target = network(&suite, options.public);
+    let target = Network::builder().allow_hosts(suite.hosts(), options.public).build();
     let mut report = Report::default();
     let mut all = secrets.clone();
     let mut counts = Counts::default();
@@ -170,19 +170,6 @@ pub(in crate::cli) fn run(
     let person = (!options.json).then_some(stdout);
     options.reports.write(&options.files.join(" "), &report, &all, person)?;
     Ok(counts.code())
-}
-
-/// Only hosts that the files name; public ones among them if they are allowed.
-fn network(suite: &Suite, public: bool) -> Network {
-    let mut builder = Network::builder();
-    for (host, port) in suite.hosts() {
-        builder = if public {
-            builder.allow_public_host(&host, port)
-        } else {
-            builder.allow_host(&host, port)
-        };
-    }
-    builder.build()
 }
 
 fn load(options: &Options) -> Suite {

@@ -77,13 +77,12 @@ unsafe fn load(
     options: Option<&AuditOptions>,
 ) -> Result<audit::Audit, Fault> {
     let read;
-    let text = match given {
-        Some(text) => text,
-        None => {
-            read = std::fs::read_to_string(name)
-                .map_err(|error| smesec_core::Error::from(IoError::new(name, error)))?;
-            &read
-        }
+    let text = if let Some(text) = given {
+        text
+    } else {
+        read = std::fs::read_to_string(name)
+            .map_err(|error| smesec_core::Error::from(IoError::new(name, error)))?;
+        &read
     };
     let (mut env, mut only, mut destructive) = (BTreeMap::new(), Vec::new(), false);
     if let Some(options) = options {

@@ -66,7 +66,11 @@ int main(int argc, char **argv) {
     if (smesec_abi_version() != SMESEC_ABI) return fail("another library than this program was built with");
     if (smesec_sink_new(&table, &told, &sink) != SMESEC_STATUS_OK) return fail("sink");
     smesec_siem_engine *engine = load(argc - 1, argv + 1);
-    if (engine == NULL) return fail("rules");
+    if (engine == NULL) {
+        fail("rules");
+        smesec_sink_free(sink);
+        return 2;
+    }
 
     smesec_status status = SMESEC_STATUS_OK;
     smesec_bytes bytes = {piece, 0};

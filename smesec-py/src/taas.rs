@@ -126,7 +126,7 @@ impl TaasSuite {
             return Err(wrong(py, format!("there is no test `{beyond}`; the suite has {all}")));
         }
         let began = (Timestamp::from_system_clock(), Instant::now());
-        let target = network(&self.inner, allow_public);
+        let target = Network::builder().allow_hosts(self.inner.hosts(), allow_public).build();
         let mut secrets = self.inner.secrets().clone();
         let results = py.detach(|| self.each(&chosen, &target, jobs, &mut secrets))?;
         let report = Report { results, ..Report::default() };
@@ -211,19 +211,6 @@ impl TaasSuite {
         let stop = functions.stop.lock().unwrap_or_else(PoisonError::into_inner).take();
         stop.map_or(Ok(()), Err)
     }
-}
-
-/// Only hosts that the files name; public ones among them if they are allowed.
-fn network(suite: &Suite, public: bool) -> Network {
-    let mut builder = Network::builder();
-    for (host, port) in suite.hosts() {
-        builder = if public {
-            builder.allow_public_host(&host, port)
-        } else {
-            builder.allow_host(&host, port)
-        };
-    }
-    builder.build()
 }
 
 /// Python's functions behind the names in test files: an object with `offers` and `call`.
@@ -463,14 +450,8 @@ pub(crate) fn taas_audit(
         }
         let audit = audit.destructive(destructive);
         let (most, rate, _) = audit.limits();
-        let mut builder = Network::builder().at_most(most).per_second(rate);
-        for (host, port) in audit.hosts() {
-            builder = if audit.allows_public_hosts() {
-                builder.allow_public_host(&host, port)
-            } else {
-                builder.allow_host(&host, port)
-            };
-        }
+        let builder = Network::builder().at_most(most).per_second(rate);
+        let builder = builder.allow_hosts(audit.hosts(), audit.allows_public_hosts());
         let warnings = audit.warnings().to_vec();
         Ok((audit.run(&builder.build(), &mut Nobody), warnings))
     });

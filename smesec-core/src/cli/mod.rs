@@ -22,12 +22,16 @@ usage:
       --no-memory judges every value as if it came for the first time.
   smesec rules check [--json] [--strict] [--language seclang|sigma] PATH...
       loads SecLang or Sigma rules and reports what was loaded, refused and degraded.
-  smesec siem run [--rules PATH]... [--format NAME] [--lateness 30s] [--updates] [--json]
-      [--log-source PRODUCT/CATEGORY/SERVICE] [--pipeline FILE] [--placeholders FILE]
-      [--log-sources FILE] [--strict] [--stats] INPUT...
-      runs logs through Sigma rules and correlations; one line a detection, one an alarm. INPUT is
-      a file, a folder, or - for standard input; its format is found out unless it is named.
-      Without --rules the built-in rules are used.
+  smesec siem run [--rules PATH]... [--directives FILE]... [--policies FILE]... [--assets FILE]...
+      [--home-net CIDR,...] [--format NAME] [--lateness 30s] [--output table|json | --json]
+      [--updates] [--log-source PRODUCT/CATEGORY/SERVICE] [--pipeline FILE]
+      [--placeholders FILE] [--log-sources FILE] [--strict] [--state DIR] [--stats] INPUT...
+      runs logs through Sigma rules, correlations and directives (OSSIM's XML, or YAML); one line
+      a detection, one an alarm with its risk, 0 to 10; --updates tells when alarms grow and close.
+      Policies drop, silence or re-prioritise before that; assets say what a host is worth.
+      INPUT is a file, a folder, or - for standard input; its format is found out unless it is
+      named. Without --rules the built-in rules are used. With --state a run goes on where the
+      last one came to, or was killed: alarms may be told again then, with the same ids.
   smesec siem explain [--rules PATH]... RULE EVENT
       tells which of a rule's searches an event meets and which not, with what the event has.
   smesec taas run [--global-cfg FILE]... [--env NAME=VALUE]... [--secrets FILE] [-m EXPR]

@@ -56,6 +56,7 @@ const UNSAFE: &[&str] = &[
     "smesec-ffi/src/taas/tests.rs",
     "smesec-ffi/src/transaction.rs",
     "smesec-ffi/src/waf.rs",
+    "smesec-py/src/arrow/interface.rs",
 ];
 
 /// Crates of the network: they live in products and entry only.

@@ -295,7 +295,8 @@ fn a_schedule_runs_tests_and_their_failures_are_events_in_the_gateways_log() {
     };
     let told: Vec<serde_json::Value> =
         runs.lines().map_while(|line| serde_json::from_str(line).ok()).collect();
-    let failed = told.iter().find(|event| event["extra"]["test"] == "it is gone").expect("an event");
+    let failed =
+        told.iter().find(|event| event["extra"]["test"] == "it is gone").expect("an event");
     assert_eq!(failed["detector"], "taas");
     assert!(
         !told.iter().any(|event| event["extra"]["test"] == "it is there"),

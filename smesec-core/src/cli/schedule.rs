@@ -1,6 +1,6 @@
 //! `[[schedule]]` of `smesec serve`: tests and audits at set times, by a thread of their own.
 
-use crate::client::{Network, NetworkBuilder};
+use crate::client::Network;
 use crate::event::{Event, EventId, Source};
 use crate::gateway::{Schedule, ScheduledWork};
 use crate::runner::{Observer, Report, TestResult, TestRunner};
@@ -120,7 +120,8 @@ fn run(schedule: &Schedule, sink: &dyn Sink) -> Result<(), String> {
     let (report, secrets) = match load(schedule)? {
         Loaded::Tests(suite) => {
             let runner = Runner::new(&suite);
-            let network = allow(Network::builder(), suite.hosts(), schedule.allow_public).build();
+            let network =
+                Network::builder().allow_hosts(suite.hosts(), schedule.allow_public).build();
             let report = runner.run(&network, &mut Unwatched);
             (report, runner.secrets())
         }
@@ -128,27 +129,14 @@ fn run(schedule: &Schedule, sink: &dyn Sink) -> Result<(), String> {
             let (most, rate, _) = audit.limits();
             let public = schedule.allow_public || audit.allows_public_hosts();
             let bounded = Network::builder().at_most(most).per_second(rate);
-            let report = audit.run(&allow(bounded, audit.hosts(), public).build(), &mut Unwatched);
+            let report =
+                audit.run(&bounded.allow_hosts(audit.hosts(), public).build(), &mut Unwatched);
             // The audit has masked what it keeps.
             (report, Secrets::default())
         }
     };
     tell(schedule, &report, &secrets, began, clock.elapsed(), sink);
     Ok(())
-}
-
-fn allow(
-    builder: NetworkBuilder,
-    hosts: Vec<(String, Option<u16>)>,
-    public: bool,
-) -> NetworkBuilder {
-    hosts.into_iter().fold(builder, |builder, (host, port)| {
-        if public {
-            builder.allow_public_host(&host, port)
-        } else {
-            builder.allow_host(&host, port)
-        }
-    })
 }
 
 fn tell(

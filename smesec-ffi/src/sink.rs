@@ -134,11 +134,6 @@ impl sink::Sink for Kept {
 }
 
 impl Sink {
-    #[cfg(test)]
-    pub(crate) fn over(inner: Arc<dyn sink::Sink>) -> Self {
-        Self { inner, drains: Drains::Nothing }
-    }
-
     pub(crate) fn accept(&self, event: event::Event) {
         self.inner.accept(event);
     }

@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod rules;
+mod schedule;
 mod serve;
 mod siem;
 mod taas;
@@ -117,9 +118,22 @@ fn thread_cpu_nanos() -> i64 {
     t.tv_sec.saturating_mul(1_000_000_000).saturating_add(t.tv_nsec)
 }
 
-/// Resident memory of this process in bytes, 0 where the system does not tell.
-fn resident_bytes() -> u64 {
+/// What this process holds in memory, in bytes; 0 where the system does not tell.
+#[derive(Clone, Copy, Default)]
+struct Memory {
+    /// All that is resident: its own pages, and those of the program and of libraries.
+    resident: u64,
+    /// Its own pages only. The others are the same ones for every process that runs this program, and the
+    /// system can drop them: they are no part of what rules cost.
+    own: u64,
+}
+
+fn memory() -> Memory {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
-    pages * rustix::param::page_size() as u64
+    let bytes = |nth: usize| {
+        let pages: u64 = statm.split(' ').nth(nth).and_then(|n| n.parse().ok()).unwrap_or(0);
+        pages * rustix::param::page_size() as u64
+    };
+    let (resident, shared) = (bytes(1), bytes(2));
+    Memory { resident, own: resident.saturating_sub(shared) }
 }

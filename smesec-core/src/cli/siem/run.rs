@@ -5,7 +5,7 @@ use super::options::Options;
 use super::progress::Progress;
 use super::state::State;
 use super::tell::{Lines, tell_bad, tell_report, tell_unplaced};
-use crate::cli::{resident_bytes, thread_cpu_nanos};
+use crate::cli::{memory, thread_cpu_nanos};
 use crate::siem::Engine;
 use crate::siem::record::Record;
 use crate::siem::sources::{BadLine, Point, Reader, ReaderOptions};
@@ -90,7 +90,7 @@ pub(in crate::cli) fn run(
             "correlation_bytes": engine.correlator().bytes(),
             "load_cpu_ms": (loaded - started) as f64 / 1e6,
             "run_cpu_ms": (ran - loaded) as f64 / 1e6,
-            "memory_bytes": resident_bytes(),
+            "memory_bytes": memory().resident,
         });
         writeln!(stderr, "{line}").map_err(|e| e.to_string())?;
     }

@@ -131,7 +131,7 @@ impl State {
             ));
         }
         let mut head = Vec::new();
-        file.by_ref().take(HEAD).read_to_end(&mut head).map_err(wrong)?;
+        Read::by_ref(file).take(HEAD).read_to_end(&mut head).map_err(wrong)?;
         let known = self.places.iter().position(|place| place.name == name);
         let same = known.and_then(|at| self.places.get(at)).is_some_and(|place| {
             let start = usize::try_from(place.head.0).ok().and_then(|length| head.get(..length));

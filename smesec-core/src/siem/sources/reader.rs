@@ -6,7 +6,7 @@ use super::kinds::Kinds;
 use super::utf16::Utf16;
 use super::{BadLine, Context, Format, ReaderOptions, Statistics};
 use super::{access, auditd, auto, cef, csv, error_log, event_xml, evtx, journal, json, syslog};
-use crate::siem::record::Record;
+use crate::siem::record::{Field, Record};
 use crate::time::Timestamp;
 use std::sync::Arc;
 
@@ -164,6 +164,30 @@ impl Reader {
         self.decode(bytes, each);
     }
 
+    /// Shows an event whose fields are known already, such as a row of a table: its log source and its time are found in
+    /// them as in a JSON object of the same fields, nested names joined by dots.
+    ///
+    /// ```
+    /// use smesec_core::siem::record::{Field, Value};
+    /// use smesec_core::siem::sources::{Format, Reader, ReaderOptions};
+    ///
+    /// let field = |name, text| Field { name, value: Value::text(text) };
+    /// let row = [field("product", "shop"), field("ts", "2026-03-02T06:00:00Z")];
+    /// let mut reader = Reader::new(Format::Json, "table", ReaderOptions::default());
+    /// reader.row(&row, &mut |row| {
+    ///     let record = row.unwrap();
+    ///     assert_eq!(record.log_source.product, "shop");
+    ///     assert_eq!(record.time.unix_seconds(), 1_772_431_200);
+    /// });
+    /// ```
+    pub fn row(
+        &mut self,
+        fields: &[Field<'_>],
+        each: &mut impl FnMut(Result<Record<'_>, BadLine>),
+    ) {
+        self.stream.row(fields, each);
+    }
+
     /// Tells that no more bytes come, and shows what was waiting for its end.
     pub fn finish(&mut self, each: &mut impl FnMut(Result<Record<'_>, BadLine>)) {
         match std::mem::replace(&mut self.encoding, Encoding::Utf8) {
@@ -295,6 +319,23 @@ impl Stream {
             self.count(rest.get(..used).unwrap_or_default());
             at += used;
         }
+    }
+
+    /// A row, which counts as a line.
+    fn row(&mut self, fields: &[Field<'_>], each: &mut Each<'_>) {
+        let context = self.context;
+        let mut draft = self.memory.draft(0, self.options.fields);
+        let done = json::row(fields, &context, &self.kinds, &mut draft);
+        let spent = Edge {
+            origin: &self.origin,
+            line: self.lines,
+            arrival: context.now,
+            statistics: &mut self.statistics,
+            each,
+        }
+        .tell(done, draft);
+        self.memory.keep(spent);
+        self.lines += 1;
     }
 
     /// What waits for more lines of its event.

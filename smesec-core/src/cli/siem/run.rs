@@ -168,6 +168,7 @@ impl Run<'_> {
         let now = Timestamp::from_system_clock();
         Reader::at(taken.point, name, ReaderOptions { now, ..ReaderOptions::default() })
     }
+
     /// One input through reader and engine, to its end.
     fn through(
         &mut self,

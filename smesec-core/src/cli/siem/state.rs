@@ -102,16 +102,17 @@ impl State {
 
     fn take_up(&mut self, bytes: &[u8], engine: &mut Engine) -> Result<usize, crate::Error> {
         let mut from = open(MAGIC, VERSION, bytes)?;
-        let read = (|| {
-            let stream = from.u64()?;
-            let places = from.several(57, Place::read)?;
-            let snapshot = from.bytes()?;
-            from.is_done().then_some((stream, places, snapshot))
-        })();
-        let (stream, places, snapshot) = read.ok_or_else(unsound)?;
+        let (stream, places, snapshot) = Self::read(&mut from).ok_or_else(unsound)?;
         let restored = engine.restore(snapshot)?;
         (self.stream, self.places) = (stream, places);
         Ok(restored.skipped)
+    }
+
+    /// Which standard input it is, how far the inputs are taken, and the engine's snapshot.
+    fn read<'b>(from: &mut SnapshotReader<'b>) -> Option<(u64, Vec<Place>, &'b [u8])> {
+        let (stream, places) = (from.u64()?, from.several(56, Place::read)?);
+        let snapshot = from.bytes()?;
+        from.is_done().then_some((stream, places, snapshot))
     }
 
     /// Where a file has to be read on from, and its number for [`Self::reached`]; the file is set there.

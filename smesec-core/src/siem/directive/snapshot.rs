@@ -42,7 +42,8 @@ impl Directives {
         let waiting = self.pending.iter().filter_map(|Reverse((time, sequence))| {
             Some((*time, *sequence, self.events.get(sequence)?))
         });
-        let waiting: Vec<(i64, u64, &Seen)> = waiting.collect();
+        let mut waiting: Vec<(i64, u64, &Seen)> = waiting.collect();
+        waiting.sort_unstable_by_key(|(time, sequence, _)| (*time, *sequence));
         body.count(waiting.len());
         for (time, sequence, seen) in waiting {
             body.i64(time);

@@ -134,8 +134,17 @@ impl sink::Sink for Kept {
 }
 
 impl Sink {
+    #[cfg(test)]
+    pub(crate) fn over(inner: Arc<dyn sink::Sink>) -> Self {
+        Self { inner, drains: Drains::Nothing }
+    }
+
     pub(crate) fn accept(&self, event: event::Event) {
         self.inner.accept(event);
+    }
+
+    pub(crate) fn as_core(&self) -> &dyn sink::Sink {
+        &*self.inner
     }
 }
 

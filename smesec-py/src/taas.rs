@@ -143,7 +143,7 @@ impl TaasSuite {
         if variables.is_some() {
             hosts.extend(tests.iter().flat_map(|test| test.hosts()));
         }
-        let target = network(hosts, allow_public);
+        let target = Network::builder().allow_hosts(hosts, allow_public).build();
         let mut secrets = self.inner.secrets().clone();
         let results = py.detach(|| self.each(&tests, &target, jobs, &mut secrets))?;
         let report = Report { results, ..Report::default() };
@@ -228,19 +228,6 @@ impl TaasSuite {
         let stop = functions.stop.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         stop.map_or(Ok(()), Err)
     }
-}
-
-/// Only hosts that the files name; public ones among them if they are allowed.
-fn network(hosts: Vec<(String, Option<u16>)>, public: bool) -> Network {
-    let mut builder = Network::builder();
-    for (host, port) in hosts {
-        builder = if public {
-            builder.allow_public_host(&host, port)
-        } else {
-            builder.allow_host(&host, port)
-        };
-    }
-    builder.build()
 }
 
 /// Python's functions behind the names in test files: an object with `offers`, `call`, `tincture` and `watch`, and with
@@ -590,14 +577,8 @@ pub(crate) fn taas_audit(
         }
         let audit = audit.destructive(destructive);
         let (most, rate, _) = audit.limits();
-        let mut builder = Network::builder().at_most(most).per_second(rate);
-        for (host, port) in audit.hosts() {
-            builder = if audit.allows_public_hosts() {
-                builder.allow_public_host(&host, port)
-            } else {
-                builder.allow_host(&host, port)
-            };
-        }
+        let builder = Network::builder().at_most(most).per_second(rate);
+        let builder = builder.allow_hosts(audit.hosts(), audit.allows_public_hosts());
         let warnings = audit.warnings().to_vec();
         Ok((audit.run(&builder.build(), &mut Nobody), warnings))
     });

@@ -7,7 +7,7 @@ use super::schema::{self, Verdict};
 use super::select;
 use super::stage::{Action, Stage, Strict};
 use super::value::value;
-use crate::decode::yaml::{Node, Place};
+use crate::decode::yaml::{Node, Place, Scalar};
 use crate::ruleset::{LoadReport, Refused};
 use crate::taas::extension::Extension;
 use crate::taas::files::{Files, Folder};
@@ -398,6 +398,10 @@ impl Loader<'_> {
         let file: Arc<str> = file.as_str().into();
         let mut defaults: Option<Node> = None;
         for mut document in documents {
+            // What stands behind a last `---`.
+            if matches!(document.root.scalar(), Some(Scalar::Null)) {
+                continue;
+            }
             if document.root.key("is_defaults").and_then(Node::as_str) == Some("true")
                 && document.root.key("stages").is_none()
             {

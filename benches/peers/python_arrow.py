@@ -1,4 +1,4 @@
-"""Rows of a table beside the same rows as dicts, through one engine's built-in rules: CPU time of one run, no bar but 1.
+"""Rows of a table beside the same rows as dicts, through one engine with the built-in rules and one more: CPU time of one run, no bar but 1.
 
     python benches/peers/python_arrow.py [ROWS]
 """
@@ -14,13 +14,18 @@ ROWS = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
 LINES = ["powershell -enc aGVsbG8=", "C:\\Windows\\System32\\svchost.exe -k netsvcs -p", "whoami /all", "notepad.exe report.txt"]
 rows = [
     {
-        "product": "windows", "category": "process_creation", "CommandLine": LINES[n % 97 % 4] if n % 97 < 2 else LINES[1 + n % 2 * 2],
+        "product": "windows", "category": "process_creation", "CommandLine": LINES[0 if n % 97 == 0 else 1 + n % 3],
         "Image": "C:\\Windows\\System32\\cmd.exe", "User": f"user{n % 50}", "ProcessId": n, "timestamp": f"2026-03-02T06:{n // 60 % 60:02}:{n % 60:02}Z",
     }
     for n in range(ROWS)
 ]  # fmt: skip
 batch = pa.Table.from_pylist(rows).combine_chunks().to_batches()[0]
-rules = siem.RuleSet.builtin()
+RULE = """
+title: Encoded command
+logsource: {product: windows, category: process_creation}
+detection: {selection: {CommandLine|contains: ' -enc '}, condition: selection}
+"""
+rules = siem.RuleSet.from_sources(None, ("bench.yml", RULE), strict=True)
 
 
 def timed(records) -> tuple[float, int]:

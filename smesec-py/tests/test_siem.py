@@ -190,3 +190,16 @@ def test_what_is_no_table_is_told() -> None:
         engine.match(reader)
     assert engine.statistics["records"] == 1
     assert engine.match(pa.table({"product": pa.array([], pa.string())})) == []
+
+
+def test_tables_are_let_go() -> None:
+    pa = pytest.importorskip("pyarrow")
+    engine = siem.Engine(rules())
+    before = pa.total_allocated_bytes()
+    columns = {"product": ["shop"] * 1_000}
+    for table in (pa.table(columns), pa.record_batch(columns)):
+        assert engine.match(table) == engine.match(table) == []
+        with pytest.raises(smesec.ConfigError, match="`d` has"):
+            engine.match(table.append_column("d", pa.array([1] * 1_000, pa.decimal128(5))))
+        del table
+    assert pa.total_allocated_bytes() == before

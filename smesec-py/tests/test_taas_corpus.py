@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 CORPUS = pathlib.Path(os.environ.get("SMESEC_CORPORA", ROOT.parent / "shared" / "corpora")) / "taas"
 FLOOR = tomllib.loads((ROOT / "tests/conformance/floors.toml").read_text())["taas"]["wheel"]
 
-type Verdicts = dict[tuple[str, str], str]
+Verdicts = dict[tuple[str, str], str]
 
 
 def skipped(capfd, why: str) -> None:

@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 Extensions = bool | str | Iterable[str] | Mapping[str, Callable[..., Any]]
@@ -116,17 +116,18 @@ class Functions:
         given = self._function(name)(stage, *args, **kwargs)
         if not inspect.isgenerator(given):
             return None
+        begun: Generator[Any, Any, Any] = given
         try:
-            next(given)
+            next(begun)
         except StopIteration:
             raise RuntimeError("it is a generator that does not yield; yield once, or return") from None
 
         def finish(expected: dict[str, Any], response: _Seen | None) -> None:
             try:
-                given.send((expected, None if response is None else Response(*response)))
+                begun.send((expected, None if response is None else Response(*response)))
             except StopIteration:
                 return
-            given.close()
+            begun.close()
             raise RuntimeError("it yields twice, and nothing comes after the answer; yield once")
 
         return finish

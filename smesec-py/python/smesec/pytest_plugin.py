@@ -84,7 +84,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     if not file_path.name.endswith(ENDINGS) or _left_to_tavern(parent.config.pluginmanager):
         return None
-    return TavernFile.from_parent(parent, path=file_path)  # type: ignore[no-any-return]
+    return TavernFile.from_parent(parent, path=file_path)
 
 
 class TavernFile(pytest.Module):

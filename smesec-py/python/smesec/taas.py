@@ -90,17 +90,18 @@ class Suite:
         secrets: Mapping[str, str] | None = None,
         select: str | None = None,
         strict_layout: bool = False,
-        extensions: Extensions | None = None,
+        extensions: Extensions | Functions | None = None,
         fixtures: Mapping[str, Any] | None = None,
     ) -> None:
         if env is None:
             env = {name: value for name, value in os.environ.items() if not name.startswith(SECRET)}
         if secrets is None:
             secrets = {name[len(SECRET) :]: value for name, value in os.environ.items() if name.startswith(SECRET)}
-        if not isinstance(extensions, Functions):
-            extensions = Functions(extensions or (), fixtures=fixtures)
+        functions = extensions
+        if not isinstance(functions, Functions):
+            functions = Functions(functions or (), fixtures=fixtures)
         self._native = TaasSuite(
-            list(files), list(global_cfg), dict(env), dict(secrets), select, strict_layout, extensions
+            list(files), list(global_cfg), dict(env), dict(secrets), select, strict_layout, functions
         )
 
     @property

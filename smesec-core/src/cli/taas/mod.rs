@@ -6,7 +6,7 @@ mod run;
 mod way;
 
 pub(super) use audit::{draft, run as audit};
-pub(super) use run::run;
+pub(super) use run::{environment, run};
 
 /// A text of whatever origin as a terminal may show it: what would act on it is written out, and a line
 /// that it breaks goes on indented, so that none passes for ours.

@@ -16,6 +16,7 @@ mod message;
 mod multipart;
 mod people;
 mod request;
+mod signature;
 
 pub(super) use jar::date;
 

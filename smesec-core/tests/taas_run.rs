@@ -7,6 +7,7 @@ use smesec_core::taas::{Files, Suite};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 /// Exit code, standard output, standard error.
 fn smesec(args: &[&str]) -> (u8, String, String) {
@@ -33,27 +34,32 @@ fn file(folder: &Path, name: &str, text: &str, port: u16) -> String {
 fn server(answer: impl Fn(&str, &str) -> String + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = listener.local_addr().unwrap().port();
+    let answer = Arc::new(answer);
     std::thread::spawn(move || {
         for socket in listener.incoming() {
-            let mut socket = BufReader::new(socket.unwrap());
-            loop {
-                let (mut head, mut line) = (String::new(), String::new());
-                while socket.read_line(&mut line).is_ok_and(|read| read > 2) {
-                    head.push_str(&std::mem::take(&mut line));
+            let (mut socket, answer) = (BufReader::new(socket.unwrap()), Arc::clone(&answer));
+            std::thread::spawn(move || {
+                loop {
+                    let (mut head, mut line) = (String::new(), String::new());
+                    while socket.read_line(&mut line).is_ok_and(|read| read > 2) {
+                        head.push_str(&std::mem::take(&mut line));
+                    }
+                    let lower = head.to_ascii_lowercase();
+                    let length = lower.split("content-length: ").nth(1);
+                    let length =
+                        length.map_or(0, |rest| rest.lines().next().unwrap().parse().unwrap());
+                    let mut body = vec![0; length];
+                    let Some(path) = head.split(' ').nth(1) else { break };
+                    if socket.read_exact(&mut body).is_err() {
+                        break;
+                    }
+                    let given =
+                        answer(path, &format!("{head}\n{}", String::from_utf8_lossy(&body)));
+                    if socket.get_mut().write_all(given.as_bytes()).is_err() {
+                        break;
+                    }
                 }
-                let lower = head.to_ascii_lowercase();
-                let length = lower.split("content-length: ").nth(1);
-                let length = length.map_or(0, |rest| rest.lines().next().unwrap().parse().unwrap());
-                let mut body = vec![0; length];
-                let Some(path) = head.split(' ').nth(1) else { break };
-                if socket.read_exact(&mut body).is_err() {
-                    break;
-                }
-                let given = answer(path, &format!("{head}\n{}", String::from_utf8_lossy(&body)));
-                if socket.get_mut().write_all(given.as_bytes()).is_err() {
-                    break;
-                }
-            }
+            });
         }
     });
     port
@@ -229,7 +235,6 @@ fn credentials_stay_with_the_host_that_they_were_given_for() {
 
 #[test]
 fn includes_are_one_document_and_make_identifiers_of_their_own() {
-    use std::sync::{Arc, Mutex};
     let paths = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&paths);
     let port = server(move |path, _| {

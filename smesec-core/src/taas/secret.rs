@@ -131,6 +131,7 @@ fn forms(value: &str) -> Vec<String> {
         out
     };
     let mut all = vec![
+        form.clone(),
         form.replace('+', "%20"),
         form_encoded(&form),
         quoted(value),
@@ -138,10 +139,9 @@ fn forms(value: &str) -> Vec<String> {
         escaped(true, false),
         escaped(false, true),
         escaped(true, true),
-        form,
     ];
     // Servers and clients disagree on the case of the digits.
-    let small: Vec<String> = all.iter().take(3).map(|form| lower_escapes(form)).collect();
+    let small: Vec<String> = all.iter().take(4).map(|form| lower_escapes(form)).collect();
     all.extend(small);
     all.retain(|form| form != value);
     all

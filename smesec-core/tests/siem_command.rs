@@ -213,7 +213,7 @@ fn what_is_wrong_with_a_file_is_told_by_its_place() {
         assert!(told.starts_with(why), "{told}");
     }
     // A directive that cannot run is named, and with `--strict` an error.
-    let path = file(&folder, "e.yml", &YAML.replace("failed", "nobody"));
+    let path = file(&folder, "e.yml", YAML.replace("failed", "nobody"));
     let (code, _, err) = smesec(&["--rules", &rules, "--directives", &path, "-"], b"");
     assert_eq!(code, 0);
     assert!(err.contains("e.yml:3:5: rule `501`") || err.contains("e.yml:3:5: "), "{err}");

@@ -6,6 +6,7 @@
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::panic,
+    clippy::print_stderr,
     reason = "a test: a panic is the verdict, and a skip is told aloud"
 )]
 

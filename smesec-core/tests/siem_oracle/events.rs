@@ -114,7 +114,14 @@ fn owned(record: &Record<'_>) -> Event {
         record::Kind::Text => Value::Text(value.text.to_owned()),
     };
     let fields = record.fields.iter();
-    let values = fields.map(|field| (field.name.to_owned(), value(field.value))).collect();
+    let mut values: Vec<(String, Value)> =
+        fields.map(|field| (field.name.to_owned(), value(field.value))).collect();
+    // The oracle knows no table of log sources: what stands there for Defender's fields, it is shown.
+    for (alias, name) in [("Signature", "ThreatName"), ("Filename", "Path")] {
+        if let Some((_, value)) = values.iter().find(|(known, _)| known == name).cloned() {
+            values.push((alias.to_owned(), value));
+        }
+    }
     Event { values, product: "windows" }
 }
 

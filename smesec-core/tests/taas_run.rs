@@ -1,6 +1,6 @@
 //! `smesec taas run` as one meets it: files, a server, exit codes, and nothing secret in what it writes.
 #![cfg(feature = "cli")]
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a panic is the verdict")]
+#![expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 
 use smesec_core::cli;
 use smesec_core::taas::{Files, Suite};

@@ -180,7 +180,7 @@ impl HttpSession {
             match line.exchange(url, request, ask, deadline) {
                 Ok(answer) => return Ok(self.finish(url, options, line, answer)),
                 Err(Broken { unsent: true, error: ExchangeError::Connection(_), .. }) => {
-                    sent = false
+                    sent = false;
                 }
                 // The server hung up while the request was on its way. Only what changes nothing is
                 // sent again, since the server may have read it.

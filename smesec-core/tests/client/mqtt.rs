@@ -154,7 +154,7 @@ fn a_broker_that_floods_is_cut_off_by_bytes_too() {
         let _ = packet(&mut socket);
         let _ = socket.write_all(&[0x20, 2, 0, 0]);
         // A topic of one letter and 100,000 bytes: 100,003 in all.
-        let message = [&[0x30, 0xa3, 0x8d, 0x06, 0, 1, b'a'][..], &[0; 100_000]].concat();
+        let message = [&[0x30, 0xa3, 0x8d, 0x06, 0, 1, b'a'][..], &vec![0; 100_000]].concat();
         while socket.write_all(&message).is_ok() {}
     });
     let mut session = network().messages(&options(flood), PATIENCE).unwrap();

@@ -15,10 +15,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 type Given = Result<Response, ExchangeError>;
+type Answers = Box<dyn Fn(&Request, i64) -> Given + Send + Sync>;
 
 /// A service: what it answers, and its clock in milliseconds.
 struct Service {
-    answer: Box<dyn Fn(&Request, i64) -> Given + Send + Sync>,
+    answer: Answers,
     clock: Arc<AtomicI64>,
 }
 
@@ -158,17 +159,15 @@ impl Site {
     /// What a plain sound site answers.
     fn plain(&self, request: &Request) -> Response {
         match path(request) {
-            "in" => match Self::right(request) {
-                Some(user) => {
-                    self.wrong.store(0, Relaxed);
-                    let cookie = format!("sid={}; Path=/", self.open(&user, false));
-                    answer(200, &[("Set-Cookie", &cookie)], "welcome")
-                }
-                None => {
+            "in" => {
+                let Some(user) = Self::right(request) else {
                     self.wrong.fetch_add(1, Relaxed);
-                    answer(401, &[], "no")
-                }
-            },
+                    return answer(401, &[], "no");
+                };
+                self.wrong.store(0, Relaxed);
+                let cookie = format!("sid={}; Path=/", self.open(&user, false));
+                answer(200, &[("Set-Cookie", &cookie)], "welcome")
+            }
             "me" if self.who(request).is_some() => answer(200, &[], "you"),
             "all" if self.who(request).as_deref() == Some("root") => answer(200, &[], "all"),
             "me" | "all" => answer(403, &[], "no"),
@@ -268,12 +267,11 @@ fn a_cookie_with_a_refusal_is_no_sign_in() {
                 return Ok(site.plain(request));
             }
             let right = Site::right(request).filter(|_| !locks || site.wrong.load(Relaxed) < 5);
-            let (id, to) = match right {
-                Some(user) => (site.open(&user, false), "/home"),
-                None => {
-                    site.wrong.fetch_add(1, Relaxed);
-                    (site.fresh(), "/in?failed")
-                }
+            let (id, to) = if let Some(user) = right {
+                (site.open(&user, false), "/home")
+            } else {
+                site.wrong.fetch_add(1, Relaxed);
+                (site.fresh(), "/in?failed")
             };
             Ok(answer(302, &[("Set-Cookie", &format!("sid={id}")), ("Location", to)], ""))
         });
@@ -341,9 +339,10 @@ fn a_redirect_is_judged_as_the_browser_reads_it_where_there_is_one() {
         let inside =
             next.starts_with("%2F") && !next.starts_with("%2F%2F") && !next.contains("%5C");
         let odd = next.starts_with("https%3A") && !next.contains("%2F%2F");
-        Ok(match inside || odd {
-            true => answer(302, &[("Location", &next.replace("%2F", "/").replace("%3A", ":"))], ""),
-            false => answer(400, &[], ""),
+        Ok(if inside || odd {
+            answer(302, &[("Location", &next.replace("%2F", "/").replace("%3A", ":"))], "")
+        } else {
+            answer(400, &[], "")
         })
     });
     assert_eq!(told(&report), ["ok"]);

@@ -228,10 +228,10 @@ fn person(result: &TestResult, out: &mut dyn Write) -> std::io::Result<()> {
         }
         TestVerdict::Passed => writeln!(out, "{:<9} {}", "ok", result.name)?,
         TestVerdict::Skipped(why) => {
-            writeln!(out, "{:<9} {:<24} {}", "skipped", result.name, shown(why))?
+            writeln!(out, "{:<9} {:<24} {}", "skipped", result.name, shown(why))?;
         }
         TestVerdict::Refused(why) => {
-            writeln!(out, "{:<9} {:<24} {}", "NOT DONE", result.name, shown(why))?
+            writeln!(out, "{:<9} {:<24} {}", "NOT DONE", result.name, shown(why))?;
         }
         TestVerdict::ExpectedFailure(_) => {}
     }

@@ -249,7 +249,9 @@ fn each(
         drop(send);
         let (mut waiting, mut shown) = (BTreeMap::new(), 0);
         for (at, result, secrets) in receive {
-            secrets.iter().for_each(|secret| all.add(secret.as_ref()));
+            for secret in &secrets {
+                all.add(secret.as_ref());
+            }
             waiting.insert(at, result);
             while let Some(result) = waiting.remove(&shown) {
                 show(&result, &all);

@@ -123,7 +123,9 @@ fn fields(json: &Json, signing_in: bool, depth: usize, out: &mut Vec<Leak>) {
     }
     match json {
         Json::Array(items) => {
-            items.iter().for_each(|item| fields(item, signing_in, depth + 1, out));
+            for item in items {
+                fields(item, signing_in, depth + 1, out);
+            }
         }
         Json::Object(entries) => {
             for (name, value) in entries {

@@ -196,7 +196,7 @@ pub(in super::super) fn mass_assignment(work: &mut Work<'_>) -> Outcome {
 /// Whether a field has a value, however the service writes it: 1 and 1.0, true and "true".
 fn same(found: &Json, wanted: &Json) -> bool {
     if let (Some(a), Some(b)) = (found.as_f64(), wanted.as_f64()) {
-        return a == b;
+        return a.total_cmp(&b).is_eq();
     }
     let scalar = |json: &Json| match json {
         Json::String(text) => Some(text.clone()),

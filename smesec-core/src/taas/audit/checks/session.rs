@@ -25,14 +25,12 @@ pub(in super::super) fn fixation(work: &mut Work<'_>) -> Outcome {
     // Some know only ids of their own, and give them to whomever they refuse.
     let mut trail = Trail::new();
     let refused = work.refuses_wrong_password(user, &mut trail)?;
-    match given(work, &refused, &name) {
-        Some(planted) => plant(work, &name, user, probe, planted, trail),
-        None => {
-            // The count of wrong passwords is set back.
-            work.fresh(user, &[], &mut Trail::new())?;
-            Ok(judged)
-        }
+    if let Some(planted) = given(work, &refused, &name) {
+        return plant(work, &name, user, probe, planted, trail);
     }
+    // The count of wrong passwords is set back.
+    work.fresh(user, &[], &mut Trail::new())?;
+    Ok(judged)
 }
 
 fn given(work: &Work<'_>, response: &Response, name: &str) -> Option<String> {

@@ -91,15 +91,8 @@ pub(in crate::cli) fn run(
 /// Only the description's own hosts, within its bounds.
 fn network(audit: &Audit) -> Network {
     let (most, rate, _) = audit.limits();
-    let mut builder = Network::builder().at_most(most).per_second(rate);
-    for (host, port) in audit.hosts() {
-        builder = if audit.allows_public_hosts() {
-            builder.allow_public_host(&host, port)
-        } else {
-            builder.allow_host(&host, port)
-        };
-    }
-    builder.build()
+    let builder = Network::builder().at_most(most).per_second(rate);
+    builder.allow_hosts(audit.hosts(), audit.allows_public_hosts()).build()
 }
 
 /// 0 nothing found, 1 findings, 3 something could not be checked, or nothing was.
@@ -127,17 +120,7 @@ fn plan(audit: &Audit, json: bool, out: &mut dyn Write) -> std::io::Result<()> {
     for planned in audit.plan() {
         let request = &planned.request;
         if json {
-            let headers = request.headers.iter();
-            let line = serde_json::json!({
-                "check": planned.check,
-                "as": planned.acting_as,
-                "purpose": planned.purpose,
-                "method": request.method,
-                "url": request.url,
-                "headers": headers.map(|(n, v)| (n, String::from_utf8_lossy(v))).collect::<Vec<_>>(),
-                "body": String::from_utf8_lossy(&request.body),
-            });
-            writeln!(out, "{line}")?;
+            writeln!(out, "{}", planned.json_line())?;
         } else {
             writeln!(
                 out,

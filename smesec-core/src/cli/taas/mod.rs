@@ -5,4 +5,4 @@ mod reports;
 mod run;
 
 pub(super) use audit::{draft, run as audit};
-pub(super) use run::run;
+pub(super) use run::{environment, run};

@@ -4,7 +4,7 @@ use super::reports::Reports;
 use crate::cli::text;
 use crate::client::Network;
 use crate::runner::{Report, Target, TestResult, TestVerdict};
-use crate::taas::{Secrets, Suite};
+use crate::taas::{Secrets, Suite, report};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
@@ -28,19 +28,29 @@ struct Options {
     reports: Reports,
 }
 
+/// The environment for tests, and the secrets in it.
+pub(in crate::cli) fn environment() -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+    let mut env = BTreeMap::new();
+    let mut secrets = BTreeMap::new();
+    let texts = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    for (name, value) in texts {
+        match name.strip_prefix(PREFIX) {
+            Some(secret) => secrets.insert(secret.to_owned(), value),
+            None => env.insert(name, value),
+        };
+    }
+    (env, secrets)
+}
+
 fn options(args: impl Iterator<Item = OsString>) -> Result<Options, String> {
     use lexopt::prelude::{Long, Short, Value};
-    let env = || {
-        std::env::vars_os()
-            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-    };
+    let (env, secrets) = environment();
     let mut options = Options {
         files: Vec::new(),
         global: Vec::new(),
-        env: env().filter(|(name, _)| !name.starts_with(PREFIX)).collect(),
-        secrets: env()
-            .filter_map(|(name, value)| Some((name.strip_prefix(PREFIX)?.to_owned(), value)))
-            .collect(),
+        env,
+        secrets,
         select: None,
         strict_layout: false,
         public: false,
@@ -144,14 +154,15 @@ pub(in crate::cli) fn run(
         }
         return Ok(0);
     }
-    let target = network(&suite, options.public);
+    let target = Network::builder().allow_hosts(suite.hosts(), options.public).build();
     let mut report = Report::default();
     let mut all = secrets.clone();
     let mut counts = Counts::default();
     let mut failed = None;
     each(&suite, &target, options.jobs, &mut |result, secrets| {
         counts.add(&result.verdict);
-        let line = if options.json { json_line(result, secrets) } else { lines(result, secrets) };
+        let line =
+            if options.json { report::json_line(result, secrets) } else { lines(result, secrets) };
         if let Err(e) = writeln!(stdout, "{line}") {
             failed = failed.take().or(Some(e.to_string()));
         }
@@ -169,19 +180,6 @@ pub(in crate::cli) fn run(
     let person = (!options.json).then_some(stdout);
     options.reports.write(&options.files.join(" "), &report, &all, person)?;
     Ok(counts.code())
-}
-
-/// Only hosts that the files name; public ones among them if they are allowed.
-fn network(suite: &Suite, public: bool) -> Network {
-    let mut builder = Network::builder();
-    for (host, port) in suite.hosts() {
-        builder = if public {
-            builder.allow_public_host(&host, port)
-        } else {
-            builder.allow_host(&host, port)
-        };
-    }
-    builder.build()
 }
 
 fn load(options: &Options) -> Suite {
@@ -332,33 +330,4 @@ fn lines(result: &TestResult, secrets: &Secrets) -> String {
         }
     }
     secrets.masked(&out).into_owned()
-}
-
-/// A test for a program; the keys are a contract.
-fn json_line(result: &TestResult, secrets: &Secrets) -> String {
-    let masked = |text: &str| secrets.masked(text).into_owned();
-    let steps: Vec<serde_json::Value> = result
-        .steps
-        .iter()
-        .map(|step| {
-            serde_json::json!({
-                "name": masked(&step.name),
-                "acting_as": step.acting_as,
-                "requests": step.exchanges.len(),
-                "failures": step.failures.iter().map(|why| masked(why)).collect::<Vec<_>>(),
-            })
-        })
-        .collect();
-    let (file, line) = result.place.clone().unwrap_or_default();
-    serde_json::json!({
-        "test": masked(&result.name),
-        "file": file,
-        "line": line,
-        "verdict": word(&result.verdict),
-        "why": why(&result.verdict).map(masked),
-        "elapsed_ms": result.elapsed.as_secs_f64() * 1e3,
-        "steps": steps,
-        "warnings": result.warnings.iter().map(|warning| masked(warning)).collect::<Vec<_>>(),
-    })
-    .to_string()
 }

@@ -99,7 +99,6 @@ impl Table {
     }
 
     /// Grams differ in few bits and those lie anywhere, so all of a key decides.
-    #[expect(clippy::cast_possible_truncation, reason = "a place is any part of a hash")]
     fn start(&self, key: u64) -> usize {
         (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
             & (self.places.len().wrapping_sub(1))
@@ -176,9 +175,9 @@ impl Grams {
         for (gram, _) in grams {
             match &mut bits {
                 Bits::None => {}
-                Bits::Few(bits) => set(&mut **bits, blind(*gram)),
-                Bits::Some(bits) => set(&mut **bits, blind(*gram)),
-                Bits::Many(bits) => set(&mut **bits, blind(*gram)),
+                Bits::Few(bits) => set(bits, blind(*gram)),
+                Bits::Some(bits) => set(bits, blind(*gram)),
+                Bits::Many(bits) => set(bits, blind(*gram)),
             }
         }
         let table =
@@ -199,9 +198,9 @@ impl Grams {
         };
         match &self.bits {
             Bits::None => {}
-            Bits::Few(bits) => scan(&**bits, self.step, value, &mut found),
-            Bits::Some(bits) => scan(&**bits, self.step, value, &mut found),
-            Bits::Many(bits) => scan(&**bits, self.step, value, &mut found),
+            Bits::Few(bits) => scan(bits, self.step, value, &mut found),
+            Bits::Some(bits) => scan(bits, self.step, value, &mut found),
+            Bits::Many(bits) => scan(bits, self.step, value, &mut found),
         }
     }
 }
@@ -437,7 +436,9 @@ impl FieldIndex {
         self.gram2.scan(text, &mut each);
         for (byte, numbers) in &self.bytes {
             for at in memchr::memchr_iter(*byte, text) {
-                numbers.iter().for_each(|number| each(*number, at));
+                for number in numbers {
+                    each(*number, at);
+                }
             }
         }
     }

@@ -3,10 +3,12 @@
 use super::atom::{Asks, Atom, Atoms, Hint, Slot};
 use super::expression::rare;
 use super::fold::fold;
-use super::index::{Key, Map, TAILS, last_part, len};
+use super::index::{Key, Map, Quick, TAILS, last_part, len};
 use super::node::Node;
 use super::text::texts;
 use crate::siem::sigma::{Pattern, Piece};
+use std::collections::HashSet;
+use std::hash::BuildHasherDefault;
 use std::sync::LazyLock;
 
 /// How a rule's candidates are noticed.
@@ -47,7 +49,7 @@ hklm\\ hku\\ nt authority\\system -command operating system new-object system.ne
 service update install desktop document default";
 
 /// Whole values and endings that many records have.
-const ORDINARY: [&str; 14] = [
+const ORDINARY: [&str; 13] = [
     "microsoft corporation",
     "nt authority\\system",
     "microsoft® windows® operating system",
@@ -56,7 +58,6 @@ const ORDINARY: [&str; 14] = [
     "medium",
     ".exe",
     ".dll",
-    "e.exe",
     "\\cmd.exe",
     "\\explorer.exe",
     "\\powershell.exe",
@@ -65,9 +66,9 @@ const ORDINARY: [&str; 14] = [
 ];
 
 /// The grams of [`COMMON`].
-static COMMON_GRAMS: LazyLock<Map<u32, ()>> = LazyLock::new(|| {
+static COMMON_GRAMS: LazyLock<HashSet<u32, BuildHasherDefault<Quick>>> = LazyLock::new(|| {
     let grams = COMMON.as_bytes().windows(4).filter_map(<[u8]>::first_chunk::<4>);
-    grams.map(|gram| (u32::from_le_bytes(*gram), ())).collect()
+    grams.map(|gram| u32::from_le_bytes(*gram)).collect()
 });
 
 impl Census {
@@ -122,7 +123,7 @@ fn gram_key(slot: Slot, gram: [u8; 4]) -> u64 {
 }
 
 fn common(gram: [u8; 4]) -> bool {
-    COMMON_GRAMS.contains_key(&u32::from_le_bytes(gram))
+    COMMON_GRAMS.contains(&u32::from_le_bytes(gram))
 }
 
 /// What a gram costs by its letters alone.

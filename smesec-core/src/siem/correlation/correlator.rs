@@ -97,6 +97,28 @@ pub struct Statistics {
     pub alarms: u64,
 }
 
+impl Statistics {
+    /// All counts, in the order of a snapshot.
+    pub(crate) fn all_mut(&mut self) -> [&mut u64; 10] {
+        [
+            &mut self.hits,
+            &mut self.late_dropped,
+            &mut self.clock_ahead,
+            &mut self.no_group,
+            &mut self.not_numeric,
+            &mut self.groups_evicted,
+            &mut self.hits_evicted,
+            &mut self.samples_dropped,
+            &mut self.forced,
+            &mut self.alarms,
+        ]
+    }
+
+    pub(crate) fn all(mut self) -> [u64; 10] {
+        self.all_mut().map(|counted| *counted)
+    }
+}
+
 /// A hit that waits, for one correlation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Pending {

@@ -382,6 +382,13 @@ impl Search<'_> {
         }
         if table.compares() {
             for value in 0..=record.fields.len() {
+                let there = match record.fields.get(value) {
+                    Some(field) => field.value.kind != Kind::Null,
+                    None => !record.raw.is_empty(),
+                };
+                if !there {
+                    continue;
+                }
                 let folded = self.view.folded_or_raw(value, record);
                 table.compare(folded.as_bytes(), |number| hits.push((value, number)));
             }

@@ -9,7 +9,7 @@ use super::keys::{Keys, Mark, Role};
 use super::kinds::Kinds;
 use super::{Context, journal, stamp, windows};
 use crate::decode::body::json::{is_number, plain_run};
-use crate::siem::record::Kind;
+use crate::siem::record::{Field, Kind};
 use memchr::memmem;
 
 /// Objects and lists open at once. The deepest that real sources nest is about a dozen.
@@ -35,7 +35,35 @@ pub(super) fn parse<'l>(
     if scanner.at < line.len() {
         return Err(scanner.fault("something after the object; one object a line is expected"));
     }
-    let marks = scanner.marks;
+    conclude(&scanner.marks, context, kinds, draft)
+}
+
+/// Takes in a row whose fields are known already; nulls are left out by the host.
+pub(super) fn row<'l>(
+    fields: &[Field<'l>],
+    context: &Context,
+    kinds: &'l Kinds,
+    draft: &mut Draft<'l>,
+) -> Result<(), Fault> {
+    let mut marks = Marks::default();
+    for Field { name, value } in fields {
+        let name = draft.name(name)?;
+        // Of a list the first value counts, as in an object.
+        if draft.fields.last().is_none_or(|last| last.name != name) {
+            marks.see(Role::of(name), value.text);
+        }
+        draft.push(name, value.text, value.kind)?;
+    }
+    conclude(&marks, context, kinds, draft)
+}
+
+/// Whose record it is, and of what time.
+fn conclude<'l>(
+    marks: &Marks<'l>,
+    context: &Context,
+    kinds: &Kinds,
+    draft: &mut Draft<'l>,
+) -> Result<(), Fault> {
     draft.time = marks.time.and_then(|(_, text)| {
         stamp::iso(text, context.zone).map(|(time, _)| time).or_else(|| stamp::epoch(text))
     });

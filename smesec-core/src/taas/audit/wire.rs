@@ -39,6 +39,25 @@ pub struct Planned {
     pub request: Request,
 }
 
+impl Planned {
+    /// It as one JSON object without a line break; the keys are a contract: `check`, `as`, `purpose`, `method`,
+    /// `url`, `headers` (pairs of name and value), `body`.
+    pub fn json_line(&self) -> String {
+        let request = &self.request;
+        let headers = request.headers.iter();
+        serde_json::json!({
+            "check": self.check,
+            "as": self.acting_as,
+            "purpose": self.purpose,
+            "method": request.method,
+            "url": request.url,
+            "headers": headers.map(|(n, v)| (n, String::from_utf8_lossy(v))).collect::<Vec<_>>(),
+            "body": String::from_utf8_lossy(&request.body),
+        })
+        .to_string()
+    }
+}
+
 pub(super) struct Wire {
     /// `None` in a dry run.
     session: Option<Box<dyn Session>>,

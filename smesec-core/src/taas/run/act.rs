@@ -7,7 +7,7 @@ use super::request::{self, Auth, Cookies, Ready};
 use super::{digest, message};
 use crate::runner::{Exchange, MessageSession, Request, Response, Session, Target, TestStep};
 use crate::taas::expression;
-use crate::taas::extension::Call;
+use crate::taas::extension::{Call, Tincture};
 use crate::taas::format::{format, format_text};
 use crate::taas::scope::Scope;
 use crate::taas::secret::Secrets;
@@ -170,27 +170,38 @@ impl<'t> Act<'t> {
     }
 
     fn attempt(&mut self, stage: &Stage, step: &mut TestStep) -> Result<(), String> {
-        self.tinctures(&stage.tinctures)?;
         match &stage.action {
             Action::Http { request, response, strict } => {
                 let strict = strict.unwrap_or(self.script.strict);
-                self.http(request, response.as_ref(), strict, step)
+                self.http(stage, request, response.as_ref(), strict, step)
             }
-            Action::Message { publish, awaited } => self.message(publish.as_ref(), awaited, step),
+            Action::Message { publish, awaited } => {
+                let begun = self.begin(stage, publish.as_ref().unwrap_or(&Value::Null))?;
+                self.message(publish.as_ref(), awaited, step)?;
+                finish(begun, "paho-mqtt", Value::List(awaited.clone()), None)
+            }
         }
     }
 
-    /// Functions around a stage: those of the test, then its own.
-    fn tinctures(&mut self, own: &[Value]) -> Result<(), String> {
-        let Some(extension) = self.script.fixed.extension.clone() else { return Ok(()) };
-        for tincture in self.script.tinctures.iter().chain(own) {
+    /// Functions around a stage, and what they go on with: the host's own, those of the test, those of the stage.
+    fn begin(&self, stage: &Stage, request: &Value) -> Result<Begun, String> {
+        let mut begun = Vec::new();
+        let Some(extension) = &self.script.fixed.extension else { return Ok(begun) };
+        begun.extend(extension.watch(request)?);
+        let tinctures = || self.script.tinctures.iter().chain(&stage.tinctures);
+        if tinctures().next().is_none() {
+            return Ok(begun);
+        }
+        let shown = stage.shown();
+        for tincture in tinctures() {
             let tincture = format(tincture, &self.scope)?;
             let function = tincture.key("function").and_then(Value::as_text).unwrap_or_default();
             let args = tincture.key("extra_args").and_then(Value::items).unwrap_or_default();
             let kwargs = tincture.key("extra_kwargs").and_then(Value::entries).unwrap_or_default();
-            extension.call(&Call { function, response: None, args, kwargs })?;
+            let call = Call { function, response: None, args, kwargs };
+            begun.extend(extension.tincture(&call, &shown)?);
         }
-        Ok(())
+        Ok(begun)
     }
 
     /// A value with its variables and the results of its functions put in.
@@ -200,6 +211,7 @@ impl<'t> Act<'t> {
 
     fn http(
         &mut self,
+        stage: &Stage,
         request: &Value,
         response: Option<&Value>,
         strict: Strict,
@@ -211,20 +223,27 @@ impl<'t> Act<'t> {
         if ready.end_session {
             self.jar.end_session();
         }
+        let begun = self.begin(stage, &formatted)?;
         let user = ready.auth.as_ref().map(|auth| auth.user.as_str());
         let (last, cookies) = self.send(&ready, user, step)?;
         let names = cookies.iter().map(|(name, _)| name.clone()).collect();
         let answer = Answer::new(&last, names)?;
         self.people.learn(&formatted, &cookies, answer.json.as_ref(), self.secrets);
         // Without a response nothing is checked, as in the format's own runner; loading warned of it.
-        let Some(response) = response else { return Ok(()) };
+        let Some(response) = response else {
+            return finish(begun, "requests", Value::Null, Some(&answer));
+        };
         self.scope.set_request(Some(vars(formatted)));
         // What is formatted here are expectations: functions among them get the answer, not their place.
         let expected = format(response, &self.scope);
         self.scope.set_request(None);
+        let expected = expected?;
+        if !begun.is_empty() {
+            finish(begun, "requests", expected.clone(), Some(&answer))?;
+        }
         let extension = self.script.fixed.extension.as_deref();
         let judged = answer.judge(
-            &with_functions(expected?, extension)?,
+            &with_functions(expected, extension)?,
             strict,
             extension,
             self.session.now(),
@@ -372,6 +391,25 @@ impl<'t> Act<'t> {
             digest::answer(&challenge, &auth.user, &auth.password, method, &url.target(), salt)
         })
     }
+}
+
+/// What waits for the end of a stage's request.
+type Begun = Vec<Box<dyn Tincture>>;
+
+/// Shows an answer and what is expected of it to all that waits for it.
+fn finish(
+    begun: Begun,
+    protocol: &str,
+    expected: Value,
+    answer: Option<&Answer<'_>>,
+) -> Result<(), String> {
+    if begun.is_empty() {
+        return Ok(());
+    }
+    let expected = Value::Map(vec![(protocol.to_owned(), expected)]);
+    let response =
+        answer.map(|answer| Response { body: answer.body.clone(), ..answer.response.clone() });
+    begun.into_iter().try_for_each(|tincture| tincture.finish(&expected, response.as_ref()))
 }
 
 /// What follows a redirect keeps of the request: browsers turn 303 and, by custom, 301 and 302 into GET.

@@ -16,6 +16,7 @@ mod message;
 mod multipart;
 mod people;
 mod request;
+mod signature;
 
 use super::secret::Secrets;
 use super::tavern::{Expected, Plan, Suite, Test};

@@ -7,7 +7,7 @@ use super::schema::{self, Verdict};
 use super::select;
 use super::stage::{Action, Stage, Strict};
 use super::value::value;
-use crate::decode::yaml::{Node, Place};
+use crate::decode::yaml::{Node, Place, Scalar};
 use crate::ruleset::{LoadReport, Refused};
 use crate::taas::extension::Extension;
 use crate::taas::files::{Files, Folder};
@@ -62,6 +62,7 @@ pub(crate) struct Script {
     pub(crate) messages: Option<Value>,
     pub(crate) shared: Arc<Variables>,
     pub(crate) own: Vec<(String, Value)>,
+    pub(crate) fixtures: Vec<String>,
     pub(crate) fixed: Fixed,
 }
 
@@ -107,8 +108,7 @@ impl Suite {
     pub fn hosts(&self) -> Vec<(String, Option<u16>)> {
         let mut out: Vec<(String, Option<u16>)> = Vec::new();
         for test in &self.tests {
-            let Plan::Run(script) = &test.plan else { continue };
-            for host in script.hosts() {
+            for host in test.hosts() {
                 if !out.contains(&host) {
                     out.push(host);
                 }
@@ -173,6 +173,30 @@ impl Test {
     /// The names of its marks.
     pub fn marks(&self) -> &[String] {
         &self.marks
+    }
+
+    /// The names of the fixtures that it asks for by `usefixtures`; none where it does not run anyway.
+    pub fn fixtures(&self) -> &[String] {
+        match &self.plan {
+            Plan::Run(script) => &script.fixtures,
+            _ => &[],
+        }
+    }
+
+    /// The hosts and ports that it names, in their order and with repetitions.
+    pub fn hosts(&self) -> Vec<(String, Option<u16>)> {
+        match &self.plan {
+            Plan::Run(script) => script.hosts(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The same test with more variables, below those of its files and its own: values of fixtures.
+    pub fn with_variables(mut self, variables: impl IntoIterator<Item = (String, Value)>) -> Self {
+        if let Plan::Run(script) = &mut self.plan {
+            script.shared = below(variables, &script.shared);
+        }
+        self
     }
 }
 
@@ -374,6 +398,10 @@ impl Loader<'_> {
         let file: Arc<str> = file.as_str().into();
         let mut defaults: Option<Node> = None;
         for mut document in documents {
+            // What stands behind a last `---`.
+            if matches!(document.root.scalar(), Some(Scalar::Null)) {
+                continue;
+            }
             if document.root.key("is_defaults").and_then(Node::as_str) == Some("true")
                 && document.root.key("stages").is_none()
             {
@@ -552,10 +580,11 @@ impl Loader<'_> {
             return Plan::Skip(lacks(missing));
         }
         let extension = self.builder.fixed.extension.as_deref();
-        let mut own = extension.map(Extension::fixtures).unwrap_or_default();
+        let mut given = extension.map(Extension::fixtures).unwrap_or_default();
         for fixture in &marks.fixtures {
             match extension.and_then(|extension| extension.fixture(fixture)) {
-                Some(value) => own.push((fixture.clone(), value)),
+                Some(value) => given.push((fixture.clone(), value)),
+                None if extension.is_some_and(|e| e.offers_fixture(fixture)) => {}
                 None => {
                     return Plan::Skip(format!(
                         "the fixture `{fixture}` is not offered; run the test through an extension that has it"
@@ -586,11 +615,22 @@ impl Loader<'_> {
             tinctures: tinctures.into(),
             strict: strict.as_ref().map_or(Strict::DEFAULT, Strict::read),
             messages,
-            shared,
-            own,
+            shared: if given.is_empty() { shared } else { below(given, &shared) },
+            own: Vec::new(),
+            fixtures: marks.fixtures.clone(),
             fixed: self.builder.fixed.clone(),
         }))
     }
+}
+
+/// Variables below others.
+fn below(
+    more: impl IntoIterator<Item = (String, Value)>,
+    above: &Arc<Variables>,
+) -> Arc<Variables> {
+    let mut all: Variables = more.into_iter().collect();
+    all.extend(above.iter().map(|(name, value)| (name.clone(), value.clone())));
+    Arc::new(all)
 }
 
 fn lacks(function: &str) -> String {

@@ -293,8 +293,7 @@ fn a_schedule_runs_tests_and_their_failures_are_events_in_the_gateways_log() {
         assert!(begun.elapsed().as_secs() < 60, "two runs within a minute: {text}");
         std::thread::sleep(std::time::Duration::from_millis(50));
     };
-    let told: Vec<serde_json::Value> =
-        runs.lines().map_while(|line| serde_json::from_str(line).ok()).collect();
+    let told: Vec<Value> = runs.lines().map_while(|line| serde_json::from_str(line).ok()).collect();
     let failed =
         told.iter().find(|event| event["extra"]["test"] == "it is gone").expect("an event");
     assert_eq!(failed["detector"], "taas");

@@ -36,9 +36,13 @@ usage:
       tells which of a rule's searches an event meets and which not, with what the event has.
   smesec taas run [--global-cfg FILE]... [--env NAME=VALUE]... [--secrets FILE] [-m EXPR]
       [--strict-layout] [--allow-public] [--jobs N] [--dry-run] [--json]
+      [--requests N] [--per-second N] [--proxy URL] [--http2]
       [--junit FILE] [--sarif FILE] [--html FILE] [--last FILE] FILE...
       runs test files in Tavern's format; --json prints one line a test. A placeholder such as
       [CONFIDENTIAL] takes its value from SMESEC_SECRET_<STAGE>_<KEY> or SMESEC_SECRET_<KEY>.
+      --requests caps what a run sends (10000), --per-second its rate (500); --dry-run lists each
+      request as far as it is known before the first answer, and sends nothing. A host behind a
+      --proxy needs --allow-public.
   smesec demo [--once] [--port N]
       a demonstration shop behind the gateway; visitors and attackers come, then it is your turn.
   smesec serve --config FILE
@@ -46,6 +50,7 @@ usage:
   smesec config check FILE | smesec config example
       tells what is wrong with a configuration; prints one with every setting.
   smesec taas audit TARGET.yaml [--only CHECK,...] [--destructive] [--dry-run] [--json]
+      [--proxy URL] [--http2]
       [--junit FILE] [--sarif FILE] [--html FILE] [--last FILE]
       tries the doors of the API that the file describes; one JSON line a finding with --json.
       --dry-run lists what would be sent and sends nothing.

@@ -685,7 +685,7 @@ mod tests {
         assert_eq!(tests.work, ScheduledWork::Tests(vec!["a.tavern.yaml".into(), "b".into()]));
         assert_eq!(
             (tests.every, tests.allow_public, tests.line),
-            (Duration::from_secs(300), false, 6)
+            (Duration::from_mins(5), false, 6)
         );
         assert_eq!(audit.work, ScheduledWork::Audit("api.yaml".into()));
         assert!(audit.allow_public);

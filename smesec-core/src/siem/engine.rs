@@ -76,7 +76,7 @@ pub struct Engine {
 /// ```
 /// use smesec_core::siem::directive::parse_yaml;
 /// use smesec_core::siem::policy::Policies;
-/// use smesec_core::siem::record::{Field, Record, Value};
+/// use smesec_core::siem::record::{Field, LogSource, Record, Value};
 /// use smesec_core::siem::risk::Assets;
 /// use smesec_core::siem::{Engine, RuleSet};
 /// use std::sync::Arc;
@@ -85,6 +85,7 @@ pub struct Engine {
 /// rules.text("r.yml", "
 /// title: Failed sign-in
 /// name: failed
+/// logsource: {product: shop}
 /// detection: {selection: {outcome: failure}, condition: selection}
 /// ");
 /// let assets = Assets::new().host("10.0.0.5", 5);
@@ -101,7 +102,8 @@ pub struct Engine {
 /// assert!(engine.report().refused.is_empty());
 /// let fields = [("outcome", "failure"), ("src_ip", "192.0.2.7"), ("dst_ip", "10.0.0.5")]
 ///     .map(|(name, text)| Field { name, value: Value::text(text) });
-/// let told = engine.see(&Record { fields: &fields, ..Record::default() });
+/// let log_source = LogSource { product: "shop", ..LogSource::default() };
+/// let told = engine.see(&Record { fields: &fields, log_source, ..Record::default() });
 /// assert!(told.detections.is_empty(), "silenced, and correlated all the same");
 /// let alarm = &engine.finish()[0];
 /// assert_eq!((alarm.message.as_str(), alarm.risk), ("guessing from 192.0.2.7", Some(4)));

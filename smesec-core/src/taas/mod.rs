@@ -39,5 +39,5 @@ pub use files::{Files, Folder, Memory};
 pub use pattern::Pattern;
 pub use run::Runner;
 pub use secret::Secrets;
-pub use tavern::{Suite, SuiteBuilder, Test};
+pub use tavern::{Outline, Suite, SuiteBuilder, Test};
 pub use value::{Kind, Reach, Token, Value};

@@ -114,7 +114,20 @@ fn owned(record: &Record<'_>) -> Event {
         record::Kind::Text => Value::Text(value.text.to_owned()),
     };
     let fields = record.fields.iter();
-    let values = fields.map(|field| (field.name.to_owned(), value(field.value))).collect();
+    let mut values: Vec<(String, Value)> =
+        fields.map(|field| (field.name.to_owned(), value(field.value))).collect();
+    // The oracle knows no table of log sources: what a field is called there, it is shown.
+    let aliases = [
+        ("Signature", "ThreatName"),
+        ("Filename", "Path"),
+        ("Image", "NewProcessName"),
+        ("ParentImage", "ParentProcessName"),
+    ];
+    for (alias, name) in aliases {
+        if let Some((_, value)) = values.iter().find(|(known, _)| known == name).cloned() {
+            values.push((alias.to_owned(), value));
+        }
+    }
     Event { values, product: "windows" }
 }
 

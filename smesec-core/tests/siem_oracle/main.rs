@@ -6,6 +6,7 @@
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::panic,
+    clippy::print_stderr,
     reason = "a test: a panic is the verdict, and a skip is told aloud"
 )]
 
@@ -93,6 +94,7 @@ fn every_event_of_the_corpus_and_its_mutations_match_alike() {
 }
 
 #[test]
+#[ignore = "takes minutes; run it with `--ignored`"]
 fn every_event_of_the_evtx_samples_matches_alike() {
     let (Some(sigma), Some(evtx)) = (corpus("sigma"), corpus("evtx")) else { return };
     let set = rules(&sigma);

@@ -209,9 +209,10 @@ impl<'a> Column<'a> {
             }
             // As Python's: the shortest digits of the number that the column holds, and nothing for "not a number".
             Kind::Float32 => {
-                self.float(name, word(self.first, at).map(f32::from_ne_bytes).map(f64::from), out)
+                let number = word(self.first, at).map(f32::from_ne_bytes);
+                float(name, number.map(f64::from), out);
             }
-            Kind::Float64 => self.float(name, word(self.first, at).map(f64::from_ne_bytes), out),
+            Kind::Float64 => float(name, word(self.first, at).map(f64::from_ne_bytes), out),
             Kind::Text32 | Kind::Text64 => {
                 let ends = at.checked_add(1).and_then(|end| self.offset_at(end));
                 if let (Some(from), Some(to)) = (self.offset_at(at), ends) {
@@ -265,14 +266,6 @@ impl<'a> Column<'a> {
         }
     }
 
-    fn float(&self, name: &'a str, number: Option<f64>, out: &mut Cells<'a>) {
-        if let Some(number) = number.filter(|number| !number.is_nan()) {
-            out.written(name, FieldKind::Number, |out| {
-                let _ = write!(out, "{number:?}");
-            });
-        }
-    }
-
     /// The whole number at a place.
     fn int(&self, at: usize) -> Option<i128> {
         let (width, signed) = match *self.kind {
@@ -313,6 +306,14 @@ impl<'a> Column<'a> {
         let buffer = usize::try_from(i32::from_ne_bytes(word(view, 2)?)).ok()?;
         let start = usize::try_from(i32::from_ne_bytes(word(view, 3)?)).ok()?;
         self.more.get(buffer)?.get(start..start.checked_add(length)?)
+    }
+}
+
+fn float<'a>(name: &'a str, number: Option<f64>, out: &mut Cells<'a>) {
+    if let Some(number) = number.filter(|number| !number.is_nan()) {
+        out.written(name, FieldKind::Number, |out| {
+            let _ = write!(out, "{number:?}");
+        });
     }
 }
 

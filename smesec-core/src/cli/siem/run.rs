@@ -139,7 +139,7 @@ impl Run<'_> {
             }
             None => Taken::all(self.options),
         };
-        let mut reader = self.reader(name, &taken);
+        let mut reader = reader(name, &taken);
         self.through(&mut file, name, &mut reader, taken)
     }
 
@@ -147,13 +147,13 @@ impl Run<'_> {
     fn standard(&mut self, stdin: &mut dyn BufRead) -> Result<(), String> {
         let Some(state) = &mut self.state else {
             let taken = Taken::all(self.options);
-            let mut reader = self.reader(STANDARD, &taken);
+            let mut reader = reader(STANDARD, &taken);
             return self.through(stdin, STANDARD, &mut reader, taken);
         };
         let (place, at, mut written) = state.standard(self.options.format)?;
         let accepted = state.accepted();
         let mut taken = Taken { place, point: at.point, told: 0, skip: at.skip };
-        let mut reader = self.reader(STANDARD, &taken);
+        let mut reader = reader(STANDARD, &taken);
         // Whoever feeds us learns from it where to go on.
         writeln!(self.progress.stderr(), "smesec: standard input is read from byte {accepted}")
             .map_err(|e| e.to_string())?;
@@ -162,11 +162,6 @@ impl Run<'_> {
             self.feed(&mut reader, piece.get(..read).unwrap_or_default(), &mut taken);
         }
         self.through(stdin, STANDARD, &mut reader, taken)
-    }
-
-    fn reader(&self, name: &str, taken: &Taken) -> Reader {
-        let now = Timestamp::from_system_clock();
-        Reader::at(taken.point, name, ReaderOptions { now, ..ReaderOptions::default() })
     }
 
     /// One input through reader and engine, to its end.
@@ -247,6 +242,11 @@ impl Taken {
     const fn all(options: &Options) -> Self {
         Self { place: 0, point: Point::new(0, 0, options.format), told: 0, skip: 0 }
     }
+}
+
+fn reader(name: &str, taken: &Taken) -> Reader {
+    let now = Timestamp::from_system_clock();
+    Reader::at(taken.point, name, ReaderOptions { now, ..ReaderOptions::default() })
 }
 
 /// The next bytes; `None` at the end.

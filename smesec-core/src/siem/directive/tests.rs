@@ -386,8 +386,8 @@ fn see(directives: &mut Directives, at: usize, event: &(i64, String), out: &mut 
         .map(|(name, value)| Field { name, value: Value::text(value) })
         .collect();
     fields.push(Field { name: "src_port", value: Value::text(&port) });
-    let rules: &[u32] = if at % 3 == 0 { &[0] } else { &[] };
-    let priority = (at % 50 == 0).then_some(4);
+    let rules: &[u32] = if at.is_multiple_of(3) { &[0] } else { &[] };
+    let priority = (at.is_multiple_of(50)).then_some(4);
     let record = Record { fields: &fields, ..Record::default() };
     directives.see(rules, Timestamp::from_unix_seconds(event.0), "s", &record, priority, out);
 }

@@ -1,4 +1,4 @@
-//! JSON values that are not one a line: in one list, in CloudTrail's `{"Records": […]}`, or spread over
+//! JSON values that are not one a line: in one list, in `CloudTrail`'s `{"Records": […]}`, or spread over
 //! several lines.
 //!
 //! Only brackets and quotes are looked at, each byte once; whether a value is JSON is for
@@ -79,12 +79,24 @@ fn wrapper(bytes: &[u8]) -> Wrapper {
     Wrapper::Yes(bytes.len() - rest.len())
 }
 
+/// What stands between two values.
+enum Between {
+    /// So many bytes of it are done with.
+    Passed(usize),
+    /// Nothing any more: a value begins.
+    Value,
+    /// That cannot be told yet.
+    More,
+}
+
 impl Items {
     /// Looks at the bytes from where the last value ended; `scanned` of them have been looked at.
     pub(super) fn next(&mut self, bytes: &[u8], scanned: &mut usize) -> Option<Cut> {
         if !self.open {
-            if let Some(used) = self.between(bytes)? {
-                return Some(Cut::Nothing { used });
+            match self.between(bytes) {
+                Between::Passed(used) => return Some(Cut::Nothing { used }),
+                Between::More => return None,
+                Between::Value => {}
             }
             (self.open, self.depth, self.quoted, self.escaped) = (true, 0, false, false);
         }
@@ -106,42 +118,41 @@ impl Items {
         }
     }
 
-    /// What stands between values: `Some(Some(n))` for so many bytes of it, `Some(None)` where a value
-    /// begins, `None` where that cannot be told yet.
-    fn between(&mut self, bytes: &[u8]) -> Option<Option<usize>> {
+    fn between(&mut self, bytes: &[u8]) -> Between {
         if self.place == Place::Behind {
-            return Some(Some(self.behind(bytes)));
+            return Between::Passed(self.behind(bytes));
         }
         let blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',');
         let blanks = bytes.iter().take_while(blank).count();
         if blanks > 0 {
-            return Some(Some(blanks));
+            return Between::Passed(blanks);
         }
-        match (self.place, bytes.first()?) {
-            (Place::Top, 0xef) if b"\xef\xbb\xbf".starts_with(bytes) => None,
-            (Place::Top, 0xef) if bytes.starts_with(b"\xef\xbb\xbf") => Some(Some(3)),
+        let Some(first) = bytes.first() else { return Between::More };
+        match (self.place, first) {
+            (Place::Top, 0xef) if b"\xef\xbb\xbf".starts_with(bytes) => Between::More,
+            (Place::Top, 0xef) if bytes.starts_with(b"\xef\xbb\xbf") => Between::Passed(3),
             (Place::Top, b'[') => {
                 self.place = Place::List;
-                Some(Some(1))
+                Between::Passed(1)
             }
             (Place::Top, b'{') => match wrapper(bytes) {
                 Wrapper::Yes(used) => {
                     self.place = Place::Records;
-                    Some(Some(used))
+                    Between::Passed(used)
                 }
-                Wrapper::No => Some(None),
-                Wrapper::More => None,
+                Wrapper::No => Between::Value,
+                Wrapper::More => Between::More,
             },
             (Place::List, b']') => {
                 self.place = Place::Top;
-                Some(Some(1))
+                Between::Passed(1)
             }
             (Place::Records, b']') => {
                 self.place = Place::Behind;
                 (self.depth, self.quoted, self.escaped) = (0, false, false);
-                Some(Some(1))
+                Between::Passed(1)
             }
-            _ => Some(None),
+            _ => Between::Value,
         }
     }
 

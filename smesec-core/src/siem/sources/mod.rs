@@ -78,7 +78,7 @@ pub enum Format {
     #[default]
     Auto,
     /// JSON objects: one a line (Suricata's EVE, `journalctl -o json`, rendered Windows events), in one
-    /// list, in CloudTrail's `{"Records": […]}`, or over several lines.
+    /// list, in `CloudTrail`'s `{"Records": […]}`, or over several lines.
     Json,
     /// Windows' binary event log.
     Evtx,

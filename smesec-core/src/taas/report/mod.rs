@@ -39,6 +39,9 @@ mod terminal;
 
 pub use difference::Difference;
 pub use event::events;
+#[cfg(feature = "cli")]
+pub(crate) use evidence::printable;
+pub(crate) use evidence::{LOOKED_AT, MOST_EXCHANGES};
 pub use html::html;
 pub use json::json_lines;
 pub use junit::junit;

@@ -18,6 +18,8 @@ mod people;
 mod request;
 mod signature;
 
+pub(super) use jar::date;
+
 use super::secret::Secrets;
 use super::tavern::{Expected, Plan, Suite, Test};
 use crate::event::{Finding, RuleInfo};

@@ -153,7 +153,8 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     }
 }
 
-#[cfg(all(test, feature = "client"))]
+#[cfg(test)]
+#[cfg(feature = "client")]
 mod tests {
     use super::*;
     use ring::rand::SystemRandom;

@@ -3,15 +3,13 @@
 //! `correlation-rsigma ours STREAM RULES [--batch N] [--lateness SECONDS] [--snapshot N] [--buckets N] [--alarms FILE]`
 //! `correlation-rsigma rsigma STREAM RULES [--alarms FILE]`
 //!
-//! The peer is handed `serde_json` values, which it asks for; ours reads borrowed fields, and the ten
-//! base rules, which compare one to three of them, are written out by hand. `parse STREAM -` tells what
-//! either costs without correlation.
+//! Each parses the lines with what it ships (the peer is handed `serde_json` values, which it asks for),
+//! matches the ten base rules and correlates. `parse STREAM -` tells what parsing alone costs.
 
 mod front;
 mod ours;
 #[cfg(feature = "peer")]
 mod peer;
-mod scan;
 
 use std::io::Write;
 

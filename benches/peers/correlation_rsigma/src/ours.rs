@@ -1,78 +1,75 @@
-use crate::front::lines;
-use crate::scan::Line;
 use crate::{Asked, cpu, peak, write_alarms};
-use smesec_core::decode::yaml::{Limits, documents};
-use smesec_core::ruleset::LoadReport;
-use smesec_core::siem::correlation::{Alarm, Change, Correlator, Plan, Settings};
-use smesec_core::siem::sigma::{Meta, correlation};
+use smesec_core::siem::correlation::{Alarm, Change, Correlator, Settings};
+use smesec_core::siem::record::Record;
+use smesec_core::siem::sources::{Format, Reader, ReaderOptions};
+use smesec_core::siem::{Engine, RuleSet};
+use std::io::Read;
 use std::sync::Arc;
 
-fn plan(asked: &Asked) -> Arc<Plan> {
-    let text = std::fs::read_to_string(&asked.rules).expect("the rules");
-    let (mut known, mut correlations) = (Vec::new(), Vec::new());
-    for document in documents(&text, &asked.rules, Limits::default()) {
-        let root = document.expect("YAML").root;
-        let text = |key: &str| root.key(key).and_then(|n| n.as_str()).unwrap_or_default().to_owned();
-        if root.key("correlation").is_some() {
-            correlations.push(correlation::parse(&root, &asked.rules).expect("a correlation"));
-        } else {
-            known.push(Meta { id: text("id"), name: text("name"), ..Meta::default() });
+/// The stream through our reader, as a host hands a file in.
+pub fn records(stream: &str, mut each: impl FnMut(&Record<'_>)) {
+    let mut file = std::fs::File::open(stream).expect("the stream");
+    let mut reader = Reader::new(Format::Json, "stream", ReaderOptions::default());
+    let mut each = |line: Result<Record<'_>, _>| match line {
+        Ok(record) => each(&record),
+        Err(bad) => panic!("{bad}"),
+    };
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut piece).expect("the stream") {
+            0 => break,
+            read => reader.feed(&piece[..read], &mut each),
         }
     }
-    let mut report = LoadReport::default();
-    let plan = Plan::build(correlations, &known, &mut report);
-    assert!(report.refused.is_empty(), "{report}");
-    Arc::new(plan)
+    reader.finish(&mut each);
 }
 
 pub fn run(asked: &Asked) {
-    let plan = plan(asked);
+    let mut builder = RuleSet::builder();
+    builder.path(&asked.rules).strict(true);
+    let rules = Arc::new(builder.build().expect("the rules"));
     let settings = |owned: std::ops::Range<u16>| Settings {
         lateness: asked.lateness * 1_000_000_000,
         buckets: asked.buckets,
         owned,
         ..Settings::default()
     };
-    // One correlator for each bucket, as if each were a process of its own.
-    let mut shards: Vec<Correlator> = (0..asked.buckets)
-        .map(|bucket| Correlator::new(Arc::clone(&plan), settings(bucket..bucket + 1)))
+    // One engine for each bucket, as if each were a process of its own.
+    let mut shards: Vec<Engine> = (0..asked.buckets)
+        .map(|bucket| Engine::new(Arc::clone(&rules), settings(bucket..bucket + 1)))
         .collect();
-    let mut alarms: Vec<Alarm> = Vec::new();
-    let (begin, mut events, mut newest, mut bytes) = (cpu(), 0_usize, None, 0);
-    for line in lines(&asked.stream) {
-        let mut fields = Line::default();
-        fields.read(&line);
+    let mut opened: Vec<Alarm> = Vec::new();
+    let mut keep = |alarms: &[Alarm]| {
+        opened.extend(alarms.iter().filter(|alarm| alarm.change == Change::Opened).cloned());
+    };
+    let (begin, mut events, mut detections, mut newest, mut bytes) = (cpu(), 0_usize, 0, None, 0);
+    records(&asked.stream, |record| {
         events += 1;
-        let time = fields.time();
-        newest = newest.max(Some(time));
-        let rule = fields.rule();
+        newest = newest.max(Some(record.time));
         for shard in &mut shards {
-            match rule {
-                Some(rule) => shard.hit(rule, time, fields.source(), &fields, &mut alarms),
-                None => shard.saw(time, fields.source(), &mut alarms),
-            }
+            keep(shard.see(record).alarms);
         }
+        detections += shards[0].matcher().matched().len();
         if events % asked.batch == 0 {
             for shard in &mut shards {
-                shard.advance(newest.expect("a time"), &mut alarms);
+                keep(shard.tell(newest.expect("a time")));
             }
         }
         if asked.snapshot > 0 && events % asked.snapshot == 0 {
             for (bucket, shard) in (0..).zip(&mut shards) {
-                let mut next = Correlator::new(Arc::clone(&plan), settings(bucket..bucket + 1));
-                next.restore(&shard.snapshot(bucket)).expect("a good snapshot");
-                *shard = next;
+                let mut next = Correlator::new(Arc::clone(rules.plan()), settings(bucket..bucket + 1));
+                next.restore(&shard.correlator().snapshot(bucket)).expect("a good snapshot");
+                *shard.correlator_mut() = next;
             }
         }
         if events % 50_000 == 0 {
-            bytes = bytes.max(shards.iter().map(Correlator::bytes).sum());
+            bytes = bytes.max(shards.iter().map(|shard| shard.correlator().bytes()).sum());
         }
-    }
+    });
     for shard in &mut shards {
-        shard.flush(&mut alarms);
+        keep(shard.finish());
     }
     let spent = cpu() - begin;
-    let opened: Vec<&Alarm> = alarms.iter().filter(|alarm| alarm.change == Change::Opened).collect();
     let lines: Vec<String> = opened
         .iter()
         .map(|alarm| {
@@ -89,13 +86,13 @@ pub fn run(asked: &Asked) {
         })
         .collect();
     write_alarms(asked, &lines);
-    let groups: usize = shards.iter().map(Correlator::groups).sum();
+    let groups: usize = shards.iter().map(|shard| shard.correlator().groups()).sum();
     println!(
-        "ours: {events} events, {} alarms opened, {spent:.2} s CPU, state {:.1} MB at most, {groups} groups \
-         at the end, peak {:.0} MB\n{:?}",
+        "ours: {events} events, {detections} detections, {} alarms opened, {spent:.2} s CPU, state {:.1} MB at \
+         most, {groups} groups at the end, peak {:.0} MB\n{:?}",
         opened.len(),
         bytes as f64 / 1e6,
         peak(),
-        shards.first().map(Correlator::statistics)
+        shards[0].correlator().statistics()
     );
 }

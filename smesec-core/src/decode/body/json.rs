@@ -567,20 +567,25 @@ pub(crate) fn is_number(word: &[u8]) -> bool {
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 
+/// Marks the bytes of a word that end a run of plain ones: quotes, backslashes, control characters.
+/// The lowest mark is exact, those above it may not be.
+pub(crate) const fn stops(word: u64) -> u64 {
+    const fn zero(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word & HIGHS
+    }
+    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+    zero(word ^ (ONES * b'"' as u64)) | zero(word ^ (ONES * b'\\' as u64)) | control
+}
+
 /// How many bytes lie before the first quote, backslash or control character, and whether one of
-/// them is not ASCII. Eight bytes at a time: the lowest mark of each test is exact, and only the
-/// lowest is read.
+/// them is not ASCII. Eight bytes at a time: only the lowest mark of each test is read.
 pub(crate) fn plain_run(input: &[u8]) -> (usize, bool) {
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
     let mut at = 0;
     let mut rest = input;
     let mut high = 0;
     while let Some((block, tail)) = rest.split_first_chunk::<8>() {
         let word = u64::from_le_bytes(*block);
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-        let marks = zero(word ^ (ONES * u64::from(b'"')))
-            | zero(word ^ (ONES * u64::from(b'\\')))
-            | control;
+        let marks = stops(word);
         if marks != 0 {
             let below = (marks & marks.wrapping_neg()).wrapping_sub(1);
             high |= word & HIGHS & below;

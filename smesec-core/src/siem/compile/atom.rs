@@ -1,10 +1,10 @@
 //! Atoms: the questions that rules share, each asked of one field at most once a record.
 
-use super::expression;
+use super::expression::{self, Expression};
 use super::index::{FieldIndex, Key, Map};
 use super::text::TextTest;
 use crate::siem::sigma::{Anchor, Comparison, Network, Pattern, Test, TimePart};
-use regex_automata::meta::Regex;
+use std::sync::Arc;
 
 /// The place of a field among a record's; rules know fields by it.
 pub(in crate::siem) type Slot = u16;
@@ -28,7 +28,7 @@ pub(in crate::siem) enum Asks {
     Cased(TextTest),
     /// Any of several texts that are long enough to be looked for together.
     Set(Box<LiteralSet>),
-    Regex(Regex),
+    Regex(Arc<Expression>),
     Cidr(Network),
     Number(Comparison, f64),
     Time(TimePart, Comparison, f64),
@@ -46,7 +46,9 @@ pub(in crate::siem) fn value_asks(test: &Test) -> Option<Asks> {
     Some(match test {
         Test::Text { pattern, cased: true } => Asks::Cased(TextTest::new(pattern, true)),
         Test::Text { pattern, cased: false } => Asks::Text(TextTest::new(pattern, false)),
-        Test::Regex { expression } => Asks::Regex(expression::build(expression).ok()?.0),
+        Test::Regex { expression } => {
+            Asks::Regex(Arc::new(expression::checked(expression).ok()?.0))
+        }
         Test::Cidr(network) => Asks::Cidr(*network),
         Test::Number(comparison, number) => Asks::Number(*comparison, *number),
         Test::Time(part, comparison, number) => Asks::Time(*part, *comparison, *number),
@@ -81,7 +83,7 @@ pub(super) struct Atoms {
     pub(super) list: Vec<Atom>,
     pub(super) hints: Vec<Hint>,
     known: Map<Identity, u32>,
-    regexes: Map<String, (Regex, Option<Vec<String>>)>,
+    regexes: Map<String, (Arc<Expression>, Option<Vec<String>>)>,
 }
 
 /// How an atom may be found from a value.
@@ -165,15 +167,16 @@ impl Atoms {
                 (*slot, Asks::Set(Box::new(set)), Hint::Patterns(patterns.clone()))
             }
             Identity::Regex(slot, expression) => {
-                let built = if let Some(built) = self.regexes.get(expression) {
-                    built.clone()
+                let read = if let Some(read) = self.regexes.get(expression) {
+                    read.clone()
                 } else {
-                    let built = expression::build(expression)?;
-                    self.regexes.insert(expression.clone(), built.clone());
-                    built
+                    let (read, literals) = expression::checked(expression)?;
+                    let read = (Arc::new(read), literals);
+                    self.regexes.insert(expression.clone(), read.clone());
+                    read
                 };
-                let hint = built.1.map_or(Hint::Presence, Hint::Literals);
-                (*slot, Asks::Regex(built.0), hint)
+                let hint = read.1.map_or(Hint::Presence, Hint::Literals);
+                (*slot, Asks::Regex(read.0), hint)
             }
             Identity::Cidr(slot, network) => (*slot, Asks::Cidr(*network), Hint::Presence),
             Identity::Number(slot, comparison, bits) => {

@@ -66,24 +66,21 @@ pub(in crate::siem) struct Table {
 impl Table {
     /// A table of these pairs.
     pub(super) fn new(pairs: impl IntoIterator<Item = (u64, u32)>) -> Self {
-        let mut runs: Map<u64, Vec<u32>> = Map::default();
-        for (key, value) in pairs {
-            runs.entry(key).or_default().push(value);
-        }
-        if runs.is_empty() {
+        let mut pairs: Vec<(u64, u32)> = pairs.into_iter().collect();
+        if pairs.is_empty() {
             return Self::default();
         }
-        let mut keys: Vec<u64> = runs.keys().copied().collect();
-        keys.sort_unstable();
-        let size = (keys.len() * 2).next_power_of_two();
-        let mut table = Self { places: vec![(0, 0, 0); size], values: Vec::new() };
-        for key in keys {
-            let from = len(&table.values);
-            let mut run = runs.remove(&key).unwrap_or_default();
-            run.sort_unstable();
-            run.dedup();
-            table.values.extend(run);
-            let to = len(&table.values);
+        pairs.sort_unstable();
+        pairs.dedup();
+        let keys = pairs.chunk_by(|(a, _), (b, _)| a == b);
+        let size = (keys.clone().count() * 2).next_power_of_two();
+        let mut table = Self {
+            places: vec![(0, 0, 0); size],
+            values: pairs.iter().map(|(_, value)| *value).collect(),
+        };
+        let mut from = 0;
+        for run in keys {
+            let (key, to) = (run.first().map_or(0, |(key, _)| *key), from + len(run));
             let mut at = table.start(key);
             while let Some(place) = table.places.get_mut(at) {
                 if place.2 == 0 {
@@ -92,6 +89,7 @@ impl Table {
                 }
                 at = (at + 1) & (size - 1);
             }
+            from = to;
         }
         table
     }
@@ -100,9 +98,10 @@ impl Table {
         self.places.is_empty()
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "a place is any part of a hash")]
+    /// Grams differ in few bits and those lie anywhere, so all of a key decides.
     fn start(&self, key: u64) -> usize {
-        (key ^ (key >> 32)) as usize & (self.places.len().wrapping_sub(1))
+        (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
+            & (self.places.len().wrapping_sub(1))
     }
 
     /// The numbers under a key.
@@ -125,75 +124,189 @@ pub(super) fn len<T>(of: &[T]) -> u32 {
     u32::try_from(of.len()).unwrap_or(u32::MAX)
 }
 
-/// A filter over all places of a value: which of some short runs of bytes stand in it.
+/// A filter over all places of a value: which of some short runs of bytes stand in it, in either case.
 ///
 /// One load, one multiplication and one bit a byte, without a chain from one byte to the next; an
 /// automaton over the same patterns waits for memory at each byte.
 #[derive(Debug, Default)]
 pub(in crate::siem) struct Grams {
-    /// Bytes a gram has, 2 or 4.
-    width: usize,
-    bits: Vec<u64>,
-    shift: u32,
+    bits: Bits,
     table: Table,
+    step: Step,
 }
 
+/// What is looked at, and where.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Step {
+    /// Two bytes from each place.
+    Pairs,
+    /// Four bytes from each place.
+    #[default]
+    All,
+    /// Four bytes from each fourth place: whatever is sought has seven, of which all four grams are known.
+    Fourth,
+}
+
+/// A bit for each hash of a gram; in sizes that are known when the loop over them is compiled.
+#[derive(Debug, Default)]
+enum Bits {
+    #[default]
+    None,
+    Few(Box<[u64; 64]>),
+    Some(Box<[u64; 512]>),
+    /// 16 KiB, half of a core's nearest memory.
+    Many(Box<[u64; 2_048]>),
+}
+
+/// Makes upper case lower, and some signs others: a filter may. What is not ASCII comes folded.
+const BLIND: u32 = 0x2020_2020;
+
 impl Grams {
-    /// Over these grams, each with a number.
-    pub(super) fn new(width: usize, grams: &[(u32, u32)]) -> Self {
-        if grams.is_empty() {
-            return Self::default();
-        }
-        // 64 bits a gram: one place in sixty of unrelated text is looked up in vain. At most 16 KiB,
-        // half of a core's nearest memory.
-        let bits = (grams.len() * 64).next_power_of_two().clamp(64, 1 << 17);
-        let mut filter = Self {
-            width,
-            bits: vec![0; bits / 64],
-            shift: 32 - bits.trailing_zeros(),
-            table: Table::new(grams.iter().map(|(gram, number)| (u64::from(*gram), *number))),
+    fn new(step: Step, grams: &[(u32, u32)]) -> Self {
+        let blind =
+            |gram: u32| if step == Step::Pairs { gram | BLIND & 0xffff } else { gram | BLIND };
+        let mut bits = match grams.len() {
+            // 64 bits a gram: one place in sixty of unrelated text is looked up in vain.
+            0 => Bits::None,
+            1..=64 => Bits::Few(Box::new([0; 64])),
+            65..=512 => Bits::Some(Box::new([0; 512])),
+            _ => Bits::Many(Box::new([0; 2_048])),
         };
         for (gram, _) in grams {
-            let at = filter.place(*gram);
-            if let Some(word) = filter.bits.get_mut((at >> 6) as usize) {
-                *word |= 1 << (at & 63);
+            match &mut bits {
+                Bits::None => {}
+                Bits::Few(bits) => set(bits, blind(*gram)),
+                Bits::Some(bits) => set(bits, blind(*gram)),
+                Bits::Many(bits) => set(bits, blind(*gram)),
             }
         }
-        filter
+        let table =
+            Table::new(grams.iter().map(|(gram, number)| (u64::from(blind(*gram)), *number)));
+        Self { bits, table, step }
     }
 
-    pub(in crate::siem) fn is_empty(&self) -> bool {
-        self.bits.is_empty()
+    fn is_empty(&self) -> bool {
+        matches!(self.bits, Bits::None)
     }
 
-    const fn place(&self, gram: u32) -> u32 {
-        gram.wrapping_mul(0x9e37_79b1) >> self.shift
-    }
-
-    /// Calls `each` with the number of every gram of the value, as often as it stands there.
-    pub(in crate::siem) fn scan(&self, value: &[u8], mut each: impl FnMut(u32)) {
-        let mut look = |gram: u32| {
-            let at = self.place(gram);
-            let word = self.bits.get((at >> 6) as usize).copied().unwrap_or(0);
-            if word >> (at & 63) & 1 == 1 {
-                for number in self.table.at(u64::from(gram)) {
-                    each(*number);
-                }
+    /// Calls `each` with the number of every gram of the value and its place, as often as it stands there.
+    fn scan(&self, value: &[u8], mut each: impl FnMut(u32, usize)) {
+        let mut found = |gram: u32, at: usize| {
+            for number in self.table.at(u64::from(gram)) {
+                each(*number, at);
             }
         };
-        match self.width {
-            4 => {
-                for window in value.windows(4) {
-                    look(window.try_into().map_or(0, u32::from_le_bytes));
-                }
-            }
-            2 => {
-                for window in value.windows(2) {
-                    look(window.try_into().map_or(0, |pair| u32::from(u16::from_le_bytes(pair))));
-                }
-            }
-            _ => {}
+        match &self.bits {
+            Bits::None => {}
+            Bits::Few(bits) => scan(bits, self.step, value, &mut found),
+            Bits::Some(bits) => scan(bits, self.step, value, &mut found),
+            Bits::Many(bits) => scan(bits, self.step, value, &mut found),
         }
+    }
+}
+
+const fn place<const N: usize>(gram: u32) -> u32 {
+    gram.wrapping_mul(0x9e37_79b1) >> (32 - (N * 64).trailing_zeros())
+}
+
+fn set<const N: usize>(bits: &mut [u64; N], gram: u32) {
+    let at = place::<N>(gram);
+    if let Some(word) = bits.get_mut((at >> 6) as usize) {
+        *word |= 1 << (at & 63);
+    }
+}
+
+fn test<const N: usize>(bits: &[u64; N], gram: u32) -> u64 {
+    let at = place::<N>(gram);
+    bits.get((at >> 6) as usize).copied().unwrap_or(0) >> (at & 63)
+}
+
+fn scan<const N: usize>(
+    bits: &[u64; N],
+    step: Step,
+    value: &[u8],
+    found: &mut impl FnMut(u32, usize),
+) {
+    match step {
+        Step::Pairs => each_place::<N, 2>(bits, value, found),
+        Step::All => each_place::<N, 4>(bits, value, found),
+        Step::Fourth => each_fourth(bits, value, found),
+    }
+}
+
+/// Four places at once, so that one jump, which is seldom taken, answers for them.
+#[inline]
+fn four<const N: usize>(
+    bits: &[u64; N],
+    grams: [u32; 4],
+    at: usize,
+    stride: usize,
+    found: &mut impl FnMut(u32, usize),
+) {
+    let [a, b, c, d] = grams.map(|gram| test(bits, gram));
+    if (a | b | c | d) & 1 == 1 {
+        some_of(bits, grams, at, stride, found);
+    }
+}
+
+#[inline(never)]
+fn some_of<const N: usize>(
+    bits: &[u64; N],
+    grams: [u32; 4],
+    at: usize,
+    stride: usize,
+    found: &mut impl FnMut(u32, usize),
+) {
+    for (gram, n) in grams.into_iter().zip(0..) {
+        if test(bits, gram) & 1 == 1 {
+            found(gram, at + n * stride);
+        }
+    }
+}
+
+fn each_place<const N: usize, const WIDTH: usize>(
+    bits: &[u64; N],
+    value: &[u8],
+    found: &mut impl FnMut(u32, usize),
+) {
+    let gram = |bytes: [u8; 4]| {
+        let gram = u32::from_le_bytes(bytes) | BLIND;
+        if WIDTH == 2 { gram & 0xffff } else { gram }
+    };
+    let (mut rest, mut at) = (value, 0);
+    while let Some(&[a, b, c, d, e, f, g, _]) = rest.first_chunk::<8>() {
+        let grams =
+            [gram([a, b, c, d]), gram([b, c, d, e]), gram([c, d, e, f]), gram([d, e, f, g])];
+        four(bits, grams, at, 1, found);
+        rest = rest.get(4..).unwrap_or_default();
+        at += 4;
+    }
+    for (window, n) in rest.windows(WIDTH).zip(0..) {
+        let mut bytes = [0; 4];
+        for (to, from) in bytes.iter_mut().zip(window) {
+            *to = *from;
+        }
+        if test(bits, gram(bytes)) & 1 == 1 {
+            found(gram(bytes), at + n);
+        }
+    }
+}
+
+fn each_fourth<const N: usize>(bits: &[u64; N], value: &[u8], found: &mut impl FnMut(u32, usize)) {
+    let gram = |bytes: [u8; 4]| u32::from_le_bytes(bytes) | BLIND;
+    let (sixteens, rest) = value.as_chunks::<16>();
+    let mut at = 0;
+    for &[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] in sixteens {
+        let grams =
+            [gram([a, b, c, d]), gram([e, f, g, h]), gram([i, j, k, l]), gram([m, n, o, p])];
+        four(bits, grams, at, 4, found);
+        at += 16;
+    }
+    for bytes in rest.as_chunks::<4>().0 {
+        if test(bits, gram(*bytes)) & 1 == 1 {
+            found(gram(*bytes), at);
+        }
+        at += 4;
     }
 }
 
@@ -222,10 +335,12 @@ pub(super) enum Key {
     Part(String),
     /// Its last bytes, as many as one of [`TAILS`].
     Tail(String),
-    /// Four bytes somewhere in it.
-    Gram4([u8; 4]),
+    /// Four bytes somewhere in it, and seven that it has if it is that long.
+    Gram4([u8; 4], Option<[u8; 7]>),
     /// Two bytes somewhere in it.
     Gram2([u8; 2]),
+    /// A byte somewhere in it.
+    Byte(u8),
     /// That it is there at all.
     Present,
 }
@@ -233,12 +348,13 @@ pub(super) enum Key {
 /// The index of one field for one group of rules.
 #[derive(Debug, Default)]
 pub(in crate::siem) struct FieldIndex {
-    pub(in crate::siem) whole: Table,
-    pub(in crate::siem) head: Table,
-    pub(in crate::siem) part: Table,
-    pub(in crate::siem) tails: [Table; 4],
-    pub(in crate::siem) gram4: Grams,
-    pub(in crate::siem) gram2: Grams,
+    whole: Table,
+    head: Table,
+    part: Table,
+    tails: [Table; 4],
+    bytes: Vec<(u8, Vec<u32>)>,
+    gram4: Grams,
+    gram2: Grams,
     pub(in crate::siem) present: Vec<u32>,
 }
 
@@ -247,20 +363,27 @@ impl FieldIndex {
         let table = |pick: &dyn Fn(&Key) -> Option<u64>| {
             Table::new(keys.iter().filter_map(|(key, n)| pick(key).map(|key| (key, *n))))
         };
-        let grams = |width: usize| {
-            let pick = |(key, n): &(Key, u32)| match key {
-                Key::Gram4(gram) if width == 4 => Some((u32::from_le_bytes(*gram), *n)),
-                Key::Gram2(gram) if width == 2 => Some((u32::from(u16::from_le_bytes(*gram)), *n)),
-                _ => None,
-            };
-            Grams::new(width, &keys.iter().filter_map(pick).collect::<Vec<_>>())
-        };
         let tails = TAILS.map(|length| {
             table(&|key| match key {
                 Key::Tail(tail) if tail.len() == length => Some(tail_key(tail.as_bytes())),
                 _ => None,
             })
         });
+        let pairs: Vec<(u32, u32)> = keys
+            .iter()
+            .filter_map(|(key, n)| match key {
+                Key::Gram2(pair) => Some((u32::from(u16::from_le_bytes(*pair)), *n)),
+                _ => None,
+            })
+            .collect();
+        let mut bytes: Vec<(u8, Vec<u32>)> = Vec::new();
+        for (key, number) in keys {
+            let Key::Byte(byte) = key else { continue };
+            match bytes.iter_mut().find(|(known, _)| known == byte) {
+                Some((_, numbers)) => numbers.push(*number),
+                None => bytes.push((*byte, vec![*number])),
+            }
+        }
         Self {
             whole: table(&|key| match key {
                 Key::Whole(text) => Some(hash(text.as_bytes())),
@@ -275,30 +398,53 @@ impl FieldIndex {
                 _ => None,
             }),
             tails,
-            gram4: grams(4),
-            gram2: grams(2),
+            bytes,
+            gram4: fours(keys),
+            gram2: Grams::new(Step::Pairs, &pairs),
             present: keys.iter().filter(|(key, _)| *key == Key::Present).map(|(_, n)| *n).collect(),
         }
     }
 
     /// Whether anything hangs on the value, and not only on its being there.
     pub(in crate::siem) fn reads_value(&self) -> bool {
+        self.compares() || self.scans()
+    }
+
+    /// Whether values are compared, by whole, beginning or ending.
+    pub(in crate::siem) fn compares(&self) -> bool {
         !(self.whole.is_empty()
             && self.head.is_empty()
             && self.part.is_empty()
-            && self.tails.iter().all(Table::is_empty)
-            && self.gram4.is_empty()
-            && self.gram2.is_empty())
+            && self.tails.iter().all(Table::is_empty))
     }
 
     /// Whether values are looked at byte by byte.
     pub(in crate::siem) fn scans(&self) -> bool {
-        !(self.gram4.is_empty() && self.gram2.is_empty())
+        !(self.gram4.is_empty() && self.gram2.is_empty() && self.bytes.is_empty())
     }
 
     /// Calls `each` with the number of every pattern that could fit a folded value; some come more
     /// than once.
     pub(in crate::siem) fn candidates(&self, value: &[u8], mut each: impl FnMut(u32)) {
+        self.compare(value, &mut each);
+        self.scan(value, |number, _| each(number));
+    }
+
+    /// The part of [`Self::candidates`] that looks at places, with those; the case of ASCII does not matter.
+    pub(in crate::siem) fn scan(&self, text: &[u8], mut each: impl FnMut(u32, usize)) {
+        self.gram4.scan(text, &mut each);
+        self.gram2.scan(text, &mut each);
+        for (byte, numbers) in &self.bytes {
+            for at in memchr::memchr_iter(*byte, text) {
+                for number in numbers {
+                    each(*number, at);
+                }
+            }
+        }
+    }
+
+    /// The other part.
+    pub(in crate::siem) fn compare(&self, value: &[u8], mut each: impl FnMut(u32)) {
         let mut all = |numbers: &[u32]| numbers.iter().for_each(|n| each(*n));
         if !self.whole.is_empty() {
             all(self.whole.at(hash(value)));
@@ -320,13 +466,26 @@ impl FieldIndex {
                 all(table.at(tail_key(value.get(at..).unwrap_or_default())));
             }
         }
-        if !self.gram4.is_empty() {
-            self.gram4.scan(value, &mut each);
-        }
-        if !self.gram2.is_empty() {
-            self.gram2.scan(value, &mut each);
+    }
+}
+
+/// The filter for keys of four bytes: over each fourth place, if all keys are long enough for that.
+fn fours(keys: &[(Key, u32)]) -> Grams {
+    let known = keys.iter().filter_map(|(key, n)| match key {
+        Key::Gram4(gram, run) => Some((*gram, *run, *n)),
+        _ => None,
+    });
+    let mut spread = Vec::new();
+    for (_, run, number) in known.clone() {
+        let Some(run) = run else {
+            let grams: Vec<_> = known.map(|(gram, _, n)| (u32::from_le_bytes(gram), n)).collect();
+            return Grams::new(Step::All, &grams);
+        };
+        for gram in run.windows(4).filter_map(<[u8]>::first_chunk::<4>) {
+            spread.push((u32::from_le_bytes(*gram), number));
         }
     }
+    Grams::new(Step::Fourth, &spread)
 }
 
 #[cfg(test)]
@@ -340,8 +499,9 @@ mod tests {
             (Key::Head(*b"c:\\u"), 1),
             (Key::Part("\\cmd.exe".to_owned()), 2),
             (Key::Tail(".exe".to_owned()), 3),
-            (Key::Gram4(*b"mimi"), 4),
+            (Key::Gram4(*b"mimi", None), 4),
             (Key::Gram2(*b"-p"), 5),
+            (Key::Byte(b'`'), 6),
         ];
         let index = FieldIndex::new(&keys);
         let found = |value: &str| {
@@ -355,5 +515,23 @@ mod tests {
         assert_eq!(found("x -p mimikatz"), [4, 5]);
         assert_eq!(found(""), [0_u32; 0]);
         assert_eq!(found("-"), [0_u32; 0]);
+        assert_eq!(found("a`b"), [6]);
+    }
+
+    #[test]
+    fn a_long_key_is_found_at_each_place_and_in_either_case() {
+        let spread = FieldIndex::new(&[(Key::Gram4(*b"ekat", Some(*b"mimikat")), 0)]);
+        let plain = FieldIndex::new(&[(Key::Gram4(*b"mika", None), 0)]);
+        for before in 0..40 {
+            for after in 0..20 {
+                let text = format!("{}MimiKat{}", "x".repeat(before), "y".repeat(after));
+                for index in [&spread, &plain] {
+                    let mut places = Vec::new();
+                    index.scan(text.as_bytes(), |_, at| places.push(at));
+                    let [at] = places.as_slice() else { panic!("{text}: {places:?}") };
+                    assert!((before..before + 4).contains(at), "{text}: {at}");
+                }
+            }
+        }
     }
 }

@@ -27,7 +27,7 @@ use super::log_sources::{Needed, Row};
 use super::sigma::{Placeholders, Rule, RuleSource};
 use crate::ruleset::{LoadReport, Refused};
 use atom::Atoms;
-use index::Table;
+use index::{Map, Table};
 use memchr::memmem::Finder;
 use node::Node;
 use std::collections::HashMap;
@@ -77,10 +77,16 @@ pub(super) struct Find {
 pub(super) enum Verify {
     /// An atom of the value's field.
     Atom(u32),
-    /// A literal, folded.
-    Literal(Finder<'static>),
+    /// A literal, folded; with it this atom holds, if one is named.
+    Literal(Finder<'static>, Option<u32>),
     /// Nothing more.
     Nothing,
+}
+
+impl Verify {
+    fn literal(literal: &str, atom: Option<u32>) -> Self {
+        Self::Literal(Finder::new(literal.as_bytes()).into_owned(), atom)
+    }
 }
 
 /// A row of the table of log sources, its fields as slots.
@@ -123,7 +129,7 @@ impl Fields {
 
 #[derive(Default)]
 struct Names {
-    slots: HashMap<Box<str>, Slot>,
+    slots: Map<Box<str>, Slot>,
     names: Vec<Box<str>>,
 }
 
@@ -259,8 +265,8 @@ fn group(
     let mut always = Vec::new();
     let mut keys = Keys::default();
     let mut finds: Vec<(Verify, Vec<u32>)> = Vec::new();
-    let mut atom_finds: HashMap<u32, u32> = HashMap::new();
-    let mut literal_finds: HashMap<String, u32> = HashMap::new();
+    let mut atom_finds: Map<u32, u32> = Map::default();
+    let mut literal_finds: Map<(Option<u32>, String), u32> = Map::default();
     for rule in members {
         let Some(tree) = tree(rule) else { continue };
         let Some(witnesses) = witness::of(tree, atoms, &census) else {
@@ -271,15 +277,19 @@ fn group(
             let next = witness::next(&finds);
             let number = match &leads_to {
                 Finds::Atom(atom) => *atom_finds.entry(*atom).or_insert(next),
-                Finds::Literal(literal) => *literal_finds.entry(literal.clone()).or_insert(next),
+                Finds::Part(atom, literal) => {
+                    *literal_finds.entry((Some(*atom), literal.clone())).or_insert(next)
+                }
+                Finds::Literal(literal) => {
+                    *literal_finds.entry((None, literal.clone())).or_insert(next)
+                }
                 Finds::Rule => next,
             };
             if number == next {
                 let verify = match leads_to {
                     Finds::Atom(atom) => Verify::Atom(atom),
-                    Finds::Literal(literal) => {
-                        Verify::Literal(Finder::new(literal.as_bytes()).into_owned())
-                    }
+                    Finds::Part(atom, literal) => Verify::literal(&literal, Some(atom)),
+                    Finds::Literal(literal) => Verify::literal(&literal, None),
                     Finds::Rule => Verify::Nothing,
                 };
                 finds.push((verify, Vec::new()));

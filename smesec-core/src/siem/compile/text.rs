@@ -1,6 +1,6 @@
 //! Patterns made ready to run over folded or raw text.
 
-use super::fold::{fold, fold_char};
+use super::fold::fold;
 use crate::siem::sigma::{DASHES, Pattern, Piece};
 use memchr::memmem::Finder;
 
@@ -165,7 +165,7 @@ fn find<'t>(pieces: &[Piece], text: &'t str) -> Option<&'t str> {
 /// The texts that stand in whatever fits, folded: at least one of the pattern's.
 pub(super) fn texts(pattern: &Pattern) -> impl Iterator<Item = String> {
     pattern.pieces.iter().filter_map(|piece| match piece {
-        Piece::Text(text) => Some(text.chars().map(fold_char).collect()),
+        Piece::Text(text) => Some(fold(text)),
         _ => None,
     })
 }

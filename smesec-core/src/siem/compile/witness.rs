@@ -1,10 +1,15 @@
 //! Witnesses: for each rule, few rare patterns of which one at least fits whatever it matches.
 
-use super::atom::{Atom, Atoms, Hint, Slot};
-use super::index::{Key, Map, TAILS, last_part, len};
+use super::atom::{Asks, Atom, Atoms, Hint, Slot};
+use super::expression::rare;
+use super::fold::fold;
+use super::index::{Key, Map, Quick, TAILS, last_part, len};
 use super::node::Node;
 use super::text::texts;
 use crate::siem::sigma::{Pattern, Piece};
+use std::collections::HashSet;
+use std::hash::BuildHasherDefault;
+use std::sync::LazyLock;
 
 /// How a rule's candidates are noticed.
 pub(super) type Witnesses = Vec<(Slot, Key, Finds)>;
@@ -14,6 +19,8 @@ pub(super) type Witnesses = Vec<(Slot, Key, Finds)>;
 pub(super) enum Finds {
     /// This atom may hold: it is asked, and the rule is looked at if it does.
     Atom(u32),
+    /// This literal, folded, may stand in it; with it this atom of several texts holds.
+    Part(u32, String),
     /// This literal, folded, may stand in it.
     Literal(String),
     /// The rule is looked at.
@@ -30,11 +37,39 @@ pub(super) struct Census {
     parts: Map<(Slot, String), u32>,
 }
 
-/// What nearly every path and command line has.
-const COMMON: &str = "c:\\windows\\system32\\ c:\\program files (x86)\\ c:\\users\\ .exe \" .exe microsoft \
-corporation windows \\appdata\\local\\ \\appdata\\roaming\\ cmd.exe /c powershell.exe svchost.exe \\microsoft\\ \
-http:// https:// .com/ .dll .local \\temp\\ programdata \\software\\ currentversion /usr/bin/ /bin/ index \
-hklm\\ hku\\ nt authority\\system -command operating system";
+/// What paths, command lines and messages of any machine have.
+const COMMON: &str = "c:\\windows\\system32\\ c:\\windows\\syswow64\\ c:\\program files (x86)\\ \
+c:\\program files\\ c:\\users\\ c:\\programdata\\ \\cmd.exe \\svchost.exe \\explorer.exe \\powershell.exe .exe \" .exe\" microsoft corporation microsoft windows \
+\\appdata\\local\\ \\appdata\\roaming\\ \\local\\temp\\ cmd.exe /c cmd /c powershell.exe \\windowspowershell\\v1.0\\ \
+svchost.exe -k netsvcs -p -s services.exe servicing explorer.exe conhost.exe 0xffffffff -forcev1 rundll32.exe \
+wmiprvse.exe -embedding taskhostw.exe backgroundtaskhost.exe chrome.exe --type= --service= \\application\\ \
+\\microsoft\\ \\software\\ \\setup\\ \\scripts\\ http:// https:// .com/ .dll .dll, .txt .bat .ps1 .tmp .dat .cmd .log .local \
+programdata currentversion /usr/bin/ /bin/ index -noprofile -executionpolicy bypass -file -windowstyle hidden \
+hklm\\ hku\\ nt authority\\system -command operating system new-object system.net. get- set- process program \
+service update install desktop document default";
+
+/// Whole values and endings that many records have.
+const ORDINARY: [&str; 13] = [
+    "microsoft corporation",
+    "nt authority\\system",
+    "microsoft® windows® operating system",
+    "microsoft windows",
+    "system",
+    "medium",
+    ".exe",
+    ".dll",
+    "\\cmd.exe",
+    "\\explorer.exe",
+    "\\powershell.exe",
+    "\\services.exe",
+    "\\svchost.exe",
+];
+
+/// The grams of [`COMMON`].
+static COMMON_GRAMS: LazyLock<HashSet<u32, BuildHasherDefault<Quick>>> = LazyLock::new(|| {
+    let grams = COMMON.as_bytes().windows(4).filter_map(<[u8]>::first_chunk::<4>);
+    grams.map(|gram| u32::from_le_bytes(*gram)).collect()
+});
 
 impl Census {
     /// Counts the patterns of some rules.
@@ -87,9 +122,13 @@ fn gram_key(slot: Slot, gram: [u8; 4]) -> u64 {
     u64::from(slot) << 32 | u64::from(u32::from_le_bytes(gram))
 }
 
+fn common(gram: [u8; 4]) -> bool {
+    COMMON_GRAMS.contains(&u32::from_le_bytes(gram))
+}
+
 /// What a gram costs by its letters alone.
 fn plain(gram: [u8; 4]) -> u32 {
-    let common = COMMON.as_bytes().windows(4).any(|known| known == gram);
+    let common = common(gram);
     let digits = gram.iter().filter(|byte| byte.is_ascii_digit() || **byte == b'0').count();
     let blanks = memchr::memchr_iter(b' ', &gram).count();
     let mut cost = 4 + u32::from(common) * 200;
@@ -160,8 +199,11 @@ fn priced(number: u32, atoms: &Atoms, census: &Census) -> Option<Priced> {
             for pattern in patterns {
                 let (cost, key) = key(slot, pattern, uses, census);
                 sum.0 = sum.0.saturating_add(cost);
-                // A set is asked as a whole: one scan of a value answers for all its texts.
-                let finds = if key == Key::Present { Finds::Rule } else { Finds::Atom(number) };
+                let finds = match texts(pattern).next() {
+                    _ if key == Key::Present => Finds::Rule,
+                    Some(text) if matches!(atom.asks, Asks::Set(_)) => Finds::Part(number, text),
+                    _ => Finds::Atom(number),
+                };
                 sum.1.push((slot, key, finds));
             }
             Some(sum)
@@ -172,9 +214,14 @@ fn priced(number: u32, atoms: &Atoms, census: &Census) -> Option<Priced> {
 /// The key by which a pattern is found again, and how common that is.
 fn key(slot: Slot, pattern: &Pattern, uses: u32, census: &Census) -> (u32, Key) {
     if let Some(text) = pattern.as_literal() {
-        let text: String = texts(&Pattern::literal(text)).collect();
+        let text = fold(text);
         // Short values are what fields with few values have: numbers, `true`, `high`.
-        let cost = if text.len() <= 5 { 300 } else { 3 + 2 * uses };
+        let cost = match text.len() {
+            _ if ORDINARY.contains(&text.as_str()) => 600,
+            ..=5 if text.bytes().all(|byte| byte.is_ascii_digit()) => 300,
+            ..=5 => 600,
+            _ => 3 + 2 * uses,
+        };
         return (cost, Key::Whole(text));
     }
     if let Some(text) = ending(pattern)
@@ -182,12 +229,17 @@ fn key(slot: Slot, pattern: &Pattern, uses: u32, census: &Census) -> (u32, Key) 
     {
         if let Some(part) = part_of(&text) {
             let uses = census.parts.get(&(slot, part.to_owned())).copied().unwrap_or(1);
-            return (3 + 2 * uses, Key::Part(part.to_owned()));
+            let cost = if ORDINARY.contains(&part) { 300 } else { 3 + 2 * uses };
+            return (cost, Key::Part(part.to_owned()));
         }
         let length = TAILS.iter().rev().find(|length| **length <= text.len()).copied().unwrap_or(2);
         let at = text.len() - length;
         if let Some(tail) = text.get(at..) {
-            let cost = if length >= 8 { 5 } else { 5 + 100 / u32::try_from(length).unwrap_or(2) };
+            let cost = match length {
+                _ if ORDINARY.contains(&tail) => 600,
+                8.. => 5,
+                _ => 5 + 100 / u32::try_from(length).unwrap_or(2),
+            };
             return (cost + 2 * uses, Key::Tail(tail.to_owned()));
         }
     }
@@ -199,10 +251,10 @@ fn key(slot: Slot, pattern: &Pattern, uses: u32, census: &Census) -> (u32, Key) 
         }
     }
     if let Some(Piece::Text(text)) = pattern.pieces.first() {
-        let text: String = texts(&Pattern::literal(text)).collect();
+        let text = fold(text);
         if let Some(head) = text.as_bytes().first_chunk::<4>() {
-            // At one place only, a gram is rarer than anywhere.
-            let cost = census.gram(slot, *head) / 4 + 2;
+            // At one place only, a gram is rarer than anywhere; but most paths begin alike.
+            let cost = census.gram(slot, *head) / 4 + 2 + u32::from(common(*head)) * 250;
             if cost < best.0 {
                 best = (cost, Key::Head(*head));
             }
@@ -214,19 +266,34 @@ fn key(slot: Slot, pattern: &Pattern, uses: u32, census: &Census) -> (u32, Key) 
 /// The rarest gram of a text.
 fn key_in(slot: Slot, text: &str, census: &Census) -> (u32, Key) {
     let bytes = text.as_bytes();
-    let grams = bytes.windows(4).filter_map(|gram| <[u8; 4]>::try_from(gram).ok());
-    if let Some((cost, gram)) =
-        grams.map(|gram| (census.gram(slot, gram), gram)).min_by_key(|(cost, _)| *cost)
+    let costs: Vec<u32> = bytes
+        .windows(4)
+        .filter_map(<[u8]>::first_chunk::<4>)
+        .map(|gram| census.gram(slot, *gram))
+        .collect();
+    let cheapest = costs.iter().zip(bytes.windows(4)).min_by_key(|(cost, _)| **cost);
+    if let Some((cost, gram)) = cheapest
+        && let Some(gram) = gram.first_chunk::<4>()
     {
-        return (cost, Key::Gram4(gram));
+        let sums = costs.windows(4).map(|four| four.iter().sum::<u32>());
+        let run = sums.zip(bytes.windows(7)).min_by_key(|(sum, _)| *sum);
+        let run = run.and_then(|(_, run)| run.first_chunk::<7>()).copied();
+        // Of equally rare grams that of the longer text leads to less.
+        let short = u32::try_from(8_usize.saturating_sub(bytes.len())).unwrap_or(0);
+        return (*cost + short, Key::Gram4(*gram, run));
     }
-    let pairs = bytes.windows(2).filter_map(|pair| <[u8; 2]>::try_from(pair).ok());
-    let price = |pair: [u8; 2]| {
+    // A byte is looked for many times faster than pairs are.
+    if let Some(byte) = bytes.iter().find(|byte| rare(**byte)) {
+        return (120, Key::Byte(*byte));
+    }
+    let pairs = bytes.windows(2).filter_map(<[u8]>::first_chunk::<2>);
+    let price = |pair: &[u8; 2]| {
         let letters = pair.iter().filter(|byte| byte.is_ascii_alphanumeric()).count();
-        400 + u32::try_from(letters).unwrap_or(0) * 100
+        let common = memchr::memmem::find(COMMON.as_bytes(), pair).is_some();
+        150 + u32::from(common) * 300 + u32::try_from(letters).unwrap_or(0) * 150
     };
     match pairs.map(|pair| (price(pair), pair)).min_by_key(|(cost, _)| *cost) {
-        Some((cost, pair)) => (cost, Key::Gram2(pair)),
+        Some((cost, pair)) => (cost, Key::Gram2(*pair)),
         None => (2_000, Key::Present),
     }
 }
@@ -239,9 +306,7 @@ pub(super) fn rarest(pattern: &Pattern) -> Key {
 /// The folded text that whatever fits ends with.
 fn ending(pattern: &Pattern) -> Option<String> {
     match pattern.pieces.last() {
-        Some(Piece::Text(text)) if pattern.pieces.len() > 1 => {
-            texts(&Pattern::literal(text)).next()
-        }
+        Some(Piece::Text(text)) if pattern.pieces.len() > 1 => Some(fold(text)),
         _ => None,
     }
 }

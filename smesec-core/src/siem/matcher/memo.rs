@@ -13,8 +13,6 @@ const PLACES: usize = 1 << 13;
 const SHORTEST: usize = 16;
 /// Longer values do not come again.
 const LONGEST: usize = 512;
-/// Places for what stood last where: eight indexes over 64 fields.
-const RECENT: usize = 512;
 /// Places for hashes of what was seen once.
 const ONCE: usize = 1 << 12;
 
@@ -24,8 +22,7 @@ pub(super) struct Memo {
     tags: Vec<u32>,
     places: Vec<Place>,
     once: Vec<u32>,
-    /// By index and place in the record, what stood there last.
-    recent: Vec<Place>,
+    off: bool,
 }
 
 #[derive(Debug, Default)]
@@ -40,32 +37,16 @@ impl Memo {
     pub(super) fn new() -> Self {
         let mut places = Vec::new();
         places.resize_with(PLACES, Place::default);
-        let mut recent = Vec::new();
-        recent.resize_with(RECENT, Place::default);
-        Self { tags: vec![0; PLACES], places, once: vec![0; ONCE], recent }
+        Self { tags: vec![0; PLACES], places, once: vec![0; ONCE], off: false }
     }
 
-    /// What a value announces, if the record before had the same at this place. Keywords look at all
-    /// fields, and most of a source's fields seldom change: a comparison is all they cost.
-    pub(super) fn same_again(&self, index: u32, place: usize, value: &[u8]) -> Option<&[u32]> {
-        let known = self.recent.get(recent_at(index, place))?;
-        (known.used && known.index == index && known.value == value).then_some(&known.finds)
-    }
-
-    /// Keeps what a value announces until this place has another.
-    pub(super) fn keep_last(&mut self, index: u32, place: usize, value: &[u8], finds: &[u32]) {
-        if value.len() > LONGEST || finds.len() > 256 {
-            return;
-        }
-        if let Some(known) = self.recent.get_mut(recent_at(index, place)) {
-            known.used = true;
-            known.write(index, value, finds);
-        }
+    pub(super) fn remember(&mut self, remember: bool) {
+        self.off = !remember;
     }
 
     /// What a value announces to an index, if it is known; else where to keep it.
     pub(super) fn look(&self, index: u32, value: &[u8]) -> Result<&[u32], u64> {
-        if !(SHORTEST..=LONGEST).contains(&value.len()) {
+        if self.off || !(SHORTEST..=LONGEST).contains(&value.len()) {
             return Err(0);
         }
         let hash = hash_with(value, index);
@@ -120,10 +101,6 @@ impl Place {
     }
 }
 
-const fn recent_at(index: u32, place: usize) -> usize {
-    (index as usize * 64 + place) % RECENT
-}
-
 const fn tag(hash: u64) -> u32 {
     (hash >> 32) as u32 | 1
 }
@@ -154,14 +131,11 @@ mod tests {
                 Ok(finds) => assert!(time == 2 && finds == [1, 2]),
             }
         }
-        assert_eq!(memo.same_again(7, 3, b"x"), None);
-        memo.keep_last(7, 3, b"x", &[4]);
-        assert_eq!(memo.same_again(7, 3, b"x"), Some(&[4][..]));
-        assert_eq!(memo.same_again(7, 3, b"y"), None);
-        assert_eq!(memo.same_again(8, 3, b"x"), None);
         assert!(memo.look(8, b"c:\\windows\\cmd.exe").is_err());
         assert!(memo.look(7, b"c:\\windows\\cmd.exf").is_err());
         assert_eq!(memo.look(7, &[b'a'; LONGEST + 1]), Err(0));
         assert_eq!(memo.look(7, b"cmd.exe"), Err(0));
+        memo.remember(false);
+        assert_eq!(memo.look(7, b"c:\\windows\\cmd.exe"), Err(0));
     }
 }

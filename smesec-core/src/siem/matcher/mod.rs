@@ -5,8 +5,10 @@
 //! | `lane` | which rules concern a record at all, by its log source |
 //! | `view` | the record's fields by slot, and what atoms ask of them |
 //! | `memo` | what values announce, remembered |
+//! | `everywhere` | all values as one text, for keywords |
 //! | `moment` | parts of times |
 
+mod everywhere;
 mod lane;
 mod memo;
 mod moment;
@@ -20,6 +22,7 @@ use crate::event::{Event, EventId, Finding, Source};
 use crate::sink::Sink;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
+use everywhere::Everywhere;
 use lane::Lanes;
 use memo::Memo;
 use std::sync::Arc;
@@ -51,6 +54,7 @@ pub struct Matcher {
     lanes: Lanes,
     view: View,
     memo: Memo,
+    everywhere: Everywhere,
     marks: Marks,
     matched: Vec<u32>,
     unplaced: u64,
@@ -72,6 +76,8 @@ struct Marks {
     trial: u32,
     /// What the value in hand announces.
     finds: Vec<u32>,
+    /// By value, what keywords could stand in it.
+    hits: Vec<(usize, u32)>,
 }
 
 impl Matcher {
@@ -83,6 +89,7 @@ impl Matcher {
             lanes: Lanes::new(program),
             view: View::new(program.fields.len()),
             memo: Memo::new(),
+            everywhere: Everywhere::default(),
             marks: Marks {
                 turn: 0,
                 answers: vec![0; program.atoms.len()],
@@ -91,6 +98,7 @@ impl Matcher {
                 tried: vec![0; finds],
                 trial: 0,
                 finds: Vec::new(),
+                hits: Vec::new(),
             },
             matched: Vec::new(),
             unplaced: 0,
@@ -103,6 +111,13 @@ impl Matcher {
     /// The seed of the ids of its events; 0 unless said otherwise.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// Whether it remembers what values announce, which changes its speed only. On, since programs,
+    /// paths and users come again and again; bounded in values and bytes.
+    pub fn remember(mut self, remember: bool) -> Self {
+        self.memo.remember(remember);
         self
     }
 
@@ -150,6 +165,7 @@ impl Matcher {
         let program = &self.rules.program;
         self.matched.clear();
         self.marks.begin();
+        self.everywhere.clear();
         self.view.take(record, &program.fields);
         let lane = self.lanes.of(&self.view, record, program);
         if lane.groups.is_empty() {
@@ -167,6 +183,7 @@ impl Matcher {
                 first_index: *first_index,
                 view: &mut self.view,
                 memo: &mut self.memo,
+                everywhere: &mut self.everywhere,
                 marks: &mut self.marks,
             };
             search.gather(record, &lane.aliases);
@@ -200,6 +217,12 @@ impl Marks {
             self.trial = 1;
         }
         self.finds.clear();
+    }
+
+    /// Whether a find is tried for the first time for this value.
+    fn first_try(&mut self, find: u32) -> bool {
+        let last = self.tried.get_mut(find as usize);
+        last.is_some_and(|last| std::mem::replace(last, self.trial) != self.trial)
     }
 
     fn candidate(&mut self, rule: u32) {
@@ -246,6 +269,7 @@ struct Search<'s> {
     first_index: u32,
     view: &'s mut View,
     memo: &'s mut Memo,
+    everywhere: &'s mut Everywhere,
     marks: &'s mut Marks,
 }
 
@@ -255,14 +279,18 @@ impl Search<'_> {
             self.marks.candidate(*rule);
         }
         let anywhere = self.index_at(ANYWHERE);
-        for field in 0..record.fields.len() {
-            let slot = self.view.slot_of(field);
+        if let Some(index) = anywhere {
+            self.look_everywhere(index, record);
+        }
+        if self.group.indexes.len() == usize::from(anywhere.is_some()) {
+            return;
+        }
+        let mut next = 0;
+        while let Some((field, slot)) = self.view.known(next) {
             if let Some(index) = self.index_at(slot) {
-                self.value(index, Some(field), false, record);
+                self.value(index, field, record);
             }
-            if let Some(index) = anywhere {
-                self.value(index, Some(field), true, record);
-            }
+            next += 1;
         }
         for (of_rule, of_record) in aliases {
             let Some(index) = self.index_at(*of_rule) else { continue };
@@ -272,14 +300,9 @@ impl Search<'_> {
             }
             let mut field = self.view.first(*of_rule);
             while let Some(at) = field {
-                self.value(index, Some(at), false, record);
+                self.value(index, at, record);
                 field = self.view.next(at);
             }
-        }
-        if let Some(index) = anywhere
-            && !record.raw.is_empty()
-        {
-            self.value(index, None, true, record);
         }
     }
 
@@ -287,74 +310,97 @@ impl Search<'_> {
         self.group.by_slot.get(usize::from(slot)).copied().filter(|index| *index != NONE)
     }
 
-    /// Looks at one value (`None` for the raw line) with one index.
-    fn value(&mut self, index: u16, field: Option<usize>, anywhere: bool, record: &Record<'_>) {
+    /// Looks at one value with one index.
+    fn value(&mut self, index: u16, field: usize, record: &Record<'_>) {
         let Some(table) = self.group.indexes.get(usize::from(index)) else { return };
-        let (text, kind) = match field {
-            None => (record.raw, Kind::Text),
-            Some(field) => match record.fields.get(field) {
-                Some(field) => (field.value.text, field.value.kind),
-                None => return,
-            },
-        };
+        let Some(value) = record.fields.get(field).map(|field| field.value) else { return };
         for find in &table.present {
             self.announce(*find);
         }
-        if kind == Kind::Null || !table.reads_value() {
+        if value.kind == Kind::Null || !table.reads_value() {
             return;
         }
         let number = self.first_index + u32::from(index);
         let mut hash = 0;
-        // Keywords look at every field, which is why they remember by place; the raw line is new each
-        // time. What is found by a look-up or two is found faster than remembered.
-        let by_place = if anywhere { field } else { None };
-        let known = match by_place {
-            Some(place) => self.memo.same_again(number, place, text.as_bytes()),
-            None if anywhere || !table.scans() => None,
-            None => match self.memo.look(number, text.as_bytes()) {
-                Ok(finds) => Some(finds),
-                Err(unknown) => {
-                    hash = unknown;
-                    None
+        // What is found by a look-up or two is found faster than remembered.
+        if table.scans() {
+            match self.memo.look(number, value.text.as_bytes()) {
+                Ok(finds) => {
+                    self.marks.finds.clear();
+                    self.marks.finds.extend_from_slice(finds);
+                    return self.announce_all();
                 }
-            },
-        };
-        if let Some(finds) = known {
-            self.marks.finds.clear();
-            self.marks.finds.extend_from_slice(finds);
-            self.announce_all();
-            return;
+                Err(unknown) => hash = unknown,
+            }
         }
         self.marks.value();
-        let folded = match field {
-            Some(field) => self.view.folded(field, record),
-            None => self.view.raw(record),
-        };
-        let Marks { tried, trial, finds, .. } = &mut *self.marks;
+        let folded = self.view.folded(field, record);
+        let (program, group) = (self.program, self.group);
+        let marks = &mut *self.marks;
         table.candidates(folded.as_bytes(), |number| {
-            let Some(last) = tried.get_mut(number as usize) else { return };
-            if *last == *trial {
-                return;
-            }
-            *last = *trial;
-            let Some(find) = self.group.finds.get(number as usize) else { return };
-            let holds = match &find.verify {
-                Verify::Nothing => true,
-                Verify::Literal(finder) => finder.find(folded.as_bytes()).is_some(),
-                Verify::Atom(atom) => self.program.atoms.get(*atom as usize).is_some_and(|atom| {
-                    value_fits(&atom.asks, text).unwrap_or_else(|| folded_fits(&atom.asks, folded))
-                }),
-            };
-            if holds {
-                finds.push(number);
+            if marks.first_try(number) && holds(program, group, number, value.text, folded) {
+                marks.finds.push(number);
             }
         });
-        if let Some(place) = by_place {
-            self.memo.keep_last(number, place, text.as_bytes(), &self.marks.finds);
-        } else if hash != 0 {
-            self.memo.keep(hash, number, text.as_bytes(), &self.marks.finds);
+        if hash != 0 {
+            self.memo.keep(hash, number, value.text.as_bytes(), &self.marks.finds);
         }
         self.announce_all();
+    }
+
+    /// Looks at all values and the raw line with the index of keywords.
+    fn look_everywhere(&mut self, index: u16, record: &Record<'_>) {
+        let Some(table) = self.group.indexes.get(usize::from(index)) else { return };
+        if record.fields.is_empty() && record.raw.is_empty() {
+            return;
+        }
+        for find in &table.present {
+            self.announce(*find);
+        }
+        let mut hits = std::mem::take(&mut self.marks.hits);
+        hits.clear();
+        if table.scans() {
+            let (text, ends) = self.everywhere.text(record, self.view);
+            let (mut value, mut from, mut to) = (0, 0, 0);
+            let marks = &mut *self.marks;
+            table.scan(text, |number, place| {
+                if !(from..to).contains(&place) {
+                    value = ends.partition_point(|end| *end <= place);
+                    from = value
+                        .checked_sub(1)
+                        .and_then(|before| ends.get(before))
+                        .copied()
+                        .unwrap_or(0);
+                    to = ends.get(value).copied().unwrap_or(usize::MAX);
+                    marks.value();
+                }
+                // Once for each value, however often it has the key.
+                if marks.first_try(number) {
+                    hits.push((value, number));
+                }
+            });
+        }
+        if table.compares() {
+            for value in 0..=record.fields.len() {
+                let there = match record.fields.get(value) {
+                    Some(field) => field.value.kind != Kind::Null,
+                    None => !record.raw.is_empty(),
+                };
+                if !there {
+                    continue;
+                }
+                let folded = self.view.folded_or_raw(value, record);
+                table.compare(folded.as_bytes(), |number| hits.push((value, number)));
+            }
+        }
+        for (value, number) in &hits {
+            let text = record.fields.get(*value).map_or(record.raw, |field| field.value.text);
+            let folded = self.view.folded_or_raw(*value, record);
+            if holds(self.program, self.group, *number, text, folded) {
+                self.announce(*number);
+            }
+        }
+        self.marks.hits = hits;
     }
 
     fn announce_all(&mut self) {
@@ -367,7 +413,7 @@ impl Search<'_> {
 
     fn announce(&mut self, find: u32) {
         let Some(find) = self.group.finds.get(find as usize) else { return };
-        if let Verify::Atom(atom) = find.verify
+        if let Verify::Atom(atom) | Verify::Literal(_, Some(atom)) = find.verify
             && let Some(answer) = self.marks.answers.get_mut(atom as usize)
         {
             *answer = self.marks.turn | 1;
@@ -375,6 +421,18 @@ impl Search<'_> {
         for rule in &find.rules {
             self.marks.candidate(*rule);
         }
+    }
+}
+
+/// Whether a value has what a find asks for beyond its key.
+fn holds(program: &Program, group: &Group, find: u32, text: &str, folded: &str) -> bool {
+    let Some(find) = group.finds.get(find as usize) else { return false };
+    match &find.verify {
+        Verify::Nothing => true,
+        Verify::Literal(finder, _) => finder.find(folded.as_bytes()).is_some(),
+        Verify::Atom(atom) => program.atoms.get(*atom as usize).is_some_and(|atom| {
+            value_fits(&atom.asks, text).unwrap_or_else(|| folded_fits(&atom.asks, folded))
+        }),
     }
 }
 

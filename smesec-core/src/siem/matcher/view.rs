@@ -13,18 +13,30 @@ const END: u32 = u32::MAX;
 
 /// Places of the memory of names. Records of a source have the same names at the same places.
 const REMEMBERED: usize = 512;
+/// Longer names are looked up each time.
+const NAME: usize = 29;
 
 /// What is known of the record in hand; kept from record to record for its memory.
 #[derive(Debug)]
 pub(super) struct View {
     /// By slot: the number of the record that was last seen with it, its first and last field.
     heads: Vec<Head>,
-    /// By field: its slot, the next field of the same slot, where its folded text lies.
+    /// By field: the next field of the same slot, where its folded text lies.
     fields: Vec<FieldView>,
+    /// The fields that rules know, with their slots.
+    known: Vec<(usize, Slot)>,
     folded: String,
     raw_folded: Option<(usize, usize)>,
     number: u32,
-    names: Vec<(Box<str>, Slot)>,
+    names: Vec<Remembered>,
+}
+
+/// A name that was met, where it is compared without a further look at memory.
+#[derive(Clone, Copy, Debug)]
+struct Remembered {
+    slot: Slot,
+    length: u8,
+    name: [u8; NAME],
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,7 +48,6 @@ struct Head {
 
 #[derive(Clone, Copy, Debug)]
 struct FieldView {
-    slot: Slot,
     next: u32,
     folded: (u32, u32),
 }
@@ -46,10 +57,11 @@ impl View {
         Self {
             heads: vec![Head::default(); slots],
             fields: Vec::new(),
+            known: Vec::new(),
             folded: String::new(),
             raw_folded: None,
             number: 0,
-            names: vec![(Box::default(), NONE); REMEMBERED],
+            names: vec![Remembered { slot: NONE, length: 0, name: [0; NAME] }; REMEMBERED],
         }
     }
 
@@ -61,32 +73,38 @@ impl View {
             self.number = 1;
         }
         self.fields.clear();
+        self.known.clear();
         self.folded.clear();
         self.raw_folded = None;
         for (at, field) in record.fields.iter().enumerate() {
             let slot = self.slot(at, field.name, fields);
-            let view = FieldView { slot, next: END, folded: (END, 0) };
-            self.fields.push(view);
-            let at = u32::try_from(at).unwrap_or(END);
-            self.chain(slot, at);
+            self.fields.push(FieldView { next: END, folded: (END, 0) });
+            if slot != NONE {
+                self.known.push((at, slot));
+                self.chain(slot, u32::try_from(at).unwrap_or(END));
+            }
         }
     }
 
     /// The slot of a name, by memory of its place where that serves.
     fn slot(&mut self, at: usize, name: &str, fields: &Fields) -> Slot {
-        let place = (at * 7 + name.len()) % REMEMBERED;
-        match self.names.get_mut(place) {
-            Some((known, slot)) if **known == *name => *slot,
-            Some(entry) => {
-                let slot = fields.slot(name).unwrap_or(NONE);
-                // Names that outsiders make up are not worth memory.
-                if name.len() <= 64 {
-                    *entry = (name.into(), slot);
-                }
-                slot
-            }
-            None => fields.slot(name).unwrap_or(NONE),
+        let bytes = name.as_bytes();
+        let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return NONE };
+        let place = at * 7 + name.len() + usize::from(*first) * 31 + usize::from(*last) * 17;
+        let Some(known) = self.names.get_mut(place % REMEMBERED) else { return NONE };
+        if usize::from(known.length) == bytes.len() && known.name.get(..bytes.len()) == Some(bytes)
+        {
+            return known.slot;
         }
+        let slot = fields.slot(name).unwrap_or(NONE);
+        if let (Some(room), Ok(length)) =
+            (known.name.get_mut(..bytes.len()), u8::try_from(bytes.len()))
+        {
+            room.copy_from_slice(bytes);
+            known.length = length;
+            known.slot = slot;
+        }
+        slot
     }
 
     fn chain(&mut self, slot: Slot, field: u32) {
@@ -123,8 +141,9 @@ impl View {
         (next != END).then_some(next as usize)
     }
 
-    pub(super) fn slot_of(&self, field: usize) -> Slot {
-        self.fields.get(field).map_or(NONE, |field| field.slot)
+    /// One after another, the fields that rules know, with their slots.
+    pub(super) fn known(&self, at: usize) -> Option<(usize, Slot)> {
+        self.known.get(at).copied()
     }
 
     /// A field's text, folded.
@@ -152,6 +171,11 @@ impl View {
             (from, self.folded.len())
         };
         self.folded.get(from..to).unwrap_or_default()
+    }
+
+    /// A field's folded text, or the raw line's behind the last field.
+    pub(super) fn folded_or_raw(&mut self, value: usize, record: &Record<'_>) -> &str {
+        if value < record.fields.len() { self.folded(value, record) } else { self.raw(record) }
     }
 
     /// Asks an atom of the record.
@@ -235,6 +259,8 @@ impl View {
             let holds = there
                 && if cased {
                     stands(text(field), text(at))
+                } else if anchor == Anchor::Whole && text(field).is_ascii() && text(at).is_ascii() {
+                    text(field).eq_ignore_ascii_case(text(at))
                 } else {
                     // Rare enough that two copies are cheaper than keeping both borrowed.
                     let wanted = self.folded(at, record).to_owned();

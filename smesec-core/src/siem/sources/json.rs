@@ -5,6 +5,7 @@
 //! `{"Event": {"System": …}}` is flattened as the event itself is (see [`super::windows`]).
 
 use super::draft::{Draft, Fault};
+use super::keys::{Keys, Mark, Role};
 use super::kinds::Kinds;
 use super::{Context, journal, stamp, windows};
 use crate::decode::body::json::{is_number, plain_run};
@@ -22,9 +23,11 @@ pub(super) fn parse<'l>(
     line: &'l str,
     context: &Context,
     kinds: &'l Kinds,
+    keys: &mut Keys,
     draft: &mut Draft<'l>,
 ) -> Result<(), Fault> {
-    let mut scanner = Scanner { text: line, at: 0, marks: Marks::default() };
+    keys.begin();
+    let mut scanner = Scanner { text: line, at: 0, marks: Marks::default(), keys };
     scanner.blank();
     scanner.expect(b'{')?;
     scanner.object(draft, Place::Top, DEPTH)?;
@@ -47,7 +50,7 @@ pub(super) fn row<'l>(
         let name = draft.name(name)?;
         // Of a list the first value counts, as in an object.
         if draft.fields.last().is_none_or(|last| last.name != name) {
-            marks.see(name, value.text);
+            marks.see(Role::of(name), value.text);
         }
         draft.push(name, value.text, value.kind)?;
     }
@@ -99,28 +102,19 @@ struct Marks<'l> {
 }
 
 impl<'l> Marks<'l> {
-    fn see(&mut self, key: &str, value: &'l str) {
-        match key {
-            "product" => self.product = value,
-            "category" => self.category = value,
-            "service" => self.service = value,
-            "_path" => self.path = value,
-            "flow_id" | "pcap_cnt" => self.eve = true,
-            "__REALTIME_TIMESTAMP" => self.journal = true,
-            "Channel" | "EventID" => self.windows = true,
-            _ => {}
+    fn see(&mut self, role: Role, value: &'l str) {
+        match role.mark {
+            Mark::None | Mark::Event => {}
+            Mark::Product => self.product = value,
+            Mark::Category => self.category = value,
+            Mark::Service => self.service = value,
+            Mark::Path => self.path = value,
+            Mark::Eve => self.eve = true,
+            Mark::Journal => self.journal = true,
+            Mark::Windows => self.windows = true,
         }
-        // Where a source writes several times, the first of this list is when it happened.
-        let rank = match key {
-            "@timestamp" | "__REALTIME_TIMESTAMP" => 1,
-            "timestamp" | "ts" | "eventTime" | "EventTime" | "published" => 2,
-            "requestReceivedTimestamp" | "activityDateTime" | "createdDateTime" => 3,
-            "SystemTime" | "TimeCreated" | "TimeGenerated" | "time" | "Timestamp" | "_time" => 4,
-            "date" | "datetime" | "UtcTime" => 5,
-            _ => return,
-        };
-        if self.time.is_none_or(|(best, _)| rank < best) {
-            self.time = Some((rank, value));
+        if role.time > 0 && self.time.is_none_or(|(best, _)| role.time < best) {
+            self.time = Some((role.time, value));
         }
     }
 }
@@ -137,13 +131,14 @@ enum Place<'l> {
     Attributes(&'l str),
 }
 
-struct Scanner<'l> {
+struct Scanner<'l, 'k> {
     text: &'l str,
     at: usize,
     marks: Marks<'l>,
+    keys: &'k mut Keys,
 }
 
-impl<'l> Scanner<'l> {
+impl<'l> Scanner<'l, '_> {
     fn object(&mut self, draft: &mut Draft<'l>, place: Place<'l>, depth: u32) -> Result<(), Fault> {
         let depth = self.deeper(depth)?;
         let mut place = place;
@@ -153,18 +148,74 @@ impl<'l> Scanner<'l> {
         }
         loop {
             self.blank();
-            self.expect(b'"')?;
-            let key = self.string(draft)?;
-            self.blank();
-            self.expect(b':')?;
-            self.blank();
-            self.member(draft, &mut place, key, depth)?;
+            if let Place::Top = place {
+                let (name, role) = self.name(draft)?;
+                self.blank();
+                self.outermost(draft, name, role, depth)?;
+            } else {
+                let key = self.key(draft)?;
+                self.blank();
+                self.member(draft, &mut place, key, depth)?;
+            }
             self.blank();
             if self.take(b'}') {
                 return Ok(());
             }
             self.expect(b',')?;
         }
+    }
+
+    /// A key and the colon.
+    fn key(&mut self, draft: &mut Draft<'l>) -> Result<&'l str, Fault> {
+        self.expect(b'"')?;
+        let key = self.string(draft)?;
+        self.blank();
+        self.expect(b':')?;
+        Ok(key)
+    }
+
+    /// A key of the outermost object as rules write it, and what it says.
+    fn name(&mut self, draft: &mut Draft<'l>) -> Result<(&'l str, Role), Fault> {
+        if let Some((length, role)) = self.keys.foreseen(self.rest())
+            && let Some(name) = self.text.get(self.at + 1..self.at + 1 + length)
+        {
+            // With its quotes and the colon.
+            self.at += length + 3;
+            return Ok((name, role));
+        }
+        let start = self.at;
+        let key = self.key(draft)?;
+        let name = draft.name(key)?;
+        let role = Role::of(name);
+        self.keys.learn(self.text.get(start..self.at).unwrap_or_default(), name, role);
+        Ok((name, role))
+    }
+
+    /// A value of the outermost object.
+    fn outermost(
+        &mut self,
+        draft: &mut Draft<'l>,
+        name: &'l str,
+        role: Role,
+        depth: u32,
+    ) -> Result<(), Fault> {
+        if role.mark == Mark::Event {
+            // Another application's `Event` does not begin with what Windows begins with.
+            let start = self.rest().get(..EVENT_START.min(self.rest().len()));
+            if memmem::find(start.unwrap_or_default(), b"\"System\"").is_some() {
+                return self.value(draft, name, Place::Element(""), depth);
+            }
+        }
+        let first = draft.fields.len();
+        self.value(draft, name, Place::Below(name), depth)?;
+        if role != Role::default()
+            && let Some(field) = draft.fields.get(first)
+            // The very same text: a nested field has a joined name.
+            && std::ptr::eq(field.name, name)
+        {
+            self.marks.see(role, field.value.text);
+        }
+        Ok(())
     }
 
     /// One key and its value.
@@ -178,22 +229,7 @@ impl<'l> Scanner<'l> {
         match *place {
             Place::Top => {
                 let name = draft.name(key)?;
-                // Another application's `Event` does not begin with what Windows begins with.
-                let start = self.rest().get(..EVENT_START.min(self.rest().len()));
-                if key == "Event"
-                    && memmem::find(start.unwrap_or_default(), b"\"System\"").is_some()
-                {
-                    return self.value(draft, name, Place::Element(""), depth);
-                }
-                let first = draft.fields.len();
-                self.value(draft, name, Place::Below(name), depth)?;
-                if let Some(field) = draft.fields.get(first)
-                    // The very same text: a nested field has a joined name.
-                    && std::ptr::eq(field.name, name)
-                {
-                    self.marks.see(name, field.value.text);
-                }
-                Ok(())
+                self.outermost(draft, name, Role::of(name), depth)
             }
             Place::Below(above) => {
                 let key = draft.name(key)?;
@@ -315,9 +351,7 @@ impl<'l> Scanner<'l> {
                 Some(_) => return Err(self.fault("a control character in a string")),
                 None => return Err(self.fault("the line ends in a string")),
             }
-            let run = plain_run(self.rest()).0;
-            out.bytes(self.rest().get(..run).unwrap_or_default());
-            self.at += run;
+            self.at += out.plain(self.rest());
         }
     }
 
@@ -363,7 +397,15 @@ impl<'l> Scanner<'l> {
 
     fn word(&mut self) -> Result<(&'l str, Kind), Fault> {
         let part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
-        let length = self.rest().iter().take_while(|byte| part(byte)).count();
+        let rest = self.rest();
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let plain = digits == 1 || digits > 1 && rest.first() != Some(&b'0');
+        if plain && !rest.get(digits).is_some_and(part) {
+            let number = self.text.get(self.at..self.at + digits).unwrap_or_default();
+            self.at += digits;
+            return Ok((number, Kind::Number));
+        }
+        let length = rest.iter().take_while(|byte| part(byte)).count();
         let end = self.at + length;
         let word = self.text.get(self.at..end).unwrap_or_default();
         let kind = match word {

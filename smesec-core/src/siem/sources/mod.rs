@@ -28,7 +28,7 @@
 //! | `auto` | which format an event has |
 //! | `draft` `stamp` | a record in the making; times |
 //! | `json` `syslog` `program` `cef` `access` `error_log` `csv` `journal` | one format each, from a line to fields |
-//! | `kinds` | whose JSON it is, by its fields |
+//! | `keys` `kinds` | JSON's keys, foreseen; whose JSON it is, by its fields |
 //! | `auditd` | several lines to one record |
 //! | `evtx` `event_xml` `windows` | Windows events |
 //! | [`pattern`] | formats that users define, as data |
@@ -46,6 +46,7 @@ mod frame;
 mod items;
 mod journal;
 mod json;
+mod keys;
 mod kinds;
 pub mod pattern;
 mod program;

@@ -2,6 +2,7 @@
 
 use super::draft::{Draft, Fault, Memory, Spent};
 use super::frame::{Cut, Frames, Framing};
+use super::keys::Keys;
 use super::kinds::Kinds;
 use super::utf16::Utf16;
 use super::{BadLine, Context, Format, ReaderOptions, Statistics};
@@ -71,6 +72,7 @@ struct Stream {
     columns: csv::Columns,
     log: evtx::Log,
     kinds: Kinds,
+    keys: Keys,
 }
 
 /// Reads a whole buffer; nothing of it is copied.
@@ -118,6 +120,7 @@ impl Reader {
             columns: csv::Columns::default(),
             log: evtx::Log::default(),
             kinds: Kinds::builtin(),
+            keys: Keys::default(),
             options,
         };
         Self { stream, encoding: Encoding::Unknown(None), begun: 0, held: Vec::new() }
@@ -466,7 +469,9 @@ impl Stream {
         }
         let mut draft = self.memory.draft(text.len(), self.options.fields);
         let done = match (format, pattern) {
-            (Some(Format::Json), _) => json::parse(text, &context, &self.kinds, &mut draft),
+            (Some(Format::Json), _) => {
+                json::parse(text, &context, &self.kinds, &mut self.keys, &mut draft)
+            }
             (Some(Format::Syslog), _) => syslog::parse(text, &context, &mut draft),
             (Some(Format::Access), _) => access::parse(text, &context, &mut draft),
             (Some(Format::ErrorLog), _) => error_log::parse(text, &context, &mut draft),

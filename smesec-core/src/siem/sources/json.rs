@@ -9,6 +9,7 @@ use super::kinds::Kinds;
 use super::{Context, journal, stamp, windows};
 use crate::decode::body::json::{is_number, plain_run};
 use crate::siem::record::Kind;
+use crate::time::Timestamp;
 use memchr::memmem;
 
 /// Objects and lists open at once. The deepest that real sources nest is about a dozen.
@@ -33,10 +34,10 @@ pub(super) fn parse<'l>(
         return Err(scanner.fault("something after the object; one object a line is expected"));
     }
     let marks = scanner.marks;
-    draft.time = marks.time.and_then(|(_, text)| {
-        stamp::iso(text, context.zone).map(|(time, _)| time).or_else(|| stamp::epoch(text))
-    });
-    if !marks.product.is_empty() || !marks.category.is_empty() {
+    draft.time =
+        marks.time.and_then(|(_, text)| time(text, context).or_else(|| any_time(draft, context)));
+    // A category alone is a word that many services write; with a product it is Sigma's.
+    if !marks.product.is_empty() {
         draft.log_source.product = marks.product;
         draft.log_source.category = marks.category;
         draft.log_source.service = marks.service;
@@ -52,8 +53,36 @@ pub(super) fn parse<'l>(
         draft.log_source.service = marks.path;
     } else if let Some(kind) = kinds.of(draft) {
         draft.log_source = kind;
+    } else {
+        draft.log_source.category = marks.category;
     }
     Ok(())
+}
+
+fn time(text: &str, context: &Context) -> Option<Timestamp> {
+    stamp::iso(text, context.zone).map(|(time, _)| time).or_else(|| stamp::epoch(text))
+}
+
+/// The best field that can be read as a time, where the best one cannot.
+#[cold]
+fn any_time(draft: &Draft<'_>, context: &Context) -> Option<Timestamp> {
+    let ranked = draft.fields.iter().filter_map(|field| {
+        let rank = rank(field.name)?;
+        Some((rank, time(field.value.text, context)?))
+    });
+    ranked.min_by_key(|(rank, _)| *rank).map(|(_, time)| time)
+}
+
+/// Where a source writes several times, the first of this list is when it happened.
+fn rank(key: &str) -> Option<u8> {
+    Some(match key {
+        "@timestamp" | "__REALTIME_TIMESTAMP" => 1,
+        "timestamp" | "ts" | "eventTime" | "EventTime" | "published" => 2,
+        "requestReceivedTimestamp" | "activityDateTime" | "createdDateTime" => 3,
+        "SystemTime" | "TimeCreated" | "TimeGenerated" | "time" | "Timestamp" | "_time" => 4,
+        "date" | "datetime" | "UtcTime" => 5,
+        _ => return None,
+    })
 }
 
 /// What the keys of the outermost object say of the whole.
@@ -82,15 +111,7 @@ impl<'l> Marks<'l> {
             "Channel" | "EventID" => self.windows = true,
             _ => {}
         }
-        // Where a source writes several times, the first of this list is when it happened.
-        let rank = match key {
-            "@timestamp" | "__REALTIME_TIMESTAMP" => 1,
-            "timestamp" | "ts" | "eventTime" | "EventTime" | "published" => 2,
-            "requestReceivedTimestamp" | "activityDateTime" | "createdDateTime" => 3,
-            "SystemTime" | "TimeCreated" | "TimeGenerated" | "time" | "Timestamp" | "_time" => 4,
-            "date" | "datetime" | "UtcTime" => 5,
-            _ => return,
-        };
+        let Some(rank) = rank(key) else { return };
         if self.time.is_none_or(|(best, _)| rank < best) {
             self.time = Some((rank, value));
         }

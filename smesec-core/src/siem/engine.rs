@@ -48,6 +48,8 @@ use std::sync::Arc;
 pub struct Engine {
     matcher: Matcher,
     correlator: Correlator,
+    /// Rules that matched a record and that correlations listen to.
+    hits: Vec<u32>,
     detections: Vec<u32>,
     alarms: Vec<Alarm>,
 }
@@ -71,6 +73,7 @@ impl Engine {
         Self {
             correlator: Correlator::new(Arc::clone(rules.plan()), settings),
             matcher: Matcher::new(rules),
+            hits: Vec::new(),
             detections: Vec::new(),
             alarms: Vec::new(),
         }
@@ -116,10 +119,13 @@ impl Engine {
     fn look(&mut self, record: &Record<'_>) {
         let plan = Arc::clone(self.correlator.plan());
         self.detections.clear();
+        self.hits.clear();
         if record.arrival != Timestamp::default() {
             self.correlator.arrived(record.arrival);
         }
-        if !plan.is_empty() {
+        // The clock is told once a record, whatever matches it, and never of a time that is only
+        // when the record was read.
+        if !plan.is_empty() && !record.undated {
             self.correlator.saw(record.time, record.origin, &mut self.alarms);
         }
         for rule in self.matcher.matches(record) {
@@ -127,9 +133,18 @@ impl Engine {
                 self.detections.push(*rule);
             }
             if plan.listens(*rule) {
-                let (time, origin) = (record.time, record.origin);
-                self.correlator.hit(*rule, time, origin, record, &mut self.alarms);
+                self.hits.push(*rule);
             }
+        }
+        if self.hits.is_empty() {
+            return;
+        }
+        // All rules that match a record at once, so that it counts once.
+        let (hits, time, alarms) = (&self.hits, record.time, &mut self.alarms);
+        if record.undated {
+            self.correlator.matched_undated(hits, time, record.origin, record, alarms);
+        } else {
+            self.correlator.matched(hits, time, record, alarms);
         }
     }
 }

@@ -36,6 +36,9 @@ mod ruleset;
 pub mod sigma;
 pub mod sources;
 
+#[cfg(test)]
+mod tests;
+
 pub use engine::{Engine, Told};
 pub use explain::{Explanation, LineTold, SearchTold};
 pub use matcher::Matcher;

@@ -1,7 +1,7 @@
 //! `smesec siem run`: files and streams, one after another, through readers and engine.
 
 use super::options::Options;
-use super::tell::{Lines, tell_bad, tell_report, tell_unplaced};
+use super::tell::{Lines, tell_bad, tell_report, tell_unplaced, tell_without_field};
 use crate::cli::{resident_bytes, thread_cpu_nanos};
 use crate::siem::Engine;
 use crate::siem::record::Record;
@@ -85,6 +85,7 @@ pub(in crate::cli) fn run(
     }
     tell_bad(&counts, stderr)?;
     tell_unplaced(engine.matcher(), stderr)?;
+    tell_without_field(engine.correlator(), stderr)?;
     Ok(match (found, counts.bad + engine.matcher().unplaced() > 0) {
         (true, _) => 1,
         (false, true) => 3,

@@ -57,6 +57,8 @@ impl Detector<Event> for Correlator {
         let source = service(event.detector);
         let plan = self.plan().clone();
         let mut told = Vec::new();
+        // Once, however many findings there are: a bad clock must not confirm itself.
+        self.saw(event.time, source, &mut alarms);
         for finding in &event.findings {
             let rule = [&finding.rule.id, &finding.rule.name];
             let Some(rule) = rule.into_iter().find_map(|name| plan.by_id.get(name).copied()) else {
@@ -64,11 +66,10 @@ impl Detector<Event> for Correlator {
             };
             if !told.contains(&rule) {
                 told.push(rule);
-                self.hit(rule, event.time, source, event, &mut alarms);
             }
         }
-        if told.is_empty() {
-            self.saw(event.time, source, &mut alarms);
+        if !told.is_empty() {
+            self.matched(&told, event.time, event, &mut alarms);
         }
         for alarm in &alarms {
             sink.accept(alarm.to_event());

@@ -53,7 +53,7 @@ fmt:
 
 ## header: writes include/smesec.h anew
 header:
-	@$${SMESEC_CBINDGEN:-$(CARGO_TARGET_DIR)/tools/bin/cbindgen} --config smesec-ffi/cbindgen.toml smesec-ffi --output include/smesec.h
+	@$${SMESEC_CBINDGEN:-$(CARGO_TARGET_DIR)/tools/bin/cbindgen} --quiet --config smesec-ffi/cbindgen.toml smesec-ffi --output include/smesec.h
 
 ## install: the C library, its header and the command under PREFIX (DESTDIR for packagers)
 PREFIX ?= /usr/local
@@ -75,9 +75,9 @@ install-c:
 	sed 's|@PREFIX@|$(PREFIX)|' smesec-ffi/smesec.pc.in > "$(LIBRARY)/pkgconfig/smesec.pc"
 	install -m 644 smesec-ffi/cmake/smesec-config.cmake smesec-ffi/cmake/smesec-config-version.cmake "$(LIBRARY)/cmake/smesec/"
 
-## nginx-module: the dynamic module for the nginx of Debian's nginx-dev
+## nginx-module: the dynamic module for the nginx of Debian's nginx-dev; without the network client, which it never calls
 NGINX_MODULE = $(CARGO_TARGET_DIR)/nginx/ngx_http_smesec_module.so
 nginx-module:
-	@$(CARGO) build --locked --release -p smesec-ffi
+	@$(CARGO) build --locked --release -p smesec-ffi --no-default-features
 	@SMESEC_LIB="$(CARGO_TARGET_DIR)/release" sh examples/nginx/build.sh "$(CARGO_TARGET_DIR)/nginx"
 	@echo "$(NGINX_MODULE)"

@@ -10,8 +10,10 @@
  * over a handle keeps what it needs: a rule set may be freed before its WAF, a WAF before its
  * transactions, a scanner before the filter over it.
  *
- * Threads: a rule set, a store, a WAF, a filter, a scanner and a sink may be used by any number of
- * threads at once. A builder, a transaction, its work and an event are used by one thread at a time.
+ * Threads: a rule set, rules over logs, a store, a WAF, a filter, a scanner, a sink, a suite of tests,
+ * an audit and a report may be used by any number of threads at once. A builder, a transaction, its work and an event are used by
+ * one thread at a time, and so is a SIEM engine, which refuses a second. No thread is started: events reach
+ * a sink, and results of tests their callback, on the thread that made the call.
  *
  * Filters, detectors, scanners and sinks may be written in C: a table of functions, which is copied, and a
  * pointer of the host's that each function gets. What may be called on which thread stands at each
@@ -216,6 +218,36 @@ typedef uint32_t smesec_scan_outcome;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// What a report is written as.
+enum smesec_report_form
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // JSON lines: one a test with its steps and, where something was found, `check`, `severity`, `evidence`; one a
+  // cell of an audit's matrix; and a summary.
+  SMESEC_REPORT_FORM_JSON_LINES = 0,
+  // SARIF 2.1.0, for code scanning.
+  SMESEC_REPORT_FORM_SARIF = 1,
+  // JUnit's XML, for continuous integration.
+  SMESEC_REPORT_FORM_JUNIT = 2,
+  // One HTML file for a person who was not there.
+  SMESEC_REPORT_FORM_HTML = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum smesec_report_form smesec_report_form;
+#else
+typedef uint32_t smesec_report_form;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What a callback came to.
+typedef struct smesec_answer smesec_answer;
+
+// An audit of one target: immutable; any number of threads may use it at once.
+typedef struct smesec_audit smesec_audit;
+
 // One record of something that happened.
 typedef struct smesec_event smesec_event;
 
@@ -224,6 +256,9 @@ typedef struct smesec_filter smesec_filter;
 
 // Where a callback puts what it found; valid during that callback only.
 typedef struct smesec_findings smesec_findings;
+
+// What a run found, secrets masked in all that it tells: immutable; any number of threads may use it at once.
+typedef struct smesec_report smesec_report;
 
 // A compiled rule set: immutable, for any number of threads and hosts.
 typedef struct smesec_ruleset smesec_ruleset;
@@ -234,11 +269,24 @@ typedef struct smesec_ruleset_builder smesec_ruleset_builder;
 // Examines objects; for any number of threads at once.
 typedef struct smesec_scanner smesec_scanner;
 
+// Reads logs, detects and correlates. One thread at a time: a call that finds another one running on the same
+// engine, its own sink's among them, is refused with SMESEC_STATUS_WRONG_PHASE.
+typedef struct smesec_siem_engine smesec_siem_engine;
+
+// Compiled rules over logs: immutable; any number of threads may use them at once, for any number of engines.
+typedef struct smesec_siem_rules smesec_siem_rules;
+
+// Collects Sigma rules, correlations and filters, and what changes them. One thread at a time.
+typedef struct smesec_siem_rules_builder smesec_siem_rules_builder;
+
 // Receives events from any number of threads at once. Never blocks; counts what it drops.
 typedef struct smesec_sink smesec_sink;
 
 // Keeps persistent collections (`IP`, `SESSION`); for any number of threads at once.
 typedef struct smesec_store smesec_store;
+
+// Loaded test files: immutable; any number of threads may run them at once.
+typedef struct smesec_tests smesec_tests;
 
 // One HTTP transaction. Steps in their order: request head, request body up to its last piece (an
 // empty last piece where there is none), response head, response body, finish. Each answers with the
@@ -513,6 +561,58 @@ typedef struct {
   bool concurrent;
 } smesec_scanner_vtable;
 
+// Settings of an engine over logs; all zero but `size` are the defaults.
+typedef struct {
+  // sizeof(smesec_siem_options).
+  size_t size;
+  // How late a record may come after newer ones of its origin, in nanoseconds; alarms come as much later.
+  // 0 for 30 s.
+  int64_t lateness_nanos;
+  // How long an origin may be silent before the others no longer wait for it, in nanoseconds; 0 for 60 s.
+  int64_t idle_nanos;
+  // Groups kept for each correlation; 0 for 100,000.
+  size_t groups;
+  // Hits that wait for their time, of all correlations together; 0 for 1,000,000.
+  size_t pending;
+  // The longest event in bytes; longer ones are passed over and told. 0 for 1 MiB.
+  size_t event_bytes;
+  // Origins that are read at a time; 0 for 1,000.
+  size_t origins;
+  // Is told each event that could not be read, as `origin:line: why`; may be NULL. It is called inside
+  // smesec_siem_engine_feed(), _close() and _finish().
+  smesec_text_fn bad_line;
+  // What `bad_line` gets; it has to stay until the engine is freed.
+  void *bad_line_user;
+  // The zone of time stamps that name none, in seconds east of Greenwich.
+  int32_t zone_seconds;
+  // The records are stored ones in no order: all that is correlated waits for smesec_siem_engine_finish().
+  bool stored;
+} smesec_siem_options;
+
+// What an engine has met so far.
+typedef struct {
+  // sizeof(smesec_siem_statistics).
+  size_t size;
+  // Bytes handed in.
+  uint64_t bytes;
+  // Records made of them.
+  uint64_t records;
+  // Events that could not be read.
+  uint64_t bad;
+  // Events with bytes that are no UTF-8, which were replaced.
+  uint64_t replaced;
+  // Records that no rule's log source fits.
+  uint64_t unplaced;
+  // Hits that came too late to be correlated.
+  uint64_t late;
+  // Hits that were lost or judged before their time because a limit was reached.
+  uint64_t limited;
+  // Alarms opened, among them those that only other correlations are told of.
+  uint64_t alarms;
+  // Origins that are being read now.
+  size_t origins;
+} smesec_siem_statistics;
+
 // A sink written in C.
 typedef struct {
   // sizeof(smesec_sink_vtable).
@@ -540,6 +640,105 @@ typedef struct {
   // Called once, when nothing uses the detector any more; may be NULL.
   void (*free)(void *user);
 } smesec_detector_vtable;
+
+// A name and what it stands for.
+typedef struct {
+  // The name.
+  smesec_bytes name;
+  // The value.
+  smesec_bytes value;
+} smesec_setting;
+
+// How a description is read and tried; all zero but `size` are the defaults.
+typedef struct {
+  // sizeof(smesec_audit_options).
+  size_t size;
+  // The variables behind `{env: NAME}`: the library reads no environment.
+  const smesec_setting *env;
+  // How many.
+  size_t env_count;
+  // Names of the checks to run, such as `bfla-read`; none for all.
+  const smesec_bytes *only;
+  // How many.
+  size_t only_count;
+  // Tries also what changes the target's data or locks accounts.
+  bool destructive;
+} smesec_audit_options;
+
+// How the tests of a run ended, or the checks of an audit.
+typedef struct {
+  // sizeof(smesec_test_counts).
+  size_t size;
+  // Every assertion held.
+  size_t passed;
+  // Failed, as they say they must.
+  size_t expected_failures;
+  // An assertion did not hold; of an audit: its findings.
+  size_t failed;
+  // Could not be run.
+  size_t refused;
+  // Were not run, because they or the options say so, or the target has not what they need.
+  size_t skipped;
+} smesec_test_counts;
+
+// Functions of the host's own, which test files call by name. They are called on the threads that load and run
+// the suite, so by several at once if several run it.
+typedef struct {
+  // sizeof(smesec_extension_vtable).
+  size_t size;
+  // Whether there is a function of that name, such as `my_package.checks:is_paid`; NULL offers every name. A
+  // test that needs one that is not offered is skipped and says so.
+  bool (*offers)(void *user,
+                 smesec_bytes function);
+  // Calls a function. `arguments` is a JSON object: `args`, a list; `kwargs`, an object; `response`, the answer
+  // it judges, or null: `status`, `headers` (pairs of name and value) and `body`, bytes that are not UTF-8
+  // replaced. It sets `answer`; one that is not set is null.
+  void (*call)(void *user,
+               smesec_bytes function,
+               smesec_bytes arguments,
+               smesec_answer *answer);
+  // Called once, when nothing uses the functions any more; may be NULL.
+  void (*free)(void *user);
+} smesec_extension_vtable;
+
+// How test files are loaded and run; all zero but `size` are the defaults.
+typedef struct {
+  // sizeof(smesec_tests_options).
+  size_t size;
+  // The variables behind `tavern.env_vars`: the library reads no environment.
+  const smesec_setting *env;
+  // How many.
+  size_t env_count;
+  // What secret placeholders stand for, by their names such as `LOGIN_PASSWORD`. They are masked in all that
+  // the library tells.
+  const smesec_setting *secrets;
+  // How many.
+  size_t secret_count;
+  // Paths of global configurations, whose variables and stages lie below those of every test.
+  const smesec_bytes *globals;
+  // How many.
+  size_t global_count;
+  // Takes only tests whose marks fit this expression, as pytest's -m does; empty for all.
+  smesec_bytes select;
+  // What identifiers (`!uuid`) are made from; 0 for a random number.
+  uint64_t seed;
+  // The host's own functions behind `$ext`; NULL for none. The table is copied.
+  const smesec_extension_vtable *extension;
+  // What those functions get.
+  void *extension_user;
+  // Lets tests reach the hosts that they name at public addresses too; else only private and loopback ones.
+  bool allow_public;
+  // Refuses a `response` that stands inside its `request`.
+  bool strict_layout;
+} smesec_tests_options;
+
+// A test file in Tavern's format.
+typedef struct {
+  // Its path; what it names is looked for beside it.
+  smesec_bytes name;
+  // Its text, where the host has it; with `data` NULL the file is read.
+  smesec_bytes text;
+} smesec_test_file;
 
 // Settings of a WAF; all zero but `size` are the defaults.
 typedef struct {
@@ -757,6 +956,94 @@ smesec_status smesec_scanner_scan_file(const smesec_scanner *scanner,
 // Frees a scanner; what was built over it keeps what it needs.
 void smesec_scanner_free(smesec_scanner *scanner);
 
+// An engine over rules; `options` may be NULL for the defaults. The rules may be freed before it.
+smesec_status smesec_siem_engine_new(const smesec_siem_rules *rules,
+                                     const smesec_siem_options *options,
+                                     smesec_siem_engine **out);
+
+// Hands in the next bytes of one origin (a file, a connection, a device: alarms wait for the slowest of them),
+// cut anywhere. What they complete is judged, and detections and alarms go to `sink` as events before this
+// returns. `format` is a name such as `syslog`, `json`, `access`, `auditd`, `evtx`, or empty to find it out; it
+// stays the same for an origin. `unix_nanos` is when the bytes arrived, in nanoseconds since 1970 UTC; 0 lets
+// the library ask the system's clock. SMESEC_STATUS_LIMIT when there are too many origins.
+smesec_status smesec_siem_engine_feed(const smesec_siem_engine *engine,
+                                      smesec_bytes origin,
+                                      smesec_bytes format,
+                                      smesec_bytes bytes,
+                                      int64_t unix_nanos,
+                                      const smesec_sink *sink);
+
+// Tells that no more bytes of an origin come: its last event is judged and its reader freed.
+smesec_status smesec_siem_engine_close(const smesec_siem_engine *engine,
+                                       smesec_bytes origin,
+                                       const smesec_sink *sink);
+
+// Tells the time, in nanoseconds since 1970 UTC, 0 for the system's clock: windows close, absences are noticed,
+// and silent origins no longer hold others back. Call it every second or so where records may stay away.
+smesec_status smesec_siem_engine_advance(const smesec_siem_engine *engine,
+                                         int64_t unix_nanos,
+                                         const smesec_sink *sink);
+
+// Closes all origins and judges all that waits, as if nothing later would come. The engine may be fed again.
+smesec_status smesec_siem_engine_finish(const smesec_siem_engine *engine,
+                                        const smesec_sink *sink);
+
+// Fills `out` with what the engine has met so far. Set `size` before the call.
+smesec_status smesec_siem_engine_statistics(const smesec_siem_engine *engine,
+                                            smesec_siem_statistics *out);
+
+// Frees an engine; what waited in it is not judged.
+void smesec_siem_engine_free(smesec_siem_engine *engine);
+
+// A builder without rules.
+smesec_status smesec_siem_rules_builder_new(smesec_siem_rules_builder **out);
+
+// Adds a file, or all .yml and .yaml files below a folder in the order of their names. A path that cannot be
+// read makes `build` fail.
+smesec_status smesec_siem_rules_builder_path(smesec_siem_rules_builder *builder,
+                                             smesec_bytes path);
+
+// Adds the documents of a text; `origin` is the file name that the report shows.
+smesec_status smesec_siem_rules_builder_text(smesec_siem_rules_builder *builder,
+                                             smesec_bytes origin,
+                                             smesec_bytes text);
+
+// Adds the library's own rules.
+smesec_status smesec_siem_rules_builder_builtin(smesec_siem_rules_builder *builder);
+
+// Adds values for placeholders such as `%admins%`: a YAML mapping from names to values or lists of values.
+smesec_status smesec_siem_rules_builder_placeholders(smesec_siem_rules_builder *builder,
+                                                     smesec_bytes origin,
+                                                     smesec_bytes text);
+
+// Adds a pipeline in pySigma's form; pipelines change rules by ascending priority.
+smesec_status smesec_siem_rules_builder_pipeline(smesec_siem_rules_builder *builder,
+                                                 smesec_bytes origin,
+                                                 smesec_bytes text);
+
+// With true a single refused rule makes `build` fail; false unless set.
+smesec_status smesec_siem_rules_builder_strict(smesec_siem_rules_builder *builder,
+                                               bool strict);
+
+// Compiles. The builder is spent, whatever comes of it, and still has to be freed.
+smesec_status smesec_siem_rules_builder_build(smesec_siem_rules_builder *builder,
+                                              smesec_siem_rules **out);
+
+// Frees a builder.
+void smesec_siem_rules_builder_free(smesec_siem_rules_builder *builder);
+
+// Rules in force, correlations not counted; 0 for NULL.
+size_t smesec_siem_rules_len(const smesec_siem_rules *rules);
+
+// Tells the load report as one JSON object: `loaded`, and the lists `refused` and `degraded` of
+// `file`, `line`, `column`, `rule`, `why`.
+smesec_status smesec_siem_rules_report(const smesec_siem_rules *rules,
+                                       smesec_text_fn tell_to,
+                                       void *user);
+
+// Frees rules; an engine over them keeps what it needs.
+void smesec_siem_rules_free(smesec_siem_rules *rules);
+
 // A sink written in C. The table is copied; `user` is handed to its functions.
 smesec_status smesec_sink_new(const smesec_sink_vtable *vtable,
                               void *user,
@@ -816,6 +1103,87 @@ smesec_status smesec_store_region(void *start,
 
 // Frees a store; a WAF over it keeps what it needs.
 void smesec_store_free(smesec_store *store);
+
+// Reads the description of a target; `options` may be NULL for the defaults. `name` is its path, beside which
+// files of secrets are looked for, and `text` its text; with `data` NULL the file is read. Nothing is sent.
+smesec_status smesec_audit_load(const smesec_audit_options *options,
+                                smesec_bytes name,
+                                smesec_bytes text,
+                                smesec_audit **out);
+
+// Tells what was understood as one JSON object: `warnings`, a list of texts; `hosts`, the pairs of host and port
+// (or null for any) that a run may connect to; and its bounds `requests` and `per_second`.
+smesec_status smesec_audit_report(const smesec_audit *audit,
+                                  smesec_text_fn tell_to,
+                                  void *user);
+
+// Tells each request that a run would send to a sound target, as one JSON object, secrets masked: `check`, `as`,
+// `purpose`, `method`, `url`, `headers`, `body`. Nothing is sent.
+smesec_status smesec_audit_plan(const smesec_audit *audit,
+                                smesec_text_fn tell_to,
+                                void *user);
+
+// Runs the checks on this thread, which waits for answers, within the description's own bounds. It connects to
+// the hosts that the description names, and to no other. `finished`, `counts` and `report` are as those of
+// smesec_tests_run(), each may be NULL; a finding's severity, evidence and exchanges stand in the report. A finding
+// is no failure of the call.
+smesec_status smesec_audit_run(const smesec_audit *audit,
+                               smesec_text_fn finished,
+                               void *user,
+                               smesec_test_counts *counts,
+                               smesec_report **report);
+
+// Frees an audit; not while it runs.
+void smesec_audit_free(smesec_audit *audit);
+
+// Answers a call with a value, as JSON.
+smesec_status smesec_answer_value(smesec_answer *answer,
+                                  smesec_bytes json);
+
+// Answers a call with a failure and its reason: a check that fails so has failed its test.
+smesec_status smesec_answer_failure(smesec_answer *answer,
+                                    smesec_bytes why);
+
+// Tells a report as one text. `form` is a smesec_report_form.
+smesec_status smesec_report_write(const smesec_report *report,
+                                  uint32_t form,
+                                  smesec_text_fn tell_to,
+                                  void *user);
+
+// Frees a report.
+void smesec_report_free(smesec_report *report);
+
+// Loads `count` test files; `options` may be NULL for the defaults. Nothing is sent. What is wrong in them stands
+// in the report, and a test that is refused in the suite too, so that a run shows it.
+smesec_status smesec_tests_load(const smesec_tests_options *options,
+                                const smesec_test_file *files,
+                                size_t count,
+                                smesec_tests **out);
+
+// Tests in the suite, refused ones among them; 0 for NULL.
+size_t smesec_tests_len(const smesec_tests *tests);
+
+// Tells the load report as one JSON object: `loaded`; the lists `refused` and `degraded` of `file`, `line`,
+// `column`, `rule`, `why`, secrets masked; and `hosts`, the pairs of host and port (or null for any) that a run
+// may connect to.
+smesec_status smesec_tests_report(const smesec_tests *tests,
+                                  smesec_text_fn tell_to,
+                                  void *user);
+
+// Runs the tests one after another on this thread, which waits for answers and sleeps where tests ask for it. It
+// connects to the hosts that the files name, and to no other. `finished` (may be NULL) is told each result as one
+// JSON object as soon as it is there, secrets masked: `test`, `file`, `line`, `verdict` (`passed`, `xfailed`,
+// `failed`, `refused`, `skipped`), `why`, `elapsed_ms`, `steps`, `warnings`. `counts` may be NULL; set its `size`
+// before the call. `report` may be NULL; else it gets a handle of all results. A failed test is no failure of the
+// call; a file that could not be read is, and nothing is sent.
+smesec_status smesec_tests_run(const smesec_tests *tests,
+                               smesec_text_fn finished,
+                               void *user,
+                               smesec_test_counts *counts,
+                               smesec_report **report);
+
+// Frees a suite; not while it runs.
+void smesec_tests_free(smesec_tests *tests);
 
 // Begins a transaction under the rules now in force.
 smesec_status smesec_transaction_begin(const smesec_waf *waf,

@@ -46,10 +46,17 @@ const UNSAFE: &[&str] = &[
     "smesec-ffi/src/intake.rs",
     "smesec-ffi/src/rules.rs",
     "smesec-ffi/src/scanner.rs",
+    "smesec-ffi/src/siem.rs",
+    "smesec-ffi/src/siem_rules.rs",
     "smesec-ffi/src/sink.rs",
     "smesec-ffi/src/store.rs",
+    "smesec-ffi/src/taas/audit.rs",
+    "smesec-ffi/src/taas/extension.rs",
+    "smesec-ffi/src/taas/report.rs",
+    "smesec-ffi/src/taas/tests.rs",
     "smesec-ffi/src/transaction.rs",
     "smesec-ffi/src/waf.rs",
+    "smesec-py/src/arrow/interface.rs",
 ];
 
 /// Crates of the network: they live in products and entry only.

@@ -66,7 +66,7 @@ fn scratch(name: &str) -> PathBuf {
 }
 
 /// The programs of the tests.
-const PROGRAMS: &[&str] = &["check", "compose", "sequences"];
+const PROGRAMS: &[&str] = &["check", "compose", "engines", "sequences"];
 
 /// A strict compiler for one C file, `name` from the root without its extension.
 fn gcc(name: &str) -> Command {
@@ -218,6 +218,40 @@ fn the_request_checker_judges_by_rule_files_and_by_the_own_pack() {
     if is_here("valgrind") {
         let program = with_valgrind("examples/c/request_checker");
         assert_eq!(checked(program, &[&rules], &request("/?q=evil")).0, Some(1));
+    }
+}
+
+#[test]
+fn log_alarms_tells_who_guesses_passwords() {
+    if !is_here("gcc") {
+        return;
+    }
+    let line = |minute: u32, user: &str| {
+        let client = "from 203.0.113.9 port 40222 ssh2";
+        format!("Mar  2 06:{minute:02}:00 web01 sshd[9]: Failed password for {user} {client}\n")
+    };
+    let guessed: String = (0..12).map(|n| line(n / 4, "anna")).collect();
+    let program = || with_sanitizers("examples/c/log_alarms");
+    let (status, told) = checked(program(), &[], &guessed);
+    assert!(told.contains("Password guessing") && told.contains("203.0.113.9"), "{told}");
+    assert!(status == Some(1) && told.ends_with("12 records, 1 told\n"), "{status:?} {told}");
+    let (status, told) = checked(program(), &[], &line(0, "anna"));
+    assert!(status == Some(0) && told == "1 records, 0 told\n", "{status:?} {told}");
+
+    let rules = scratch("c_face").join("root.yml");
+    std::fs::write(
+        &rules,
+        "title: Somebody tries root\nlogsource: {product: linux, service: sshd}\n\
+        detection: {selection: {user: root, outcome: failure}, condition: selection}\n",
+    )
+    .unwrap();
+    let (status, told) = checked(program(), &[&rules], &line(0, "root"));
+    assert!(status == Some(1) && told.contains("Somebody tries root"), "{status:?} {told}");
+    let (status, told) = checked(program(), &[Path::new("/nowhere/at/all")], "");
+    assert!(status == Some(2) && told.contains("/nowhere/at/all"), "{status:?} {told}");
+    if is_here("valgrind") {
+        let program = with_valgrind("examples/c/log_alarms");
+        assert_eq!(checked(program, &[&rules], &line(0, "root")).0, Some(1));
     }
 }
 

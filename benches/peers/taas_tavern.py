@@ -14,58 +14,8 @@ import xml.etree.ElementTree as ElementTree
 
 smesec, python, server, corpus, rounds = sys.argv[1:6]
 
-# What the files call in Python, by the names they call it: without it Tavern does not even collect them.
-FUNCTIONS = '''
-import requests.auth
-
-def return_hello(*_):
-    return {"hello": "there"}
-
-def gen_echo_url(host):
-    return host + "/echo"
-
-def return_list_vals():
-    return [{"a_value": "b_value"}, 2]
-
-def get_digest_auth():
-    return requests.auth.HTTPDigestAuth("fakeuser", "fakepass")
-
-class Pizza(requests.auth.AuthBase):
-    def __call__(self, request):
-        request.headers["X-Pizza"] = "pizza_user"
-        return request
-
-def get_pizza_auth():
-    return Pizza()
-'''
-FIXTURES = '''
-import pytest
-
-@pytest.fixture
-def str_fixture():
-    return "a fixture"
-
-@pytest.fixture
-def yield_str_fixture():
-    yield "a fixture"
-
-@pytest.fixture
-def yielder():
-    yield "a fixture"
-
-@pytest.fixture(autouse=True)
-def autouse_thing():
-    return "abc"
-
-@pytest.fixture(autouse=True, name="autouse_thing_named")
-def named():
-    return "abc"
-
-@pytest.fixture(autouse=True)
-def fixture_echo_url():
-    return "http://localhost:5003/echo"
-'''
-
+# What the files call in Python: without it Tavern does not even collect them.
+FUNCTIONS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests/taas/python")
 
 def calls_python(file, test):
     if file == "test_fixtures.tavern.yaml":
@@ -146,9 +96,7 @@ with open(os.path.join(corpus, "dev_verdicts.csv"), newline="") as file:
     stored = {(row["file"], row["test"]): row["tavern"] for row in csv.DictReader(file)}
 with tempfile.TemporaryDirectory() as folder:
     shutil.copytree(os.path.join(corpus, "integration"), folder, dirs_exist_ok=True)
-    for name, text in ("ext_functions.py", FUNCTIONS), ("conftest.py", FIXTURES):
-        with open(os.path.join(folder, name), "w") as file:
-            file.write(text)
+    shutil.copytree(FUNCTIONS, folder, dirs_exist_ok=True)
     environment["PYTHONPATH"] = folder
     files = sorted(name for name in os.listdir(folder) if name.endswith(".tavern.yaml"))
     rows, differing = [], set()

@@ -15,10 +15,5 @@ if ! "$python" -c 'import tavern' 2>/dev/null; then
         skipped "Tavern cannot be installed here"
     python=$out/tavern/bin/python
 fi
-server=${SMESEC_TAAS_SERVER:-}
-if [ -z "$server" ]; then
-    server=$(cd "$root" && cargo test --locked --no-run --test taas --message-format=json 2>/dev/null |
-        sed -n 's/.*"executable":"\([^"]*taas-[^"]*\)".*/\1/p' | tail -n 1)
-fi
-[ -x "$server" ] || skipped "the test server was not built"
+server=$(sh "$root/scripts/taas_server.sh") || skipped "the test server was not built"
 exec python3 "$here/taas_tavern.py" "$smesec" "$python" "$server" "$corpora/taas" "${ROUNDS:-3}"

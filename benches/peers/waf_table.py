@@ -42,16 +42,17 @@ def medians(paths):
 
 
 def read_load(path):
-    """(milliseconds of CPU, bytes with one worker's scratch, bytes of a further host), None where it is not said."""
+    """(milliseconds of CPU, bytes with one worker's scratch, bytes of a further host, the same with the program's
+    own code pages), None where it is not said. The peer tells all that became resident."""
     text = open(path, encoding="utf-8", errors="replace").read() if path else ""
     for line in text.splitlines():
         if line.startswith("{"):
             said = json.loads(line)
-            return said.get("load_cpu_ms"), said.get("memory_with_scratch_bytes"), said.get("host_bytes")
+            return said.get("load_cpu_ms"), said.get("memory_with_scratch_bytes"), said.get("host_bytes"), said.get("resident_with_scratch_bytes")
         found = re.search(r"load ([0-9.]+) ms, rss .*\(\+(\d+)\)", line)
         if found:
-            return float(found[1]), int(found[2]) * 1024, None
-    return None, None, None
+            return float(found[1]), int(found[2]) * 1024, None, None
+    return None, None, None, None
 
 
 def main():
@@ -86,7 +87,7 @@ def main():
         growth = ours["post_json_100k"][0] / max(ours["post_json_10k"][0], 1e-9)
         theirs = peer["post_json_100k"][0] / peer["post_json_10k"][0]
         print(f"{'json 100k / 10k':<24}{theirs:>17.1f}x{growth:>11.1f}x{'':>10}{'<=12x':>7}  {verdict(growth <= 12)}")
-    (peer_ms, peer_bytes, _), (our_ms, our_bytes, host_bytes) = read_load(a.peer_load), read_load(a.our_load)
+    (peer_ms, peer_bytes, _, _), (our_ms, our_bytes, host_bytes, with_code) = read_load(a.peer_load), read_load(a.our_load)
     # Absolute bars: three times the peer's load CPU; 12 MiB for a rule set at level 1.
     if peer_ms and our_ms is not None:
         ok = verdict(our_ms <= 3 * peer_ms) if a.bars == "modsecurity" else ""
@@ -98,6 +99,8 @@ def main():
         ok = verdict(our_bytes <= limit) if a.level == 1 else ""
         print(f"{'rule set, MiB':<24}{peer_bytes / 2**20:>18.1f}{our_bytes / 2**20:>12.1f}"
               f"{our_bytes / peer_bytes:>9.2f}x{'<=12':>7}  {ok}")
+        if with_code is not None:
+            print(f"{'  with code pages':<24}{'':>18}{with_code / 2**20:>12.1f}")
     else:
         print(f"{'rule set, MiB':<24}{(peer_bytes or 0) / 2**20:>18.1f}{'not said':>12}")
     if host_bytes is not None:

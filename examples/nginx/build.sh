@@ -10,7 +10,7 @@ out=${1:?usage: build.sh OUT}
 source=${NGINX_SRC:-/usr/share/nginx/src}
 export SMESEC_INCLUDE="${SMESEC_INCLUDE:-$here/../../include}"
 export SMESEC_LIB="${SMESEC_LIB:?set it to the folder of libsmesec.a}"
-[ -f "$SMESEC_LIB/libsmesec.a" ] || { echo "no libsmesec.a in $SMESEC_LIB; cargo build --release -p smesec-ffi"; exit 1; }
+[ -f "$SMESEC_LIB/libsmesec.a" ] || { echo "no libsmesec.a in $SMESEC_LIB; cargo build --release -p smesec-ffi --no-default-features"; exit 1; }
 [ -x "$source/configure" ] || { echo "no nginx source at $source (Debian package nginx-dev, or set NGINX_SRC)"; exit 1; }
 
 mkdir -p "$out"

@@ -230,3 +230,83 @@ fn the_demonstration_ends_by_itself_and_tells_who_was_stopped_by_which_rule() {
         assert!(rule.split(' ').next().unwrap().parse::<u32>().is_ok(), "no rule in `{line}`");
     }
 }
+
+/// A gateway as a process of its own, ended by the test's end.
+struct Served(std::process::Child);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_schedule_runs_tests_and_their_failures_are_events_in_the_gateways_log() {
+    let folder = file("schedule-probe", "").parent().unwrap().join("schedule");
+    std::fs::create_dir_all(&folder).unwrap();
+    let site = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = site.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in site.incoming() {
+            use std::io::{Read as _, Write as _};
+            let (mut stream, mut head) = (stream.unwrap(), [0; 4096]);
+            let read = stream.read(&mut head).unwrap_or(0);
+            let known = head.get(..read).is_some_and(|head| head.starts_with(b"GET /here"));
+            let status = if known { "200 OK" } else { "404 Not Found" };
+            let answer =
+                format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    let test = |name: &str, path: &str| {
+        format!(
+            "test_name: {name}\nstages:\n  - name: ask\n    request:\n      url: http://{address}{path}\n    response:\n      status_code: 200\n---\n"
+        )
+    };
+    let tests = [test("it is there", "/here"), test("it is gone", "/gone")].concat();
+    std::fs::write(folder.join("shop.tavern.yaml"), tests).unwrap();
+    let log = folder.join("events.jsonl");
+    let _ = std::fs::remove_file(&log);
+    let config = format!(
+        "[gateway]\nlisten = [\"127.0.0.1:0\"]\nevent_log = \"events.jsonl\"\n[[gateway.host]]\nnames = [\"*\"]\nupstream = \"http://{address}\"\n[[schedule]]\ntests = [\"shop.tavern.yaml\"]\nevery = \"1s\"\n"
+    );
+    let path = folder.join("smesec.toml");
+    std::fs::write(&path, &config).unwrap();
+    let named = path.to_str().unwrap();
+    let (code, out, err) = smesec(&["config", "check", named], "");
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+
+    let served = std::process::Command::new(env!("CARGO_BIN_EXE_smesec"))
+        .args(["serve", "--config", named])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let _served = Served(served);
+    let begun = std::time::Instant::now();
+    let runs = loop {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        if text.matches("it is gone").count() >= 2 {
+            break text;
+        }
+        assert!(begun.elapsed().as_secs() < 60, "two runs within a minute: {text}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    };
+    let told: Vec<Value> = runs.lines().map_while(|line| serde_json::from_str(line).ok()).collect();
+    let failed =
+        told.iter().find(|event| event["extra"]["test"] == "it is gone").expect("an event");
+    assert_eq!(failed["detector"], "taas");
+    assert!(
+        !told.iter().any(|event| event["extra"]["test"] == "it is there"),
+        "only failures are told: {runs}"
+    );
+
+    // A file that is not there is told before anything runs.
+    std::fs::write(&path, config.replace("shop.tavern", "none.tavern")).unwrap();
+    let (code, _, err) = smesec(&["config", "check", named], "");
+    assert!(
+        code == 2 && err.contains("smesec.toml:7: ") && err.contains("none.tavern.yaml"),
+        "{err}"
+    );
+}

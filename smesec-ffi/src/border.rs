@@ -113,6 +113,10 @@ impl Fault {
     pub(crate) fn config(text: String) -> Self {
         Self { status: Status::Config, text }
     }
+
+    pub(crate) fn limit(text: String) -> Self {
+        Self { status: Status::Limit, text }
+    }
 }
 
 impl From<Error> for Fault {

@@ -17,6 +17,9 @@
 //! | `intake` | objects inside a stream, taken in by C |
 //! | `transaction` | the steps of one HTTP transaction, its long work |
 //! | `sink` | where events go; detectors behind sinks |
+//! | `siem_rules` | rules over logs and their builder |
+//! | `siem` | the engine over logs |
+//! | `taas` | test files run against an application, and the audit of its doors: feature `tests`, on by default |
 
 #![allow(
     clippy::missing_safety_doc,
@@ -34,8 +37,12 @@ mod http;
 mod intake;
 mod rules;
 mod scanner;
+mod siem;
+mod siem_rules;
 mod sink;
 mod store;
+#[cfg(feature = "tests")]
+mod taas;
 mod transaction;
 mod waf;
 
@@ -49,7 +56,11 @@ pub use http::*;
 pub use intake::*;
 pub use rules::*;
 pub use scanner::*;
+pub use siem::*;
+pub use siem_rules::*;
 pub use sink::*;
 pub use store::*;
+#[cfg(feature = "tests")]
+pub use taas::*;
 pub use transaction::*;
 pub use waf::*;

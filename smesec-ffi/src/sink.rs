@@ -137,6 +137,10 @@ impl Sink {
     pub(crate) fn accept(&self, event: event::Event) {
         self.inner.accept(event);
     }
+
+    pub(crate) fn as_core(&self) -> &dyn sink::Sink {
+        &*self.inner
+    }
 }
 
 /// A sink written in C. The table is copied; `user` is handed to its functions.

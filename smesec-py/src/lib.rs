@@ -3,6 +3,7 @@
 //! Nothing is decided here: each class wraps one type of [`smesec_core`] and turns its answers into
 //! Python's. `python/smesec/_native.pyi` is the signature that users see.
 
+mod arrow;
 mod errors;
 mod event;
 mod filter;

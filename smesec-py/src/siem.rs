@@ -1,5 +1,6 @@
 //! Detection over logs: Sigma rules, and the engine that matches and correlates.
 
+use crate::arrow::{Cells, Source as Table};
 use crate::errors::{raised, wrong};
 use crate::event;
 use crate::http::Bytes;
@@ -277,6 +278,33 @@ struct Seen {
 }
 
 impl SiemEngine {
+    /// What the rows of a table lead to.
+    fn rows(
+        &self,
+        py: Python<'_>,
+        mut table: Table,
+        origin: &str,
+        now: Option<i64>,
+    ) -> PyResult<Vec<Value>> {
+        let options = ReaderOptions { now: clock(now), ..ReaderOptions::default() };
+        let told = py.detach(|| {
+            let mut reader = Reader::new(Format::Json, origin, options);
+            let mut told = Vec::new();
+            // A stream may be of Python, which may use this engine: it is not held meanwhile.
+            while let Some(batch) = table.next()? {
+                let root = batch.root()?;
+                let mut cells = Cells::default();
+                let state = &mut *self.lock();
+                let mut each = watch(&mut state.engine, &mut state.seen, &mut told);
+                for row in 0..root.rows() {
+                    reader.row(&cells.row(&root, row), &mut each);
+                }
+            }
+            Ok::<_, String>(told)
+        });
+        told.map_err(|why| wrong(py, why))
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -465,7 +493,12 @@ impl SiemEngine {
         dicts(py, told.map_err(|why| wrong(py, why))?)
     }
 
-    /// Looks at records that are mappings of JSON's types already, and answers with what they led to.
+    /// Looks at records that are mappings of JSON's types already, or rows of a table, and answers with what they led to.
+    ///
+    /// A table is what has Arrow's C data interface: a record batch, table or stream of pyarrow, a frame of pandas or polars.
+    /// Its columns are the fields, structures joined by dots, nulls absent, times in ISO 8601; its texts are read where they lie. A
+    /// column of a type that is no text, number, truth value, time, list or structure raises `ConfigError`; what came of earlier
+    /// batches of the stream stays counted.
     ///
     /// Nested names are joined by dots. The keys `product`, `category` and `service` say what a record is in Sigma's words; without
     /// them it is found out by the others, as for JSON logs. `timestamp` (or another of the usual names) is its time; `now`, the
@@ -478,6 +511,9 @@ impl SiemEngine {
         origin: &str,
         now: Option<i64>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(table) = Table::of(records)? {
+            return dicts(py, self.rows(py, table, origin, now)?);
+        }
         let dumps = py.import("json")?.getattr("dumps")?;
         let options = PyDict::new(py);
         // What is no JSON would be passed over as a broken line.
@@ -501,6 +537,19 @@ impl SiemEngine {
             told
         });
         dicts(py, told)
+    }
+
+    /// As `match`, and answers with a `pyarrow.Table` as `smesec.frames.found_to_arrow` makes it: a row for each finding.
+    #[pyo3(signature = (records, origin="<records>", *, now=None))]
+    fn process<'py>(
+        &self,
+        py: Python<'py>,
+        records: &Bound<'_, PyAny>,
+        origin: &str,
+        now: Option<i64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let frames = py.import("smesec.frames")?;
+        frames.call_method1("found_to_arrow", (self.match_(py, records, origin, now)?,))
     }
 
     /// Tells that the records' time has come to `now` although none came, so that absences are noticed; answers with alarms.

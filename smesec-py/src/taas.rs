@@ -7,11 +7,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
 use smesec_core::client::Network;
 use smesec_core::error::{IoError, RuleError};
+use smesec_core::runner::Response;
 use smesec_core::runner::{Observer, Report, TestResult, TestRunner};
 use smesec_core::taas::audit::Audit;
 use smesec_core::taas::report::{self, About};
-use smesec_core::taas::{Call, Extension, Secrets, Suite, Value};
+use smesec_core::taas::{Call, Extension, Secrets, Suite, Test, Tincture, Value};
 use smesec_core::time::Timestamp;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -48,8 +50,8 @@ impl TaasSuite {
     ) -> PyResult<Self> {
         let text = |path: &PathBuf| path.to_string_lossy().into_owned();
         let name = files.iter().map(text).collect::<Vec<_>>().join(" ");
-        let functions =
-            functions.map(|object| Arc::new(Functions { object, stop: Mutex::new(None) }));
+        let functions = functions.map(|object| Functions::new(py, object)).transpose()?;
+        let functions = functions.map(Arc::new);
         let inner = py.detach(|| {
             let mut builder = Suite::builder()
                 .env(env)
@@ -81,15 +83,16 @@ impl TaasSuite {
         Ok(suite)
     }
 
-    /// The tests in their order: dicts of `name`, `file`, `line` and `marks`.
+    /// The tests in their order: dicts of `name`, `file`, `line`, `marks` and `fixtures`.
     #[getter]
     fn tests<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
-        let dict = |test: &smesec_core::taas::Test| {
+        let dict = |test: &Test| {
             let dict = PyDict::new(py);
             dict.set_item("name", test.name())?;
             dict.set_item("file", test.file())?;
             dict.set_item("line", test.line())?;
             dict.set_item("marks", test.marks())?;
+            dict.set_item("fixtures", test.fixtures())?;
             Ok(dict)
         };
         self.inner.tests().iter().map(dict).collect()
@@ -108,14 +111,16 @@ impl TaasSuite {
         self.inner.report().degraded.iter().map(|degraded| masked(degraded.to_string())).collect()
     }
 
-    /// Runs the tests, each in a session of its own, `jobs` (1 to 64) at once; with `only` those at these places of `tests`.
-    #[pyo3(signature = (*, only=None, jobs=1, allow_public=false))]
+    /// Runs the tests, each in a session of its own, `jobs` (1 to 64) at once; with `only` those at these places of `tests`;
+    /// with `variables` more of them, below those of the files.
+    #[pyo3(signature = (*, only=None, jobs=1, allow_public=false, variables=None))]
     fn run(
         &self,
         py: Python<'_>,
         only: Option<Vec<usize>>,
         jobs: usize,
         allow_public: bool,
+        variables: Option<Bound<'_, PyDict>>,
     ) -> PyResult<TaasReport> {
         if !(1..=64).contains(&jobs) {
             return Err(wrong(py, format!("jobs `{jobs}` are none; write a number from 1 to 64")));
@@ -126,9 +131,21 @@ impl TaasSuite {
             return Err(wrong(py, format!("there is no test `{beyond}`; the suite has {all}")));
         }
         let began = (Timestamp::from_system_clock(), Instant::now());
-        let target = network(&self.inner, allow_public);
+        let variables = variables.map(|given| named(given.as_any())).transpose()?;
+        let tests = chosen.iter().filter_map(|at| self.inner.tests().get(*at));
+        let tests: Vec<Cow<'_, Test>> = match &variables {
+            None => tests.map(Cow::Borrowed).collect(),
+            Some(more) => {
+                tests.map(|test| Cow::Owned(test.clone().with_variables(more.clone()))).collect()
+            }
+        };
+        let mut hosts = self.inner.hosts();
+        if variables.is_some() {
+            hosts.extend(tests.iter().flat_map(|test| test.hosts()));
+        }
+        let target = Network::builder().allow_hosts(hosts, allow_public).build();
         let mut secrets = self.inner.secrets().clone();
-        let results = py.detach(|| self.each(&chosen, &target, jobs, &mut secrets))?;
+        let results = py.detach(|| self.each(&tests, &target, jobs, &mut secrets))?;
         let report = Report { results, ..Report::default() };
         Ok(TaasReport {
             report,
@@ -153,15 +170,15 @@ impl TaasSuite {
     /// The results of the chosen tests, in that order.
     fn each(
         &self,
-        chosen: &[usize],
+        tests: &[Cow<'_, Test>],
         target: &Network,
         jobs: usize,
         secrets: &mut Secrets,
     ) -> PyResult<Vec<TestResult>> {
-        let test = |at: usize| self.inner.tests().get(*chosen.get(at)?);
+        let test = |at: usize| tests.get(at);
         if jobs == 1 {
             // On the caller's own thread, where its functions expect to be called.
-            let mut results = Vec::with_capacity(chosen.len());
+            let mut results = Vec::with_capacity(tests.len());
             while let Some(test) = test(results.len()) {
                 results.push(test.run(target, secrets));
                 self.interrupted()?;
@@ -171,7 +188,7 @@ impl TaasSuite {
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let (send, receive) = mpsc::channel();
         std::thread::scope(|scope| {
-            for _ in 0..jobs.min(chosen.len()) {
+            for _ in 0..jobs.min(tests.len()) {
                 let (send, next, stop) = (send.clone(), &next, &stop);
                 scope.spawn(move || {
                     let mut secrets = self.inner.secrets().clone();
@@ -208,77 +225,174 @@ impl TaasSuite {
 
     fn stopped(&self) -> PyResult<()> {
         let Some(functions) = &self.functions else { return Ok(()) };
-        let stop = functions.stop.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let stop = functions.stop.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         stop.map_or(Ok(()), Err)
     }
 }
 
-/// Only hosts that the files name; public ones among them if they are allowed.
-fn network(suite: &Suite, public: bool) -> Network {
-    let mut builder = Network::builder();
-    for (host, port) in suite.hosts() {
-        builder = if public {
-            builder.allow_public_host(&host, port)
-        } else {
-            builder.allow_host(&host, port)
-        };
-    }
-    builder.build()
-}
-
-/// Python's functions behind the names in test files: an object with `offers` and `call`.
+/// Python's functions behind the names in test files: an object with `offers`, `call`, `tincture` and `watch`, and with
+/// `fixtures`, `promises` and `watches`.
 #[derive(Debug)]
 struct Functions {
     object: Py<PyAny>,
-    /// What ends the run: an interrupt, an exit, an outcome of the test framework around it.
-    stop: Mutex<Option<PyErr>>,
+    fixtures: Vec<(String, Value)>,
+    /// Whether any fixture may be asked for: the values come when a test runs.
+    promises: bool,
+    /// Whether requests are looked on at.
+    watches: bool,
+    stop: Arc<Stop>,
 }
 
+/// What ends the run: an interrupt, an exit, an outcome of the test framework around it.
+#[derive(Debug, Default)]
+struct Stop(Mutex<Option<PyErr>>);
+
 impl Functions {
+    fn new(py: Python<'_>, object: Py<PyAny>) -> PyResult<Self> {
+        let own = object.bind(py);
+        let flag = |name: &str| own.getattr(name)?.is_truthy();
+        Ok(Self {
+            fixtures: named(&own.getattr("fixtures")?)?,
+            promises: flag("promises")?,
+            watches: flag("watches")?,
+            stop: Arc::default(),
+            object,
+        })
+    }
+
+    /// What Python answers; what it raises fails the test, by this name.
+    fn asked<T>(
+        &self,
+        name: &str,
+        ask: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<T>,
+    ) -> Result<T, String> {
+        let told = |py: Python<'_>| {
+            ask(self.object.bind(py)).map_err(|error| self.stop.failure(py, name, error))
+        };
+        Python::try_attach(told).unwrap_or_else(|| Err("the interpreter is ending".to_owned()))
+    }
+
+    /// What is to see the answer, where there is anything.
+    fn begun(&self, name: &str, given: &Bound<'_, PyAny>) -> Option<Box<dyn Tincture>> {
+        if given.is_none() {
+            return None;
+        }
+        let (name, stop) = (name.to_owned(), Arc::clone(&self.stop));
+        Some(Box::new(Begun { name, finish: given.clone().unbind(), stop }))
+    }
+}
+
+impl Stop {
     /// What an exception means to the test whose function raised it.
     fn failure(&self, py: Python<'_>, function: &str, error: PyErr) -> String {
         let kind = error.get_type(py).name().map_or_else(|_| String::new(), |n| n.to_string());
         let text: String = error.value(py).to_string().chars().take(2_000).collect();
         if !error.is_instance_of::<PyException>(py) {
-            self.stop.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         }
         let colon = if text.is_empty() { "" } else { ": " };
         format!("`{function}` raised {kind}{colon}{text}")
     }
 }
 
+/// A tincture that waits for the answer.
+struct Begun {
+    name: String,
+    finish: Py<PyAny>,
+    stop: Arc<Stop>,
+}
+
+impl Tincture for Begun {
+    fn finish(
+        self: Box<Self>,
+        expected: &Value,
+        response: Option<&Response>,
+    ) -> Result<(), String> {
+        let told = |py: Python<'_>| {
+            let given = || {
+                let with = (object(py, expected)?, response.map(|response| seen(py, response)));
+                self.finish.bind(py).call1(with)
+            };
+            given().map(drop).map_err(|error| self.stop.failure(py, &self.name, error))
+        };
+        Python::try_attach(told).unwrap_or_else(|| Err("the interpreter is ending".to_owned()))
+    }
+}
+
+/// An answer in parts: status, reason, headers, body.
+type Seen<'py> = (u16, String, Vec<(String, Bound<'py, PyBytes>)>, Bound<'py, PyBytes>);
+
+fn seen<'py>(py: Python<'py>, response: &Response) -> Seen<'py> {
+    let headers = response.headers.iter();
+    let headers = headers.map(|(n, v)| (n.clone(), PyBytes::new(py, v))).collect();
+    (response.status, response.reason.clone(), headers, PyBytes::new(py, &response.body))
+}
+
+/// The arguments of a call.
+type Given<'py> = (Bound<'py, PyTuple>, Bound<'py, PyDict>);
+
+fn arguments<'py>(py: Python<'py>, call: &Call<'_>) -> PyResult<Given<'py>> {
+    let args = call.args.iter().map(|arg| object(py, arg));
+    let args = PyTuple::new(py, args.collect::<PyResult<Vec<_>>>()?)?;
+    let kwargs = PyDict::new(py);
+    for (name, value) in call.kwargs {
+        kwargs.set_item(name, object(py, value)?)?;
+    }
+    Ok((args, kwargs))
+}
+
+/// The values of a mapping by their names.
+fn named(given: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Value)>> {
+    match value(given, DEPTH)? {
+        Value::Map(entries) => Ok(entries),
+        _ => Err(wrong(given.py(), "a mapping of names and values is expected".to_owned())),
+    }
+}
+
 impl Extension for Functions {
     fn offers(&self, function: &str) -> bool {
-        let asked = Python::try_attach(|py| {
-            let told = self.object.call_method1(py, "offers", (function,));
-            told.and_then(|told| told.is_truthy(py)).unwrap_or_else(|error| {
-                self.failure(py, function, error);
-                false
-            })
-        });
+        let asked =
+            self.asked(function, |own| own.call_method1("offers", (function,))?.is_truthy());
         asked.unwrap_or(false)
     }
 
     fn call(&self, call: &Call<'_>) -> Result<Value, String> {
-        let called = Python::try_attach(|py| {
-            let given = || -> PyResult<Value> {
-                let response = call.response.map(|response| {
-                    let headers = response.headers.iter();
-                    let headers: Vec<_> = headers.map(|(n, v)| (n, PyBytes::new(py, v))).collect();
-                    (response.status, &response.reason, headers, PyBytes::new(py, &response.body))
-                });
-                let args = call.args.iter().map(|arg| object(py, arg));
-                let args = PyTuple::new(py, args.collect::<PyResult<Vec<_>>>()?)?;
-                let kwargs = PyDict::new(py);
-                for (name, value) in call.kwargs {
-                    kwargs.set_item(name, object(py, value)?)?;
-                }
-                let with = (call.function, response, args, kwargs);
-                value(self.object.bind(py).call_method1("call", with)?.as_any(), DEPTH)
-            };
-            given().map_err(|error| self.failure(py, call.function, error))
-        });
-        called.unwrap_or_else(|| Err("the interpreter is ending".to_owned()))
+        self.asked(call.function, |own| {
+            let (args, kwargs) = arguments(own.py(), call)?;
+            let response = call.response.map(|response| seen(own.py(), response));
+            value(&own.call_method1("call", (call.function, response, args, kwargs))?, DEPTH)
+        })
+    }
+
+    fn fixture(&self, name: &str) -> Option<Value> {
+        let known = self.fixtures.iter().find(|(known, _)| known == name);
+        known.map(|(_, value)| value.clone())
+    }
+
+    fn offers_fixture(&self, name: &str) -> bool {
+        self.promises || self.fixtures.iter().any(|(known, _)| known == name)
+    }
+
+    fn tincture(
+        &self,
+        call: &Call<'_>,
+        stage: &Value,
+    ) -> Result<Option<Box<dyn Tincture>>, String> {
+        self.asked(call.function, |own| {
+            let (args, kwargs) = arguments(own.py(), call)?;
+            let with = (call.function, object(own.py(), stage)?, args, kwargs);
+            Ok(self.begun(call.function, &own.call_method1("tincture", with)?))
+        })
+    }
+
+    fn watch(&self, request: &Value) -> Result<Option<Box<dyn Tincture>>, String> {
+        if !self.watches {
+            return Ok(None);
+        }
+        self.asked("a hook", |own| {
+            let with = (object(own.py(), request)?,);
+            Ok(self.begun("a hook", &own.call_method1("watch", with)?))
+        })
     }
 }
 
@@ -463,14 +577,8 @@ pub(crate) fn taas_audit(
         }
         let audit = audit.destructive(destructive);
         let (most, rate, _) = audit.limits();
-        let mut builder = Network::builder().at_most(most).per_second(rate);
-        for (host, port) in audit.hosts() {
-            builder = if audit.allows_public_hosts() {
-                builder.allow_public_host(&host, port)
-            } else {
-                builder.allow_host(&host, port)
-            };
-        }
+        let builder = Network::builder().at_most(most).per_second(rate);
+        let builder = builder.allow_hosts(audit.hosts(), audit.allows_public_hosts());
         let warnings = audit.warnings().to_vec();
         Ok((audit.run(&builder.build(), &mut Nobody), warnings))
     });

@@ -1,5 +1,6 @@
 """Logs: rules, detections, correlations."""
 
+import datetime
 import pickle
 
 import pytest
@@ -116,3 +117,89 @@ def test_what_is_wrong_has_its_place(tmp_path) -> None:
     assert engine.statistics["records"] == 0, "nothing is looked at where one record is none"
     with pytest.raises(smesec.ConfigError, match="lateness"):
         siem.Engine(rules(), lateness=float("nan"))
+
+
+ROWS = [
+    {"product": "shop", "page": "/root", "from": {"ip": "192.0.2.7", "port": 4022}, "n": [1, 2], "ok": True, "f": 1.5, "user": "ålice"},
+    {"product": "shop", "page": "/admin", "from": None, "n": [], "ok": False, "f": None, "user": None},
+    {"product": "shop", "page": None, "from": {"ip": None, "port": 1}, "n": None, "ok": None, "f": 2.0, "user": "x"},
+    {"product": None, "page": "/admin", "from": {"ip": "192.0.2.9", "port": None}, "n": [3], "ok": True, "f": 0.1, "user": "a" * 40},
+]
+
+
+def without_nulls(value):
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    return value
+
+
+def tables(pa):
+    whole = pa.Table.from_pylist(ROWS * 3)
+    yield whole
+    yield whole.to_batches()[0]
+    # A part of one, whose offset no column may forget.
+    yield pa.concat_tables([whole.slice(2, 5), whole]).combine_chunks().slice(5)
+    yield pa.concat_tables([whole.slice(0, 5), whole.slice(5)]).combine_chunks().to_reader(max_chunksize=3)
+    page = whole.schema.get_field_index("page")
+    for kind in (pa.large_string(), pa.string_view(), pa.binary(), pa.dictionary(pa.int8(), pa.string())):
+        yield whole.set_column(page, "page", whole["page"].cast(kind))
+
+
+def test_rows_of_tables_are_records_as_dicts_are() -> None:
+    pa = pytest.importorskip("pyarrow")
+    wanted = siem.Engine(rules()).match([without_nulls(row) for row in ROWS * 3], now=7)
+    assert [told["record_id"] for told in wanted] == [0, 1, 4, 5, 8, 9]
+    for number, table in enumerate(tables(pa)):
+        engine = siem.Engine(rules())
+        assert engine.match(table, now=7) == wanted, f"table {number}"
+        assert engine.statistics["records"] == 12 and engine.statistics["bad"] == 0
+    frame = pa.Table.from_pylist(ROWS).to_pandas()[["product", "page"]]
+    assert [told["record_id"] for told in siem.Engine(rules()).match(frame)] == [0, 1]
+
+
+def test_a_table_comes_of_a_table() -> None:
+    pa = pytest.importorskip("pyarrow")
+    utc = datetime.timezone.utc
+    times = [datetime.datetime(2026, 3, 2, 6, 0, second, 250_000, utc) for second in range(4)]
+    columns = {"product": ["shop"] * 4, "outcome": ["failure"] * 3 + ["success"], "user": ["alice"] * 4, "timestamp": times}
+    engine = siem.Engine(rules(), lateness=0)
+    found = engine.process(pa.table(columns))
+    assert found.column("kind").to_pylist() == ["alarm"] and found.column("message").to_pylist() == ["Guessing: user alice"]
+    assert found.column("time").to_pylist()[0].replace(nanosecond=0) == times[2]
+    assert found.column("group").to_pylist() == ['{"user": "alice"}']
+    visit = pa.table({"product": ["shop"], "page": ["/root"], "on": [datetime.date(9999, 12, 31)], "u": pa.array([2**64 - 1], pa.uint64())})
+    found = engine.process(visit)
+    assert found.column("fields").to_pylist() == ['{"on": "9999-12-31", "page": "/root", "product": "shop", "u": 18446744073709551615}']
+    assert engine.process([]).schema == found.schema and found.column("tags").to_pylist() == [["attack.t1078"]]
+
+
+def test_what_is_no_table_is_told() -> None:
+    pa = pytest.importorskip("pyarrow")
+    engine = siem.Engine(rules())
+    with pytest.raises(smesec.ConfigError, match="`a.b` has Arrow's type `d:"):
+        engine.match(pa.table({"a": pa.array([{"b": 1}], pa.struct([("b", pa.decimal128(5))]))}))
+    with pytest.raises(smesec.ConfigError, match="a column was given"):
+        engine.match(pa.array(["x"]))
+
+    def broken():
+        yield pa.record_batch({"product": ["shop"]})
+        raise ValueError("the disk is gone")
+
+    reader = pa.RecordBatchReader.from_batches(pa.schema([("product", pa.string())]), broken())
+    with pytest.raises(smesec.ConfigError, match="the disk is gone"):
+        engine.match(reader)
+    assert engine.statistics["records"] == 1
+    assert engine.match(pa.table({"product": pa.array([], pa.string())})) == []
+
+
+def test_tables_are_let_go() -> None:
+    pa = pytest.importorskip("pyarrow")
+    engine = siem.Engine(rules())
+    before = pa.total_allocated_bytes()
+    columns = {"product": ["shop"] * 1_000}
+    for table in (pa.table(columns), pa.record_batch(columns)):
+        assert engine.match(table) == engine.match(table) == []
+        with pytest.raises(smesec.ConfigError, match="`d` has"):
+            engine.match(table.append_column("d", pa.array([1] * 1_000, pa.decimal128(5))))
+        del table
+    assert pa.total_allocated_bytes() == before

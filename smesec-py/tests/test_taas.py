@@ -1,6 +1,7 @@
 """Test files, the functions they call, the audit, the pytest plug-in."""
 
 import http.server
+import importlib
 import json
 import os
 import pathlib
@@ -174,3 +175,162 @@ def test_pytest_collects_the_files(tmp_path, shop, checks) -> None:
     told = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert "1 failed, 1 passed, 1 skipped, 1 xfailed" in told.stdout, told.stdout + told.stderr
     assert "FAILED: look" in told.stdout and "test_doors.tavern.yaml:11: failed" in told.stdout
+
+
+AROUND = """
+import pydantic
+
+seen = []
+
+class Shop(pydantic.BaseModel):
+    path: str
+    token: str | None
+
+class Elsewhere(pydantic.BaseModel):
+    place: str
+
+class Closed:
+    error_title, description, status = "closed", None, "403 Forbidden"
+
+def plain(stage, word):
+    seen.append((stage["name"], stage["request"]["method"], word))
+
+def timed(stage, *, least):
+    try:
+        seen.append("before")
+        expected, response = yield
+        seen.append((expected["requests"]["status_code"], response.status_code, response.json()["path"]))
+        assert response.status_code >= least, "too low"
+    finally:
+        seen.append("closed")
+
+def twice(stage):
+    yield
+    yield
+
+def signed(user):
+    class Signed:
+        def __call__(self, request):
+            request.headers["X-Token"] = user
+    return Signed()
+
+def peeking():
+    return lambda request: request.url
+"""
+
+
+@pytest.fixture
+def around(tmp_path, monkeypatch):
+    (tmp_path / "shop_around.py").write_text(AROUND)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "shop_around", raising=False)
+    yield importlib.import_module("shop_around")
+    monkeypatch.delitem(sys.modules, "shop_around", raising=False)
+
+
+def test_tinctures_go_on_when_the_answer_is_there(tmp_path, shop, around) -> None:
+    file = tmp_path / "around.tavern.yaml"
+    timed = "    tinctures: [{function: 'shop_around:timed', extra_kwargs: {least: %d}}]\n"
+    file.write_text(
+        "test_name: around\ntinctures: [{function: 'shop_around:plain', extra_args: [hello]}]\nstages:\n"
+        f"{stage(shop + '/a', 200, more=timed % 200)}---\n"
+        f"test_name: low\nstages:\n{stage(shop + '/b', 200, more=timed % 300)}---\n"
+        f"test_name: no answer\nstages:\n{stage('http://127.0.0.1:1/', 200, more=timed % 200)}---\n"
+        "test_name: twice\nstages:\n"
+        + stage(shop, 200, more="    tinctures: [{function: 'shop_around:twice'}]\n")
+    )
+    held, low, unanswered, twice = taas.run(file, extensions="shop_around").results
+    assert held["verdict"] == "passed", held
+    assert around.seen[:4] == [("ask", "GET", "hello"), "before", (200, 200, "/a"), "closed"]
+    assert low["verdict"] == "failed" and "`shop_around:timed` raised AssertionError: too low" in low["message"]
+    assert unanswered["verdict"] == "failed" and around.seen[-2:] == ["before", "closed"]
+    assert twice["verdict"] == "failed" and "it yields twice" in twice["message"]
+
+
+def test_functions_may_give_what_signs_in(tmp_path, shop, around) -> None:
+    file = tmp_path / "auth.tavern.yaml"
+    request = "test_name: %s\nstages:\n  - name: ask\n    request:\n      url: " + shop + "/\n      auth: {$ext: {function: 'shop_around:%s'%s}}\n"
+    file.write_text(
+        request % ("signed", "signed", ", extra_args: [alice]")
+        + "    response: {status_code: 200, json: {path: /, token: alice}}\n---\n"
+        + request % ("peeking", "peeking", "")
+        + "    response: {status_code: 200}\n"
+    )
+    signed, peeking = taas.run(file, extensions="shop_around").results
+    assert signed["verdict"] == "passed", signed
+    assert peeking["verdict"] == "failed" and "looks at the request's `url`" in peeking["message"]
+
+
+def test_helpers_look_into_classes(tmp_path, shop, around) -> None:
+    file = tmp_path / "helpers.tavern.yaml"
+    check = "      verify_response_with: {function: 'tavern.helpers:%s', extra_kwargs: {%s: 'shop_around:%s'}}\n"
+    tests = [
+        stage(shop + "/", 200, more=check % ("validate_pydantic", "model_location", "Shop")),
+        stage(shop + "/", 200, more=check % ("validate_pydantic", "model_location", "Elsewhere")),
+        stage(shop + "/admin", 403, more=check % ("check_exception_raised", "exception_location", "Closed")),
+        stage(shop + "/", 200, more=check % ("check_exception_raised", "exception_location", "Closed")),
+    ]
+    file.write_text("---\n".join(f"test_name: {n}\nstages:\n{text}" for n, text in enumerate(tests)))
+    held, other, raised, not_raised = taas.run(file, extensions="shop_around").results
+    assert (held["verdict"], raised["verdict"]) == ("passed", "passed"), (held, raised)
+    assert "raised ValidationError" in other["message"] and "expected 403 Forbidden" in not_raised["message"]
+    assert {result["verdict"] for result in taas.run(file).results} == {"skipped"}
+    assert "`shop_around:Shop` is not offered" in taas.run(file, extensions="shop").results[0]["message"]
+
+
+CONFTEST = """
+import pathlib
+import pytest
+
+log = pathlib.Path(__file__).with_name("log.txt")
+
+def note(*words):
+    with log.open("a") as file:
+        print(*words, file=file)
+
+@pytest.fixture(scope="module")
+def base():
+    note("up")
+    yield "%s"
+    note("down")
+
+@pytest.fixture
+def door(base, request):
+    return {"url": base + "/admin", "status": 403, "of": request.node.name}
+
+@pytest.fixture(autouse=True)
+def always(tmp_path):
+    return tmp_path
+
+def pytest_tavern_beta_before_every_test_run(test_dict, variables):
+    note("test", test_dict["test_name"], sorted(variables))
+    variables["more"] = "/more"
+
+def pytest_tavern_beta_after_every_test_run(test_dict, variables):
+    note("end", test_dict["test_name"])
+
+def pytest_tavern_beta_before_every_request(request_args):
+    note("request", request_args["method"], request_args["headers"])
+
+def pytest_tavern_beta_after_every_response(expected, response):
+    note("response", expected["requests"]["status_code"], response.status_code)
+"""
+
+
+def test_under_pytest_fixtures_and_hooks_are_its_own(tmp_path, shop) -> None:
+    (tmp_path / "conftest.py").write_text(CONFTEST % shop)
+    test = (
+        "test_name: {name}\nmarks: [{{usefixtures: [{fixture}]}}]\nstages:\n  - name: '{{door.of}}'\n    request:\n"
+        "      url: '{{door.url}}'\n      method: GET\n      headers: {{X-Token: '{{always}}{{more}}'}}\n"
+        "    response: {{status_code: !int '{{door.status}}', json: {{path: /admin, token: '{{always}}{{more}}'}}}}\n"
+    )
+    texts = [test.format(name=name, fixture=fixture) for name, fixture in (("one", "door"), ("two", "door"), ("three", "none"))]
+    (tmp_path / "test_doors.tavern.yaml").write_text("---\n".join(texts))
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "2 passed, 1 error" in told.stdout, told.stdout + told.stderr
+    assert "fixture 'none' not found" in told.stdout
+    lines = (tmp_path / "log.txt").read_text().splitlines()
+    assert [line.split()[0] for line in lines] == ["up", *(["test", "request", "response", "end"] * 2), "down"]
+    assert lines[1].startswith("test one ['always', 'base', 'door', ") and lines[3] == "response 403 403"

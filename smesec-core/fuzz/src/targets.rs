@@ -124,6 +124,17 @@ pub fn correlation_snapshot(data: &[u8]) {
         let mut again = Correlator::new(Arc::clone(plan), Settings::default());
         again.restore(&correlator.snapshot(0)).expect("our own snapshot");
     }
+    let directives = || {
+        let text = include_str!("../corpus/directive/yaml");
+        let read = parse_yaml(text, "f.yml").unwrap_or_default();
+        let mut report = LoadReport::default();
+        Directives::new(read, &base_rules(), Assets::new(), Settings::default(), &mut report)
+    };
+    let mut running = directives();
+    if running.restore(data).is_ok() {
+        running.flush(&mut Vec::new());
+        directives().restore(&running.snapshot()).expect("our own snapshot");
+    }
 }
 
 pub fn directive(data: &[u8]) {

@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod rules;
+mod schedule;
 mod serve;
 mod siem;
 mod taas;
@@ -21,19 +22,27 @@ usage:
       --no-memory judges every value as if it came for the first time.
   smesec rules check [--json] [--strict] [--language seclang|sigma] PATH...
       loads SecLang or Sigma rules and reports what was loaded, refused and degraded.
-  smesec siem run [--rules PATH]... [--format NAME] [--lateness 30s] [--updates] [--json]
-      [--log-source PRODUCT/CATEGORY/SERVICE] [--pipeline FILE] [--placeholders FILE]
-      [--log-sources FILE] [--strict] [--stats] INPUT...
-      runs logs through Sigma rules and correlations; one line a detection, one an alarm. INPUT is
-      a file, a folder, or - for standard input; its format is found out unless it is named.
-      Without --rules the built-in rules are used.
+  smesec siem run [--rules PATH]... [--directives FILE]... [--policies FILE]... [--assets FILE]...
+      [--home-net CIDR,...] [--format NAME] [--lateness 30s] [--output table|json | --json]
+      [--updates] [--log-source PRODUCT/CATEGORY/SERVICE] [--pipeline FILE]
+      [--placeholders FILE] [--log-sources FILE] [--strict] [--state DIR] [--stats] INPUT...
+      runs logs through Sigma rules, correlations and directives (OSSIM's XML, or YAML); one line
+      a detection, one an alarm with its risk, 0 to 10; --updates tells when alarms grow and close.
+      Policies drop, silence or re-prioritise before that; assets say what a host is worth.
+      INPUT is a file, a folder, or - for standard input; its format is found out unless it is
+      named. Without --rules the built-in rules are used. With --state a run goes on where the
+      last one came to, or was killed: alarms may be told again then, with the same ids.
   smesec siem explain [--rules PATH]... RULE EVENT
       tells which of a rule's searches an event meets and which not, with what the event has.
   smesec taas run [--global-cfg FILE]... [--env NAME=VALUE]... [--secrets FILE] [-m EXPR]
       [--strict-layout] [--allow-public] [--jobs N] [--dry-run] [--json]
+      [--requests N] [--per-second N] [--proxy URL] [--http2]
       [--junit FILE] [--sarif FILE] [--html FILE] [--last FILE] FILE...
       runs test files in Tavern's format; --json prints one line a test. A placeholder such as
       [CONFIDENTIAL] takes its value from SMESEC_SECRET_<STAGE>_<KEY> or SMESEC_SECRET_<KEY>.
+      --requests caps what a run sends (10000), --per-second its rate (500); --dry-run lists each
+      request as far as it is known before the first answer, and sends nothing. A host behind a
+      --proxy needs --allow-public.
   smesec demo [--once] [--port N]
       a demonstration shop behind the gateway; visitors and attackers come, then it is your turn.
   smesec serve --config FILE
@@ -41,6 +50,7 @@ usage:
   smesec config check FILE | smesec config example
       tells what is wrong with a configuration; prints one with every setting.
   smesec taas audit TARGET.yaml [--only CHECK,...] [--destructive] [--dry-run] [--json]
+      [--proxy URL] [--http2]
       [--junit FILE] [--sarif FILE] [--html FILE] [--last FILE]
       tries the doors of the API that the file describes; one JSON line a finding with --json.
       --dry-run lists what would be sent and sends nothing.
@@ -113,9 +123,22 @@ fn thread_cpu_nanos() -> i64 {
     t.tv_sec.saturating_mul(1_000_000_000).saturating_add(t.tv_nsec)
 }
 
-/// Resident memory of this process in bytes, 0 where the system does not tell.
-fn resident_bytes() -> u64 {
+/// What this process holds in memory, in bytes; 0 where the system does not tell.
+#[derive(Clone, Copy, Default)]
+struct Memory {
+    /// All that is resident: its own pages, and those of the program and of libraries.
+    resident: u64,
+    /// Its own pages only. The others are the same ones for every process that runs this program, and the
+    /// system can drop them: they are no part of what rules cost.
+    own: u64,
+}
+
+fn memory() -> Memory {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
-    pages * rustix::param::page_size() as u64
+    let bytes = |nth: usize| {
+        let pages: u64 = statm.split(' ').nth(nth).and_then(|n| n.parse().ok()).unwrap_or(0);
+        pages * rustix::param::page_size() as u64
+    };
+    let (resident, shared) = (bytes(1), bytes(2));
+    Memory { resident, own: resident.saturating_sub(shared) }
 }

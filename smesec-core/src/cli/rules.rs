@@ -1,6 +1,6 @@
 //! `smesec rules check`.
 
-use super::{resident_bytes, text, thread_cpu_nanos};
+use super::{memory, text, thread_cpu_nanos};
 use crate::gateway::warm::warm;
 use crate::policy::Exception;
 use crate::waf::{Mode, RuleSet, Waf};
@@ -39,7 +39,7 @@ pub(super) fn run(
     if told.as_deref().unwrap_or_else(|| language_of(&paths)) == "sigma" {
         return sigma(&paths, json, strict, stdout);
     }
-    let (memory, cpu) = (resident_bytes(), thread_cpu_nanos());
+    let (before, cpu) = (memory(), thread_cpu_nanos());
     let mut builder = RuleSet::builder();
     builder.strict(strict);
     if paths.is_empty() {
@@ -53,22 +53,23 @@ pub(super) fn run(
     let rules = Arc::new(rules);
     let report = rules.report();
     let written = if json {
-        let loaded = resident_bytes().saturating_sub(memory);
+        let loaded = memory().own.saturating_sub(before.own);
         let waf = Waf::builder(Arc::clone(&rules)).mode(Mode::Block).build();
         warm(&waf);
-        let warmed = resident_bytes().saturating_sub(memory);
+        let warmed = memory();
         let hosts: Vec<Waf> = (0..HOSTS).map(|_| waf.with_exceptions(exceptions())).collect();
         for host in &hosts {
             warm(host);
         }
-        let overlay = resident_bytes().saturating_sub(memory + warmed) / HOSTS;
+        let overlay = memory().own.saturating_sub(warmed.own) / HOSTS;
         let line = serde_json::json!({
             "loaded": report.loaded,
             "refused": report.refused,
             "degraded": report.degraded,
             "load_cpu_ms": cpu as f64 / 1e6,
             "memory_bytes": loaded,
-            "memory_with_scratch_bytes": warmed,
+            "memory_with_scratch_bytes": warmed.own.saturating_sub(before.own),
+            "resident_with_scratch_bytes": warmed.resident.saturating_sub(before.resident),
             "host_bytes": overlay,
             "prefilter_bytes": rules.prefilter_bytes(),
         });
@@ -99,7 +100,7 @@ fn language_of(paths: &[String]) -> &'static str {
 }
 
 fn sigma(paths: &[String], json: bool, strict: bool, stdout: &mut dyn Write) -> Result<u8, String> {
-    let (memory, cpu) = (resident_bytes(), thread_cpu_nanos());
+    let (before, cpu) = (memory(), thread_cpu_nanos());
     let mut builder = crate::siem::RuleSet::builder();
     builder.strict(strict);
     for path in paths {
@@ -113,7 +114,7 @@ fn sigma(paths: &[String], json: bool, strict: bool, stdout: &mut dyn Write) -> 
             "refused": report.refused,
             "degraded": report.degraded,
             "load_cpu_ms": (thread_cpu_nanos() - cpu) as f64 / 1e6,
-            "memory_bytes": resident_bytes().saturating_sub(memory),
+            "memory_bytes": memory().own.saturating_sub(before.own),
         });
         writeln!(stdout, "{line}")
     } else {

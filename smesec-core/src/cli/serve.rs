@@ -1,6 +1,7 @@
 //! `smesec serve` and `smesec config`.
 
-use crate::gateway::{Config, EXAMPLE, Gateway, Handle};
+use super::schedule::{self, Schedules};
+use crate::gateway::{Config, EXAMPLE, Gateway, Handle, Schedule};
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
@@ -46,6 +47,7 @@ async fn serve(file: PathBuf, config: Config, stderr: &mut dyn Write) -> Result<
     let on = |kind| signal(kind).map_err(|e| format!("no signal handler: {e}"));
     let (mut hangup, mut term, mut interrupt) =
         (on(SignalKind::hangup())?, on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+    let planned = config.schedules().to_vec();
     let gateway = Gateway::bind(config).await.map_err(|e| e.to_string())?;
     let mut say = |line: &str| {
         // A closed terminal is no reason to stop serving.
@@ -60,6 +62,10 @@ async fn serve(file: PathBuf, config: Config, stderr: &mut dyn Write) -> Result<
         say(&format!("metrics on http://{address}/metrics"));
     }
     let handle = gateway.handle();
+    if !planned.is_empty() {
+        say(&format!("{} on a schedule; what fails goes to `event_log`", counted(planned.len())));
+    }
+    let schedules = Schedules::start(&planned, gateway.handle())?;
     let mut running = tokio::spawn(gateway.run());
     let mut draining = false;
     loop {
@@ -70,7 +76,8 @@ async fn serve(file: PathBuf, config: Config, stderr: &mut dyn Write) -> Result<
                 return Ok(0);
             }
             _ = hangup.recv() => match reload(&handle, file.clone()).await {
-                Ok(notices) => {
+                Ok((notices, planned)) => {
+                    schedules.replace(&planned);
                     for notice in &notices {
                         say(notice);
                     }
@@ -100,6 +107,10 @@ pub(super) fn config(words: &[&str], stdout: &mut dyn Write) -> Result<u8, Strin
             for notice in config.check().map_err(|e| e.to_string())? {
                 writeln!(stdout, "{notice}").map_err(|e| e.to_string())?;
             }
+            for planned in config.schedules() {
+                schedule::check(planned)
+                    .map_err(|why| format!("{file}:{}: {why}", planned.line))?;
+            }
             writeln!(stdout, "{file}: good").map_err(|e| e.to_string())?;
         }
         _ => return Err("write `smesec config check FILE` or `smesec config example`".to_owned()),
@@ -107,8 +118,16 @@ pub(super) fn config(words: &[&str], stdout: &mut dyn Write) -> Result<u8, Strin
     Ok(0)
 }
 
-async fn reload(handle: &Handle, file: PathBuf) -> Result<Vec<String>, String> {
+fn counted(runs: usize) -> String {
+    if runs == 1 { "one run".to_owned() } else { format!("{runs} runs") }
+}
+
+async fn reload(handle: &Handle, file: PathBuf) -> Result<(Vec<String>, Vec<Schedule>), String> {
     let handle = handle.clone();
-    let job = move || Config::load(&file).and_then(|config| handle.reload(&config));
+    let job = move || {
+        let config = Config::load(&file)?;
+        let notices = handle.reload(&config)?;
+        Ok::<_, crate::Error>((notices, config.schedules().to_vec()))
+    };
     tokio::task::spawn_blocking(job).await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }

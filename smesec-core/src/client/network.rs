@@ -154,6 +154,19 @@ impl NetworkBuilder {
         self
     }
 
+    /// Allows the hosts that files or a description name: wherever they lie if `public`, else only at private and
+    /// loopback addresses.
+    pub fn allow_hosts(
+        mut self,
+        hosts: impl IntoIterator<Item = (String, Option<u16>)>,
+        public: bool,
+    ) -> Self {
+        for (host, port) in hosts {
+            self.allowed.add(&host, port, public);
+        }
+        self
+    }
+
     /// Allows every host that lies at a private or loopback address, named or not.
     pub fn allow_private_hosts(mut self) -> Self {
         self.allowed.any_private();

@@ -176,14 +176,21 @@ impl HttpSession {
         let ask =
             Ask { head, body: &request.body, method: &request.method, limits: self.network.limits };
         if let Some(mut line) = self.take_idle(url, options) {
+            let mut sent = true;
             match line.exchange(url, request, ask, deadline) {
                 Ok(answer) => return Ok(self.finish(url, options, line, answer)),
-                Err(Broken { unsent: true, error: ExchangeError::Connection(_), .. }) => {}
+                Err(Broken { unsent: true, error: ExchangeError::Connection(_), .. }) => {
+                    sent = false
+                }
                 // The server hung up while the request was on its way. Only what changes nothing is
                 // sent again, since the server may have read it.
                 Err(Broken { error: ExchangeError::Connection(_), answered: false, .. })
                     if is_safe(&request.method) => {}
                 Err(broken) => return Err(broken.error),
+            }
+            if sent {
+                self.network.count(request)?;
+                self.network.keep_pace();
             }
         }
         let mut line = self.connect(route, options, deadline)?;

@@ -2,6 +2,7 @@
 
 use super::address::Network;
 use super::rate::Rate;
+use super::schedule::{Schedule, ScheduledWork};
 use crate::error::{ConfigError, Error, IoError};
 use crate::limits::OnLimit;
 use crate::policy::Exception;
@@ -49,6 +50,7 @@ pub struct Config {
     pub(super) paranoia: Option<u8>,
     pub(super) mode: Mode,
     pub(super) on_limit: OnLimit,
+    pub(super) schedules: Vec<Schedule>,
 }
 
 #[derive(Clone, Debug)]
@@ -126,6 +128,11 @@ impl Config {
     pub fn threads(&self) -> usize {
         self.threads
     }
+
+    /// What the host is to run beside the gateway.
+    pub fn schedules(&self) -> &[Schedule] {
+        &self.schedules
+    }
 }
 
 #[derive(Deserialize)]
@@ -134,6 +141,19 @@ struct RawFile {
     gateway: RawGateway,
     #[serde(default)]
     waf: RawWaf,
+    #[serde(default)]
+    schedule: Vec<Spanned<RawSchedule>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSchedule {
+    #[serde(default)]
+    tests: Vec<String>,
+    audit: Option<String>,
+    every: Spanned<String>,
+    #[serde(default)]
+    allow_public: bool,
 }
 
 #[derive(Deserialize)]
@@ -300,6 +320,11 @@ impl Reading<'_> {
             paranoia: raw.waf.paranoia.map(|level| self.one(&level, paranoia)).transpose()?,
             mode: raw.waf.mode.map_or(Ok(default_mode), |m| self.one(&m, |text| mode(text)))?,
             on_limit: raw.waf.on_limit.unwrap_or_default(),
+            schedules: raw
+                .schedule
+                .into_iter()
+                .map(|one| self.schedule(one))
+                .collect::<Result<_, _>>()?,
         })
     }
 
@@ -440,6 +465,28 @@ impl Reading<'_> {
             });
         }
         Ok(hosts)
+    }
+
+    fn schedule(&self, raw: Spanned<RawSchedule>) -> Result<Schedule, Error> {
+        let span = raw.span();
+        let raw = raw.into_inner();
+        let work = match (raw.tests.as_slice(), &raw.audit) {
+            ([_, ..], None) => {
+                ScheduledWork::Tests(raw.tests.iter().map(|path| self.folder.join(path)).collect())
+            }
+            ([], Some(file)) => ScheduledWork::Audit(self.folder.join(file)),
+            _ => {
+                let why = "a schedule runs either `tests = [\"shop.tavern.yaml\"]` or `audit = \"shop.yaml\"`; write one of them";
+                return Err(self.wrong(span, why));
+            }
+        };
+        let every = self.one(&raw.every, |text| duration(text))?;
+        if every < Duration::from_secs(1) {
+            let why = "a schedule of less than a second leaves no time for anything else; write `1s` or more";
+            return Err(self.wrong(raw.every.span(), why));
+        }
+        let line = self.line(&span);
+        Ok(Schedule { work, every, allow_public: raw.allow_public, line })
     }
 
     fn exception(&self, raw: RawException) -> Result<Exception, Error> {
@@ -611,12 +658,37 @@ mod tests {
                 "c:10: `x` names no rules",
             ),
             ("[waf]\nmode = \"block", "c:7: "),
+            ("[[schedule]]\nevery = \"1h\"", "c:6: a schedule runs either `tests"),
+            (
+                "[[schedule]]\nevery = \"1h\"\ntests = [\"a\"]\naudit = \"b\"",
+                "c:6: a schedule runs either `tests",
+            ),
+            (
+                "[[schedule]]\ntests = [\"a\"]\nevery = \"10ms\"",
+                "c:8: a schedule of less than a second",
+            ),
         ] {
             let text = format!("{LEAST}{more}\n");
             assert!(told(&text).starts_with(expected), "{} instead of {expected}", told(&text));
         }
         assert!(told("[gateway]\n").contains("nothing to listen on"));
         assert!(told("[gateway]\nlisten = [\"0.0.0.0:1\"]\n").contains("no site to protect"));
+    }
+
+    #[test]
+    fn schedules_are_read_for_the_host() {
+        let text = format!(
+            "{LEAST}[[schedule]]\ntests = [\"a.tavern.yaml\", \"b\"]\nevery = \"5m\"\n[[schedule]]\naudit = \"api.yaml\"\nevery = \"24h\"\nallow_public = true\n"
+        );
+        let config = Config::parse("c", &text).unwrap();
+        let [tests, audit] = config.schedules() else { panic!("two were written") };
+        assert_eq!(tests.work, ScheduledWork::Tests(vec!["a.tavern.yaml".into(), "b".into()]));
+        assert_eq!(
+            (tests.every, tests.allow_public, tests.line),
+            (Duration::from_mins(5), false, 6)
+        );
+        assert_eq!(audit.work, ScheduledWork::Audit("api.yaml".into()));
+        assert!(audit.allow_public);
     }
 
     #[test]

@@ -19,6 +19,7 @@
 //! | [`AddressList`], [`RateLimit`] | two further filters |
 //! | `journal` | lines to files, written by a thread of its own |
 //! | `metrics` | counters in the Prometheus text form |
+//! | [`Schedule`] | tests and audits that the host runs beside it |
 //! | `server` | [`Gateway`] and [`Handle`]: start, reload, drain |
 //!
 //! ```
@@ -59,6 +60,7 @@ mod origin;
 mod page;
 mod rate;
 mod record;
+mod schedule;
 mod server;
 mod site;
 mod tls;
@@ -69,4 +71,5 @@ pub(crate) mod warm;
 pub use address::{AddressList, Network};
 pub use config::{Config, EXAMPLE};
 pub use rate::{Rate, RateLimit};
+pub use schedule::{Schedule, ScheduledWork};
 pub use server::{Gateway, Handle};

@@ -317,6 +317,13 @@ impl Handle {
     }
 }
 
+/// Events of the host's own work go where the gateway's go: the sink it was bound with, and its event log.
+impl Sink for Handle {
+    fn accept(&self, event: Event) {
+        self.0.sink.accept(event);
+    }
+}
+
 /// Lets a site go when nobody uses it any longer. To free some megabytes takes milliseconds, which the last
 /// request that held it should not have to wait for.
 fn retire(site: Arc<Site>) {

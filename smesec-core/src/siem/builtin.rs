@@ -238,6 +238,17 @@ mod tests {
     }
 
     #[test]
+    fn probed_web_sites() {
+        let missing = r#"{"category":"webserver","cs-method":"GET","sc-status":404,"cs-uri-stem":"/x#","c-ip":"203.0.113.9"}"#;
+        check(&[times(15, 0, 8, missing)], &["Web site probed"]);
+        check(&[times(14, 0, 8, missing)], &[]);
+        check(&[times(15, 0, 9, missing)], &[]);
+        check(&[times(40, 0, 1, &missing.replace('#', ""))], &[]);
+        check(&[times(40, 0, 1, &missing.replace("404", "200"))], &[]);
+        check(&[times(40, 0, 1, &missing.replace("113.9", "113.#"))], &[]);
+    }
+
+    #[test]
     fn blocked_then_decoy() {
         let event = |service: &str, action: &str, ip: &str| {
             format!(

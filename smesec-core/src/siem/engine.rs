@@ -1,14 +1,24 @@
-//! Matcher and correlator as one: records in, detections and alarms out.
+//! Matcher, policies, correlator and directives as one: records in, detections and alarms out.
 
-use super::correlation::{Alarm, Correlator, Settings};
+use super::correlation::{Alarm, Correlator, Restored, Settings};
+use super::directive::{Directive, Directives};
+use super::envelope::{Envelope, Mapping};
 use super::matcher::Matcher;
+use super::policy::{Decision, Policies};
 use super::record::Record;
+use super::risk::{Assets, CORRELATION_RELIABILITY};
 use super::ruleset::RuleSet;
+use super::snapshot::{Magic, Reader as SnapshotReader, Writer, open, seal, unsound};
 use crate::detector::Detector;
+use crate::error::Error;
+use crate::ruleset::LoadReport;
 use crate::sink::Sink;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
 use std::sync::Arc;
+
+const MAGIC: &Magic = b"smesengi";
+const VERSION: u16 = 1;
 
 /// Detects over records and correlates what it detects, without an owned event between the two.
 ///
@@ -46,12 +56,123 @@ use std::sync::Arc;
 /// ```
 #[derive(Debug)]
 pub struct Engine {
+    rules: Arc<RuleSet>,
     matcher: Matcher,
     correlator: Correlator,
     /// Rules that matched a record and that correlations listen to.
     hits: Vec<u32>,
+    directives: Option<Directives>,
+    policies: Policies,
+    assets: Assets,
+    mapping: Mapping,
+    report: LoadReport,
+    dropped: u64,
+    /// Rules that matched a record and go on to directives.
+    taken: Vec<u32>,
     detections: Vec<u32>,
     alarms: Vec<Alarm>,
+}
+
+/// An engine in the making: rules, and what stands before and beside them.
+///
+/// ```
+/// use smesec_core::siem::directive::parse_yaml;
+/// use smesec_core::siem::policy::Policies;
+/// use smesec_core::siem::record::{Field, LogSource, Record, Value};
+/// use smesec_core::siem::risk::Assets;
+/// use smesec_core::siem::{Engine, RuleSet};
+/// use std::sync::Arc;
+///
+/// let mut rules = RuleSet::builder();
+/// rules.text("r.yml", "
+/// title: Failed sign-in
+/// name: failed
+/// logsource: {product: shop}
+/// detection: {selection: {outcome: failure}, condition: selection}
+/// ");
+/// let assets = Assets::new().host("10.0.0.5", 5);
+/// let policies = "policies: [{name: told elsewhere, types: [failed], then: silence}]";
+/// let directives = "
+/// directives:
+///   - {id: '1', name: guessing from SRC_IP, priority: 5, level: {rules: [failed], reliability: 4}}
+/// ";
+/// let mut engine = Engine::builder(Arc::new(rules.build()?))
+///     .policies(Policies::parse(policies, "p.yml", &assets)?)
+///     .directives(parse_yaml(directives, "d.yml")?)
+///     .assets(assets)
+///     .build();
+/// assert!(engine.report().refused.is_empty());
+/// let fields = [("outcome", "failure"), ("src_ip", "192.0.2.7"), ("dst_ip", "10.0.0.5")]
+///     .map(|(name, text)| Field { name, value: Value::text(text) });
+/// let log_source = LogSource { product: "shop", ..LogSource::default() };
+/// let told = engine.see(&Record { fields: &fields, log_source, ..Record::default() });
+/// assert!(told.detections.is_empty(), "silenced, and correlated all the same");
+/// let alarm = &engine.finish()[0];
+/// assert_eq!((alarm.message.as_str(), alarm.risk), ("guessing from 192.0.2.7", Some(4)));
+/// # Ok::<(), smesec_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct EngineBuilder {
+    rules: Arc<RuleSet>,
+    settings: Settings,
+    assets: Assets,
+    policies: Policies,
+    directives: Vec<Directive>,
+    mapping: Mapping,
+}
+
+impl EngineBuilder {
+    /// How late events come, and how much may be kept. [`Settings::default`].
+    pub fn settings(self, settings: Settings) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// What there is to protect; without an inventory everything counts alike.
+    pub fn assets(self, assets: Assets) -> Self {
+        Self { assets, ..self }
+    }
+
+    /// What is done with an event before it is correlated. Each rule that matches a record is one
+    /// event: a policy that drops it does not drop what else was found. None.
+    pub fn policies(self, policies: Policies) -> Self {
+        Self { policies, ..self }
+    }
+
+    /// Directives, beside the rules' own correlations. None.
+    pub fn directives(self, directives: Vec<Directive>) -> Self {
+        Self { directives, ..self }
+    }
+
+    /// Which fields stand for the envelope's columns. [`Mapping::builtin`].
+    pub fn mapping(self, mapping: Mapping) -> Self {
+        Self { mapping, ..self }
+    }
+
+    /// The engine. Directives that name rules which are not there are left out, and stand as refused
+    /// in [`Engine::report`].
+    pub fn build(self) -> Engine {
+        let Self { rules, settings, assets, policies, directives, mapping } = self;
+        let mut report = LoadReport::default();
+        let directives = (!directives.is_empty()).then(|| {
+            let (assets, settings) = (assets.clone(), settings.clone());
+            Directives::new(directives, rules.metas(), assets, settings, &mut report)
+        });
+        Engine {
+            correlator: Correlator::new(Arc::clone(rules.plan()), settings),
+            matcher: Matcher::new(Arc::clone(&rules)),
+            directives,
+            policies,
+            assets,
+            mapping,
+            report,
+            rules,
+            dropped: 0,
+            taken: Vec::new(),
+            hits: Vec::new(),
+            detections: Vec::new(),
+            alarms: Vec::new(),
+        }
+    }
 }
 
 /// What a record has led to.
@@ -68,14 +189,20 @@ pub struct Told<'e> {
 }
 
 impl Engine {
-    /// An engine over these rules and their correlations.
+    /// An engine over these rules and their correlations, without policies, directives or inventory.
     pub fn new(rules: Arc<RuleSet>, settings: Settings) -> Self {
-        Self {
-            correlator: Correlator::new(Arc::clone(rules.plan()), settings),
-            matcher: Matcher::new(rules),
-            hits: Vec::new(),
-            detections: Vec::new(),
-            alarms: Vec::new(),
+        Self::builder(rules).settings(settings).build()
+    }
+
+    /// A builder, for what stands before and beside the rules.
+    pub fn builder(rules: Arc<RuleSet>) -> EngineBuilder {
+        EngineBuilder {
+            rules,
+            settings: Settings::default(),
+            assets: Assets::new(),
+            policies: Policies::default(),
+            directives: Vec::new(),
+            mapping: Mapping::builtin(),
         }
     }
 
@@ -90,6 +217,10 @@ impl Engine {
     pub fn tell(&mut self, now: Timestamp) -> &[Alarm] {
         self.alarms.clear();
         self.correlator.advance(now, &mut self.alarms);
+        if let Some(directives) = &mut self.directives {
+            directives.advance(now, &mut self.alarms);
+        }
+        self.weigh();
         &self.alarms
     }
 
@@ -97,6 +228,10 @@ impl Engine {
     pub fn finish(&mut self) -> &[Alarm] {
         self.alarms.clear();
         self.correlator.flush(&mut self.alarms);
+        if let Some(directives) = &mut self.directives {
+            directives.flush(&mut self.alarms);
+        }
+        self.weigh();
         &self.alarms
     }
 
@@ -115,36 +250,137 @@ impl Engine {
         &mut self.correlator
     }
 
+    /// The directives, where there are any.
+    pub const fn directives(&self) -> Option<&Directives> {
+        self.directives.as_ref()
+    }
+
+    /// The directives that could not be taken, by file, line and column.
+    pub const fn report(&self) -> &LoadReport {
+        &self.report
+    }
+
+    /// Detections that policies dropped.
+    pub const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// The state of correlations and directives: an engine with the same rules goes on from it as if
+    /// nothing had been in between. Rules on single records keep none.
+    ///
+    /// ```
+    /// # use smesec_core::siem::{Engine, RuleSet};
+    /// # use std::sync::Arc;
+    /// let rules = Arc::new(RuleSet::builder().build()?);
+    /// let engine = Engine::builder(rules.clone()).build();
+    /// let restored = Engine::builder(rules).build().restore(&engine.snapshot())?;
+    /// assert_eq!(restored.skipped, 0);
+    /// # Ok::<(), smesec_core::Error>(())
+    /// ```
+    pub fn snapshot(&self) -> Vec<u8> {
+        let mut body = Writer::default();
+        body.u64(self.dropped);
+        let buckets = self.correlator.buckets();
+        body.count(usize::from(buckets));
+        for bucket in 0..buckets {
+            body.bytes(&self.correlator.snapshot(bucket));
+        }
+        body.bytes(&self.directives.as_ref().map(Directives::snapshot).unwrap_or_default());
+        seal(MAGIC, VERSION, &body)
+    }
+
+    /// Takes a snapshot up, besides what is there already.
+    ///
+    /// # Errors
+    /// Bytes that are no snapshot, of another version, damaged or cut.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<Restored, Error> {
+        let mut from = open(MAGIC, VERSION, bytes)?;
+        let dropped = from.u64().ok_or_else(unsound)?;
+        let buckets = from.several(4, SnapshotReader::bytes).ok_or_else(unsound)?;
+        let directives = from.bytes().filter(|_| from.is_done()).ok_or_else(unsound)?;
+        let mut restored = Restored::default();
+        for bucket in buckets {
+            restored.add(self.correlator.restore(bucket)?);
+        }
+        match &mut self.directives {
+            Some(running) if !directives.is_empty() => {
+                restored.add(running.restore(directives)?);
+            }
+            _ => restored.skipped += usize::from(!directives.is_empty()),
+        }
+        self.dropped = self.dropped.max(dropped);
+        Ok(restored)
+    }
+
     /// Fills `detections`, and adds to `alarms`.
     fn look(&mut self, record: &Record<'_>) {
         let plan = Arc::clone(self.correlator.plan());
+        let (time, origin) = (record.time, record.origin);
         self.detections.clear();
         self.hits.clear();
+        self.taken.clear();
         if record.arrival != Timestamp::default() {
             self.correlator.arrived(record.arrival);
+            if let Some(directives) = &mut self.directives {
+                directives.arrived(record.arrival);
+            }
         }
         // The clock is told once a record, whatever matches it, and never of a time that is only
         // when the record was read.
         if !plan.is_empty() && !record.undated {
-            self.correlator.saw(record.time, record.origin, &mut self.alarms);
+            self.correlator.saw(time, origin, &mut self.alarms);
         }
+        let fields = Envelope::new(record, &self.mapping);
+        let mut priority = None;
         for rule in self.matcher.matches(record) {
-            if plan.reports(*rule) {
+            let decision = if self.policies.is_empty() {
+                Decision::Correlate
+            } else {
+                let names =
+                    self.rules.meta(*rule).map(|meta| [&*meta.id, &*meta.name, &*meta.title]);
+                self.policies.decide(&fields, names.as_ref().map_or(&[], |n| n), time)
+            };
+            match decision {
+                Decision::Drop => {
+                    self.dropped += 1;
+                    continue;
+                }
+                Decision::Prioritise(given) => priority = priority.max(Some(given)),
+                Decision::Correlate | Decision::Silence => {}
+            }
+            if plan.reports(*rule) && decision != Decision::Silence {
                 self.detections.push(*rule);
             }
             if plan.listens(*rule) {
                 self.hits.push(*rule);
             }
-        }
-        if self.hits.is_empty() {
-            return;
+            self.taken.push(*rule);
         }
         // All rules that match a record at once, so that it counts once.
-        let (hits, time, alarms) = (&self.hits, record.time, &mut self.alarms);
+        let (hits, alarms) = (&self.hits, &mut self.alarms);
         if record.undated {
-            self.correlator.matched_undated(hits, time, record.origin, record, alarms);
+            self.correlator.matched_undated(hits, time, origin, &fields, alarms);
         } else {
-            self.correlator.matched(hits, time, record, alarms);
+            self.correlator.matched(hits, time, &fields, alarms);
+        }
+        if let Some(directives) = &mut self.directives {
+            // An event that no rule knows is dropped by policies that name no type.
+            let dropped = self.taken.is_empty()
+                && !self.policies.is_empty()
+                && self.policies.decide(&fields, &[], time) == Decision::Drop;
+            if dropped {
+                directives.saw(time, origin, &mut self.alarms);
+            } else {
+                let (taken, alarms) = (&self.taken, &mut self.alarms);
+                directives.see(taken, time, origin, &fields, priority, alarms);
+            }
+        }
+        self.weigh();
+    }
+
+    fn weigh(&mut self) {
+        for alarm in &mut self.alarms {
+            self.assets.weigh(alarm, CORRELATION_RELIABILITY);
         }
     }
 }

@@ -14,14 +14,17 @@
 //! | `matcher` | which rules match a record |
 //! | `degrade`, `explain` | which rules can never match; why one matches a record, or does not |
 //! | [`correlation`] | what several hits mean together: windows, orders, absences, alarms |
-//! | [`Engine`] | matcher and correlator as one |
 //! | [`directive`] | trees of levels that make an alarm more reliable, as OSSIM has them |
 //! | [`policy`], [`risk`] | what is done with an event before, and how much an alarm matters |
+//! | [`Engine`] | all of these as one |
+//! | `detector` | events of other engines before correlations and directives |
+//! | `snapshot` | their state as bytes |
 
 pub mod builtin;
 mod compile;
 pub mod correlation;
 mod degrade;
+mod detector;
 pub mod directive;
 mod engine;
 pub mod envelope;
@@ -34,12 +37,13 @@ pub mod record;
 pub mod risk;
 mod ruleset;
 pub mod sigma;
+pub(crate) mod snapshot;
 pub mod sources;
 
 #[cfg(test)]
 mod tests;
 
-pub use engine::{Engine, Told};
+pub use engine::{Engine, EngineBuilder, Told};
 pub use explain::{Explanation, LineTold, SearchTold};
 pub use matcher::Matcher;
 pub use ruleset::{RuleSet, RuleSetBuilder};

@@ -84,7 +84,8 @@ pub struct Record<'r> {
     pub arrival: Timestamp,
     /// The file, socket or name of the stream.
     pub origin: &'r str,
-    /// Its number within the origin: an EVTX file's `EventRecordID`, else the line, from 0.
+    /// Its number within the origin: an EVTX file's `EventRecordID`, for JSON that is not one object a
+    /// line the event's, else the line, from 0.
     pub number: u64,
     /// The whole line, for keyword searches; empty where only fields exist.
     pub raw: &'r str,

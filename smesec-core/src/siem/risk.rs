@@ -6,6 +6,8 @@
 //! counts where both ends have a value is not said there; here it is the larger one.
 
 use super::correlation::{Alarm, AlarmKind};
+use crate::decode::yaml::{Limits, Node, documents};
+use crate::error::{ConfigError, RuleError};
 use crate::verdict::Severity;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -35,7 +37,7 @@ pub fn severity(risk: u8) -> Severity {
 }
 
 /// An address range such as `10.0.0.0/8`; one address is a range of its own.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Net {
     address: u128,
     prefix: u8,
@@ -106,7 +108,7 @@ impl Assets {
     ///
     /// # Errors
     /// A range that is none.
-    pub fn network(mut self, range: &str, value: u8) -> Result<Self, crate::error::ConfigError> {
+    pub fn network(mut self, range: &str, value: u8) -> Result<Self, ConfigError> {
         self.networks.push((net(range)?, value.min(5)));
         Ok(self)
     }
@@ -115,28 +117,101 @@ impl Assets {
     ///
     /// # Errors
     /// A range that is none.
-    pub fn home(mut self, range: &str) -> Result<Self, crate::error::ConfigError> {
+    pub fn home(mut self, range: &str) -> Result<Self, ConfigError> {
         self.home.push(net(range)?);
+        Ok(self)
+    }
+
+    /// Adds an inventory, a YAML mapping of any of `home` (a list of ranges), `hosts` and `networks`
+    /// (names, addresses and ranges with their values).
+    ///
+    /// ```
+    /// use smesec_core::siem::risk::Assets;
+    /// let text = "home: [10.0.0.0/8]\nhosts: {dc01: 5, 10.0.0.5: 5}\nnetworks: {10.1.0.0/16: 4}\n";
+    /// let assets = Assets::new().read(text, "assets.yml")?;
+    /// assert_eq!(["DC01", "10.1.2.3", "10.2.2.3"].map(|host| assets.value(host)), [5, 4, 2]);
+    /// # Ok::<(), smesec_core::error::RuleError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The first thing that is no YAML, unknown or of the wrong kind, with its place.
+    pub fn read(mut self, text: &str, file: &str) -> Result<Self, RuleError> {
+        for document in documents(text, file, Limits::default()) {
+            let root = document?.root;
+            let entries = root.map().ok_or_else(|| {
+                wrong(file, &root, "an inventory is a mapping of `home`, `hosts` and `networks`")
+            })?;
+            for (key, value) in entries {
+                self = match key.as_str().unwrap_or_default() {
+                    "home" => self.read_home(value, file)?,
+                    kind @ ("hosts" | "networks") => self.read_values(kind, value, file)?,
+                    other => {
+                        let why = format!(
+                            "unknown key `{other}`; an inventory has home, hosts and networks"
+                        );
+                        return Err(wrong(file, key, &why));
+                    }
+                };
+            }
+        }
+        Ok(self)
+    }
+
+    fn read_home(mut self, node: &Node, file: &str) -> Result<Self, RuleError> {
+        let one = std::slice::from_ref(node);
+        for range in node.list().unwrap_or(one) {
+            let text = range.as_str().unwrap_or_default();
+            self = self.home(text).map_err(|error| wrong(file, range, &error.to_string()))?;
+        }
+        Ok(self)
+    }
+
+    fn read_values(mut self, kind: &str, node: &Node, file: &str) -> Result<Self, RuleError> {
+        let entries = node.map().ok_or_else(|| {
+            wrong(file, node, &format!("`{kind}` is a mapping to values, 0 to 5"))
+        })?;
+        for (key, value) in entries {
+            let name = key.as_str().unwrap_or_default();
+            let worth = value.as_str().and_then(|text| text.parse().ok()).filter(|n| *n <= 5);
+            let worth = worth.ok_or_else(|| {
+                wrong(file, value, &format!("the value of `{name}` is no number from 0 to 5"))
+            })?;
+            self = match kind {
+                "hosts" => self.host(name, worth),
+                _ => self
+                    .network(name, worth)
+                    .map_err(|error| wrong(file, key, &error.to_string()))?,
+            };
+        }
         Ok(self)
     }
 
     /// A host's value: its own, else that of the narrowest network it lies in, else
     /// [`DEFAULT_VALUE`] at home, and 0 elsewhere: nobody's loss but somebody else's.
     pub fn value(&self, host: &str) -> u8 {
+        self.known(host).unwrap_or(0)
+    }
+
+    /// The value of a host that the inventory has, by name, by network or as one at home.
+    fn known(&self, host: &str) -> Option<u8> {
         if let Some(value) = self.hosts.get(&host.to_ascii_lowercase()) {
-            return *value;
+            return Some(*value);
         }
-        let Ok(ip) = host.parse::<IpAddr>() else { return 0 };
+        let ip = host.parse::<IpAddr>().ok()?;
         let narrowest = self
             .networks
             .iter()
             .filter(|(net, _)| net.contains(ip))
             .max_by_key(|(net, _)| net.prefix);
         match narrowest {
-            Some((_, value)) => *value,
-            None if self.is_home(host) => DEFAULT_VALUE,
-            None => 0,
+            Some((_, value)) => Some(*value),
+            None => self.is_home(host).then_some(DEFAULT_VALUE),
         }
+    }
+
+    /// The networks that are `HOME_NET`.
+    pub fn home_net(&self) -> &[Net] {
+        &self.home
     }
 
     /// Whether an address lies in `HOME_NET`; without one none does.
@@ -152,23 +227,35 @@ impl Assets {
     /// Gives a correlation's alarm its risk: the largest value among its group (addresses, hosts),
     /// its severity as priority (informational 1 to critical 5), and `reliability`.
     ///
-    /// Sigma knows no reliability. 6 is a fair one for a correlation: more than one thing had to
-    /// happen, and it was written for it.
+    /// A group need not name what is at stake: failures by one outside address concern whoever logged
+    /// them. Where none of it is inventoried, the asset counts as one whose value nobody has set.
     pub fn weigh(&self, alarm: &mut Alarm, reliability: u8) {
         if alarm.kind != AlarmKind::Correlation {
             return;
         }
-        let asset = alarm.group.iter().map(|(_, value)| self.value(value)).max();
-        let asset = asset.unwrap_or_default().max(if self.is_empty() { DEFAULT_VALUE } else { 0 });
+        let asset = self.worth(alarm.group.iter().map(|(_, value)| value.as_str()));
         alarm.risk = Some(risk(asset, alarm.severity.ocsf_id(), reliability));
+    }
+
+    /// The largest value among these hosts; where none is inventoried, [`DEFAULT_VALUE`].
+    pub(crate) fn worth<'h>(&self, hosts: impl Iterator<Item = &'h str>) -> u8 {
+        hosts.filter_map(|host| self.known(host)).max().unwrap_or(DEFAULT_VALUE)
     }
 }
 
-fn net(range: &str) -> Result<Net, crate::error::ConfigError> {
+/// The reliability of a correlation. Sigma knows none; 6 is a fair one: more than one thing had to
+/// happen, and the rule was written for it.
+pub const CORRELATION_RELIABILITY: u8 = 6;
+
+fn net(range: &str) -> Result<Net, ConfigError> {
     Net::parse(range).ok_or_else(|| {
         let why = format!("`{range}` is no address range; write one such as `10.0.0.0/8`");
-        crate::error::ConfigError::new(why)
+        ConfigError::new(why)
     })
+}
+
+fn wrong(file: &str, node: &Node, why: &str) -> RuleError {
+    RuleError::new(file, node.place.line.max(1), node.place.column.max(1), why)
 }
 
 #[cfg(test)]
@@ -218,5 +305,44 @@ mod tests {
             .unwrap();
         let values = ["10.1.2.3", "10.2.2.3", "dc01", "172.16.0.9", "8.8.8.8", "unknown"];
         assert_eq!(values.map(|host| assets.value(host)), [4, 1, 5, 2, 0, 0]);
+    }
+
+    #[test]
+    fn an_inventory_is_told_what_is_wrong_by_its_place() {
+        for (text, why) in [
+            ("hosts: {dc01: 6}", "a.yml:1:15: the value of `dc01` is no number from 0 to 5"),
+            ("x: 1", "a.yml:1:1: unknown key `x`; an inventory has home, hosts and networks"),
+            ("hosts: [a]", "a.yml:1:8: `hosts` is a mapping to values, 0 to 5"),
+            (
+                "networks:\n  10.0/8: 1",
+                "a.yml:2:3: `10.0/8` is no address range; write one such as",
+            ),
+            ("home: [10.0.0.0/8, x]", "a.yml:1:20: `x` is no address range; write one such as"),
+            ("[]", "a.yml:1:1: an inventory is a mapping of"),
+        ] {
+            let told = Assets::new().read(text, "a.yml").unwrap_err().to_string();
+            assert!(told.starts_with(why), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn an_alarm_counts_for_the_most_valuable_asset_of_its_group() {
+        let assets = Assets::new().host("dc01", 5).host("lab", 0).home("10.0.0.0/8").unwrap();
+        let risk_of = |host: &str| {
+            let rule = std::sync::Arc::default();
+            let mut alarm = Alarm::new(
+                crate::siem::correlation::AlarmId::default(),
+                crate::siem::correlation::Change::Opened,
+                AlarmKind::Correlation,
+                &rule,
+            );
+            alarm.severity = Severity::Critical;
+            alarm.group =
+                vec![("src_ip".into(), "203.0.113.9".into()), ("host".into(), host.into())];
+            assets.weigh(&mut alarm, CORRELATION_RELIABILITY);
+            alarm.risk.unwrap()
+        };
+        let unknown = risk(DEFAULT_VALUE, 5, CORRELATION_RELIABILITY);
+        assert_eq!(["dc01", "lab", "10.1.1.1", "unknown"].map(risk_of), [6, 0, unknown, unknown]);
     }
 }

@@ -35,7 +35,7 @@ fn arguments_of(text: &str, named: bool) -> Result<Arguments, String> {
     if text.len() > LONGEST {
         return Err(format!("a condition is longer than {LONGEST} bytes; shorten it"));
     }
-    let mut reader = Reader { words: words(text)?, at: 0, depth: 0 };
+    let mut reader = Reader { words: words(text)?, at: 0, depth: 0, passed_over: 0 };
     let (mut plain, mut by_name) = (Vec::new(), Vec::new());
     while reader.at < reader.words.len() {
         if named
@@ -131,6 +131,8 @@ struct Reader {
     words: Vec<Word>,
     at: usize,
     depth: usize,
+    /// Above 0 within what no longer decides: it is read, and what it gives does not count.
+    passed_over: usize,
 }
 
 type Given = Result<Value, String>;
@@ -157,6 +159,19 @@ impl Reader {
         }
     }
 
+    /// Reads a part that does not decide any more where `decided`.
+    fn unless(&mut self, decided: bool, read: fn(&mut Self) -> Given) -> Given {
+        self.passed_over += usize::from(decided);
+        let value = read(self);
+        self.passed_over -= usize::from(decided);
+        value
+    }
+
+    /// What an operation gives; nothing where it does not decide.
+    fn counted(&self, given: Given) -> Given {
+        if self.passed_over > 0 { Ok(given.unwrap_or_default()) } else { given }
+    }
+
     /// `or`, the loosest.
     fn any(&mut self) -> Given {
         self.depth += 1;
@@ -165,7 +180,7 @@ impl Reader {
         }
         let mut value = self.all()?;
         while self.take_name("or") {
-            let other = self.all()?;
+            let other = self.unless(value.truth(), Self::all)?;
             value = if value.truth() { value } else { other };
         }
         self.depth -= 1;
@@ -175,7 +190,7 @@ impl Reader {
     fn all(&mut self) -> Given {
         let mut value = self.not()?;
         while self.take_name("and") {
-            let other = self.not()?;
+            let other = self.unless(!value.truth(), Self::not)?;
             value = if value.truth() { other } else { value };
         }
         Ok(value)
@@ -214,8 +229,11 @@ impl Reader {
                 self.at = before;
                 break;
             }
-            let right = self.sum()?;
-            holds = Some(holds.unwrap_or(true) && compare(&left, operator, &right)?);
+            let right = self.unless(holds == Some(false), Self::sum)?;
+            if holds != Some(false) {
+                let given = compare(&left, operator, &right).map(Value::Bool);
+                holds = Some(self.counted(given)?.truth());
+            }
             left = right;
         }
         Ok(holds.map_or(left, Value::Bool))
@@ -225,9 +243,11 @@ impl Reader {
         let mut left = self.product()?;
         loop {
             if self.take("+") {
-                left = calculate(&left, '+', &self.product()?)?;
+                let right = self.product()?;
+                left = self.counted(calculate(&left, '+', &right))?;
             } else if self.take("-") {
-                left = calculate(&left, '-', &self.product()?)?;
+                let right = self.product()?;
+                left = self.counted(calculate(&left, '-', &right))?;
             } else {
                 return Ok(left);
             }
@@ -245,7 +265,8 @@ impl Reader {
                 _ => return Ok(left),
             };
             self.at += 1;
-            left = calculate(&left, operator, &self.unary()?)?;
+            let right = self.unary()?;
+            left = self.counted(calculate(&left, operator, &right))?;
         }
     }
 
@@ -259,7 +280,10 @@ impl Reader {
             }
         }
         let value = self.primary()?;
-        if negative { calculate(&Value::Int(0), '-', &value) } else { Ok(value) }
+        if !negative {
+            return Ok(value);
+        }
+        self.counted(calculate(&Value::Int(0), '-', &value))
     }
 
     fn primary(&mut self) -> Given {
@@ -277,8 +301,9 @@ impl Reader {
             Some(Word::Mark("[")) => Value::List(self.items("]")?),
             Some(Word::Name(name)) if self.take("(") => {
                 let arguments = self.items(")")?;
-                function(&name, &arguments)?
+                self.counted(function(&name, &arguments))?
             }
+            Some(Word::Name(_)) if self.passed_over > 0 => Value::Null,
             Some(Word::Name(name)) => {
                 return Err(format!(
                     "`{name}` is not known in conditions; compare values, such as `'{{{name}}}' == 'x'`"
@@ -296,10 +321,12 @@ impl Reader {
                 };
                 self.at += 1;
                 if !self.take("(") {
-                    return Err(format!("`.{name}` is not known in conditions"));
+                    let unknown = Err(format!("`.{name}` is not known in conditions"));
+                    value = self.counted(unknown)?;
+                    continue;
                 }
                 let arguments = self.items(")")?;
-                value = method(&value, &name, &arguments)?;
+                value = self.counted(method(&value, &name, &arguments))?;
             } else if self.take("[") {
                 let items = self.items("]")?;
                 let index = match items.as_slice() {
@@ -307,7 +334,8 @@ impl Reader {
                     _ => None,
                 };
                 let found = index.and_then(|n| value.items()?.get(n).cloned());
-                value = found.ok_or("an index leads outside its list")?;
+                let found = found.ok_or_else(|| "an index leads outside its list".to_owned());
+                value = self.counted(found)?;
             } else {
                 return Ok(value);
             }
@@ -365,8 +393,8 @@ fn calculate(left: &Value, operator: char, right: &Value) -> Given {
             '+' => a.checked_add(*b),
             '-' => a.checked_sub(*b),
             '*' => a.checked_mul(*b),
-            'f' => a.checked_div_euclid(*b),
-            '%' => a.checked_rem_euclid(*b),
+            'f' => floored(*a, *b).map(|(whole, _)| whole),
+            '%' => floored(*a, *b).map(|(_, rest)| rest),
             _ => None,
         };
         if let Some(number) = whole {
@@ -384,8 +412,21 @@ fn calculate(left: &Value, operator: char, right: &Value) -> Given {
         _ if b == 0.0 => Err("a condition divides by zero".to_owned()),
         '/' => Ok(Value::Float(a / b)),
         'f' => Ok(Value::Float((a / b).floor())),
-        _ => Ok(Value::Float(a.rem_euclid(b))),
+        _ => {
+            let rest = a % b;
+            let other_sign = rest != 0.0 && (rest < 0.0) != (b < 0.0);
+            Ok(Value::Float(if other_sign { rest + b } else { rest }))
+        }
     }
+}
+
+/// Quotient and rest as Python has them: the quotient rounds down, the rest has the divisor's sign.
+fn floored(a: i128, b: i128) -> Option<(i128, i128)> {
+    let (whole, rest) = (a.checked_div(b)?, a.checked_rem(b)?);
+    if rest != 0 && (rest < 0) != (b < 0) {
+        return Some((whole.checked_sub(1)?, rest.checked_add(b)?));
+    }
+    Some((whole, rest))
 }
 
 fn function(name: &str, arguments: &[Value]) -> Given {
@@ -449,6 +490,11 @@ mod tests {
             ("'v1.2'.startswith('v1') and len('abc') == 3", true),
             ("'x' in ['x', 'y'] and 2 not in (1, 3)", true),
             ("None is None and True is not False", true),
+            ("7 // -2 == -4 and -7 // 2 == -4 and 7 % -3 == -2 and 7.5 % -2 == -0.5", true),
+            ("False and int('x') > 3", false),
+            ("True or nothing.here[3] < 'a'", true),
+            ("1 > 2 < 1 / 0", false),
+            ("False and (1 < 2 and nobody)", false),
             ("'1' == 1", false),
             ("True", true),
             ("0", false),
@@ -467,6 +513,9 @@ mod tests {
             ("1 2", "`2`"),
             ("1 ; 2", "`;`"),
             ("1 / 0", "zero"),
+            ("True and 1 / 0", "zero"),
+            ("False or nobody", "nobody"),
+            ("False and (1", "`)`"),
             ("", "condition"),
         ] {
             let told = evaluate(text).unwrap_err();

@@ -39,6 +39,42 @@ pub trait Extension: Send + Sync {
     fn fixture(&self, _name: &str) -> Option<Value> {
         None
     }
+    /// Whether tests may ask for a fixture of that name: those of [`Extension::fixture`], unless its values are known
+    /// only when a test runs and come through [`Test::with_variables`](super::Test::with_variables).
+    fn offers_fixture(&self, name: &str) -> bool {
+        self.fixture(name).is_some()
+    }
+    /// Begins a tincture: calls its function before each try of a stage, with the stage as it stands in the file
+    /// before the other arguments where the host's functions take one. What shall go on once the answer is there is
+    /// given back.
+    ///
+    /// # Errors
+    /// Why it failed; then the stage has failed.
+    fn tincture(
+        &self,
+        call: &Call<'_>,
+        _stage: &Value,
+    ) -> Result<Option<Box<dyn Tincture>>, String> {
+        self.call(call).map(|_| None)
+    }
+    /// Looks on at each request, its variables put in, before it is sent; what shall see the answer is given back.
+    ///
+    /// # Errors
+    /// Why it failed; then the stage has failed.
+    fn watch(&self, _request: &Value) -> Result<Option<Box<dyn Tincture>>, String> {
+        Ok(None)
+    }
+}
+
+/// What goes on after a stage's request.
+pub trait Tincture {
+    /// Sees what is expected, by protocol (`requests` or `paho-mqtt`), and the answer, its codings undone, before it is
+    /// judged.
+    ///
+    /// # Errors
+    /// What does not hold; then the stage has failed.
+    fn finish(self: Box<Self>, expected: &Value, response: Option<&Response>)
+    -> Result<(), String>;
 }
 
 /// Names of functions that a value calls: those under `$ext`.

@@ -27,6 +27,9 @@ impl Files for Folder {
         let places: [Option<PathBuf>; 2] = [beside, Some(PathBuf::from(name))];
         let found = places.into_iter().flatten().find(|path| path.is_file());
         let path = found.ok_or_else(|| {
+            if from.is_empty() {
+                return format!("`{name}` is no file; check the name");
+            }
             format!(
                 "`{name}` is no file beside `{from}` nor in the working directory; check the name"
             )

@@ -19,6 +19,7 @@
 //! ```
 
 pub mod audit;
+mod base64;
 pub mod builtin;
 mod expression;
 mod extension;
@@ -33,10 +34,10 @@ mod tavern;
 mod url;
 mod value;
 
-pub use extension::{Call, Extension};
+pub use extension::{Call, Extension, Tincture};
 pub use files::{Files, Folder, Memory};
 pub use pattern::Pattern;
 pub use run::Runner;
 pub use secret::Secrets;
-pub use tavern::{Suite, SuiteBuilder, Test};
+pub use tavern::{Outline, Suite, SuiteBuilder, Test};
 pub use value::{Kind, Reach, Token, Value};

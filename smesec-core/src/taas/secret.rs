@@ -1,7 +1,11 @@
 //! Secrets of a run: known values and what looks like one are starred out of every text that leaves.
 
+use super::url::{form_encoded, quoted};
 use crate::mask;
 use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// What a secret is shown as.
 const STARS: &str = "[masked]";
@@ -21,36 +25,65 @@ const SHORTEST: usize = 4;
 /// ```
 #[derive(Clone, Default)]
 pub struct Secrets {
-    /// The longest first, so that one that holds another goes whole.
-    values: Vec<String>,
+    /// As they came.
+    values: Vec<Arc<str>>,
+    /// They and the forms in which they travel, the longest first, so that one that holds another
+    /// goes whole.
+    sought: Vec<Arc<str>>,
+    known: HashSet<Arc<str>>,
 }
 
 impl Secrets {
     /// Takes a value in. Blank ones and those shorter than four bytes are left out: starring them
     /// would hide all text and no secret.
     pub fn add(&mut self, value: impl Into<String>) {
-        let value = value.into();
-        if value.trim().len() < SHORTEST || self.values.contains(&value) {
+        let value: Arc<str> = value.into().into();
+        if value.trim().len() < SHORTEST || self.known.contains(&value) {
             return;
         }
-        let at = self.values.partition_point(|known| known.len() >= value.len());
-        self.values.insert(at, value);
+        for form in forms(&value) {
+            self.seek(form.into());
+        }
+        self.seek(Arc::clone(&value));
+        self.values.push(value);
+    }
+
+    fn seek(&mut self, form: Arc<str>) {
+        if self.known.insert(Arc::clone(&form)) {
+            let at = self.sought.partition_point(|known| known.len() >= form.len());
+            self.sought.insert(at, form);
+        }
     }
 
     /// Takes in what another run knows.
     pub fn extend(&mut self, other: &Self) {
         for value in &other.values {
-            self.add(value.as_str());
+            self.add(value.as_ref());
         }
+    }
+
+    /// How many values it knows.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether it knows none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The values that came after the first `known`: what a run of many tests has to pass on.
+    pub fn since(&self, known: usize) -> &[Arc<str>] {
+        self.values.get(known..).unwrap_or_default()
     }
 
     /// A text without secrets: the known values, values under names like `password` or `token`,
     /// credentials in headers, and card numbers.
     pub fn masked<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut text = Cow::Borrowed(text);
-        for value in &self.values {
-            if text.contains(value.as_str()) {
-                text = Cow::Owned(text.replace(value.as_str(), STARS));
+        for value in &self.sought {
+            if text.contains(value.as_ref()) {
+                text = Cow::Owned(text.replace(value.as_ref(), STARS));
             }
         }
         if let Some(starred) = without_named(&text) {
@@ -71,6 +104,64 @@ impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Secrets({} values)", self.values.len())
     }
+}
+
+/// A value as URLs, forms and JSON have it, where that differs from itself.
+fn forms(value: &str) -> Vec<String> {
+    let form = form_encoded(value);
+    // Some writers of JSON keep to ASCII, and some escape slashes too.
+    let escaped = |ascii: bool, slash: bool| {
+        let mut out = String::with_capacity(value.len());
+        for c in value.chars() {
+            match c {
+                '"' => out.push_str("\\\""),
+                '\\' => out.push_str("\\\\"),
+                '/' if slash => out.push_str("\\/"),
+                '\n' => out.push_str("\\n"),
+                '\r' => out.push_str("\\r"),
+                '\t' => out.push_str("\\t"),
+                c if c.is_control() || (ascii && !c.is_ascii()) => {
+                    for unit in c.encode_utf16(&mut [0; 2]) {
+                        let _ = write!(out, "\\u{unit:04x}");
+                    }
+                }
+                c => out.push(c),
+            }
+        }
+        out
+    };
+    let mut all = vec![
+        form.replace('+', "%20"),
+        form_encoded(&form),
+        quoted(value),
+        escaped(false, false),
+        escaped(true, false),
+        escaped(false, true),
+        escaped(true, true),
+        form,
+    ];
+    // Servers and clients disagree on the case of the digits.
+    let small: Vec<String> = all.iter().take(3).map(|form| lower_escapes(form)).collect();
+    all.extend(small);
+    all.retain(|form| form != value);
+    all
+}
+
+/// `%C3%A9` as `%c3%a9`.
+fn lower_escapes(text: &str) -> String {
+    let mut left = 0;
+    let lowered = text.chars().map(|c| {
+        let is_digit = left > 0;
+        left = if c == '%' {
+            2
+        } else if is_digit {
+            left - 1
+        } else {
+            0
+        };
+        if is_digit { c.to_ascii_lowercase() } else { c }
+    });
+    lowered.collect()
 }
 
 /// The text with values under secret names starred out: `"token": "…"`, `password=…`, `Cookie: …`;
@@ -140,6 +231,9 @@ fn value_after(text: &str, mark: usize, name: &str) -> Option<(usize, usize)> {
         });
         return Some((from + 1, from + 1 + end.unwrap_or(inner.len())));
     }
+    if let Some(end) = rest.starts_with(['{', '[']).then(|| bracketed(rest)) {
+        return Some((from, from + end));
+    }
     let end = if is_header(name) {
         rest.find(['\r', '\n', '"']).unwrap_or(rest.len())
     } else {
@@ -147,6 +241,33 @@ fn value_after(text: &str, mark: usize, name: &str) -> Option<(usize, usize)> {
             .unwrap_or(rest.len())
     };
     Some((from, from + end))
+}
+
+/// Bytes within which a bracket is looked for; what lies beyond is starred out with the rest.
+const LONGEST: usize = 64 * 1024;
+
+/// The length of an object or a list that a text begins with, its bracket included; all of the text
+/// where it does not end.
+fn bracketed(text: &str) -> usize {
+    let (mut depth, mut quote, mut escaped) = (0_usize, None, false);
+    for (at, c) in text.char_indices().take_while(|(at, _)| *at < LONGEST) {
+        match (quote, c) {
+            _ if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '{' | '[') => depth += 1,
+            (None, '}' | ']') => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return at + 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 #[cfg(test)]
@@ -166,6 +287,13 @@ mod tests {
             ("Authorization: Bearer a.b.c\nX: y", "Authorization: [masked]\nX: y"),
             ("Set-Cookie: sid=abc; Path=/\n", "Set-Cookie: [masked]\n"),
             ("card 4111 1111 1111 1111", "card **** **** **** ****"),
+            (r#"{"token":{"value":"ab}c","n":[1]},"m":2}"#, r#"{"token":[masked],"m":2}"#),
+            (r#"{"password": ["x", "y"], "m": 2}"#, r#"{"password": [masked], "m": 2}"#),
+            ("'secret': {'a': 'b", "'secret': [masked]"),
+            (
+                r#"{"accessKey": "AK1", "pwHash": "x"}"#,
+                r#"{"accessKey": "[masked]", "pwHash": "[masked]"}"#,
+            ),
             ("expected the token to be there", "expected the token to be there"),
             ("http://localhost:5003/echo", "http://localhost:5003/echo"),
         ] {
@@ -185,8 +313,33 @@ mod tests {
     }
 
     #[test]
+    fn values_are_known_in_the_forms_in_which_they_travel() {
+        let mut secrets = Secrets::default();
+        secrets.add("a b/\"é&%");
+        for text in [
+            "/x?p=a%20b%2F%22%C3%A9%26%25&q=1",
+            "/x?p=a+b%2f%22%c3%a9%26%25&q=1",
+            "/x?p=a%20b/%22%C3%A9&%25&q=1",
+            "{'code': 'a b/\"é&%'}",
+            r#"{"code": "a b/\"é&%"}"#,
+            r#"{"code": "a b/\"\u00e9&%"}"#,
+            "/x?p=a%2Bb%252F%2522%25C3%25A9%2526%2525",
+        ] {
+            let shown = secrets.masked(text);
+            assert!(
+                shown.contains(STARS) && !shown.contains("b/") && !shown.contains("2F"),
+                "{shown}"
+            );
+        }
+        assert_eq!(secrets.len(), 1);
+        secrets.add("other");
+        assert_eq!(secrets.since(1).len(), 1);
+        assert!(secrets.since(7).is_empty());
+    }
+
+    #[test]
     fn text_cut_anywhere_never_panics() {
-        let text = "é\"passwörd\": \"tokén\\\"\" token='é cookie:é password=";
+        let text = "token:['é{ password={é\"passwörd\": \"tokén\\\"\" token='é cookie:é password=";
         for (at, _) in text.char_indices() {
             let _ = Secrets::default().masked(text.get(..at).unwrap_or_default());
         }

@@ -11,6 +11,8 @@ pub(super) struct Url {
     /// The path, at least `/`.
     pub(super) path: String,
     pub(super) query: Option<String>,
+    /// The user and the password before the host, decoded; no text of the URL has them.
+    pub(super) user: Option<(String, String)>,
 }
 
 impl Url {
@@ -32,7 +34,14 @@ impl Url {
         let rest = rest.split('#').next().unwrap_or_default();
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at_checked(end).unwrap_or((rest, ""));
-        let authority = authority.rsplit('@').next().unwrap_or_default();
+        let (user, authority) = match authority.rsplit_once('@') {
+            Some((user, host)) => (Some(user), host),
+            None => (None, authority),
+        };
+        let user = user.filter(|user| !user.is_empty()).map(|user| {
+            let (name, password) = user.split_once(':').unwrap_or((user, ""));
+            (percent_decoded(name), percent_decoded(password))
+        });
         if authority.is_empty() || authority.contains(|c: char| c.is_whitespace() || c.is_control())
         {
             return Err(format!("`{text}` names no host; write `http://host/path`"));
@@ -47,6 +56,7 @@ impl Url {
             authority: authority.to_ascii_lowercase(),
             path: quoted(path),
             query: query.map(quoted),
+            user,
         })
     }
 
@@ -72,6 +82,8 @@ impl Url {
             None => (reference, None),
         };
         let mut url = self.clone();
+        // Whoever asked asks again; see `Act::send`.
+        url.user = None;
         if path.is_empty() {
             if query.is_some() {
                 url.query = query.map(quoted);
@@ -97,11 +109,13 @@ impl Url {
         self.authority.split(':').next().unwrap_or_default()
     }
 
-    /// The host and the port, where one is written.
+    /// The host and the port: the scheme's own where none is written.
     pub(super) fn place(&self) -> Option<(String, Option<u16>)> {
         let host = self.host();
+        let usual = if self.scheme == "https" { 443 } else { 80 };
         let port = self.authority.get(host.len()..)?.strip_prefix(':');
-        Some((host.to_owned(), port.and_then(|port| port.parse().ok())))
+        let port = port.filter(|port| !port.is_empty());
+        Some((host.to_owned(), Some(port.map_or(Some(usual), |port| port.parse().ok())?)))
     }
 
     /// The path and the query, as a request line and a digest have them.
@@ -153,7 +167,7 @@ fn without_dots(path: &str) -> String {
 }
 
 /// What may not stand in a URL, encoded; what is encoded already stays.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let bytes = text.as_bytes();
     for (at, byte) in bytes.iter().enumerate() {
@@ -194,6 +208,11 @@ pub(super) fn form_pairs(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
+/// `%40` as `@`; a `+` stays one outside forms.
+fn percent_decoded(text: &str) -> String {
+    form_decoded(&text.replace('+', "%2B"))
+}
+
 fn form_decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     crate::decode::body::form::url_decode(text.as_bytes(), &mut out);
@@ -229,6 +248,12 @@ mod tests {
         let url = Url::parse("HTTP://me:pw@Host:5003?a=b c&d=é%20%").unwrap();
         assert_eq!(url.to_string(), "http://host:5003/?a=b%20c&d=%C3%A9%20%25");
         assert_eq!(url.host(), "host");
+        assert_eq!(url.user, Some(("me".to_owned(), "pw".to_owned())));
+        let url = Url::parse("https://a%40b:p+%2F@host").unwrap();
+        assert_eq!(url.user, Some(("a@b".to_owned(), "p+/".to_owned())));
+        assert_eq!(url.place(), Some(("host".to_owned(), Some(443))));
+        let url = Url::parse("http://[::1]:8080").unwrap();
+        assert_eq!(url.place(), Some(("[::1]".to_owned(), Some(8080))));
         let url = Url::parse("https://[::1]/").unwrap();
         assert_eq!(url.host(), "[::1]");
         assert_eq!(form_encoded("a b&é"), "a+b%26%C3%A9");

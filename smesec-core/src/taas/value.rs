@@ -103,6 +103,8 @@ impl Value {
     /// assert_eq!(value.to_json().unwrap(), r#"{"b": [1, 2.5], "a": null}"#);
     /// ```
     pub fn from_json(text: &[u8]) -> Result<Self, String> {
+        // Servers of some makers put a mark of UTF-8 before it.
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         serde_json::from_slice(text).map_err(|e| e.to_string())
     }
 

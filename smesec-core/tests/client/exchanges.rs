@@ -77,6 +77,7 @@ fn only_what_changes_nothing_is_sent_again() {
     let mut session = network.session();
     get(&mut *session, address).unwrap();
     assert_eq!(get(&mut *session, address).unwrap().body, b"hi");
+    assert_eq!(network.sent(), 3, "what is sent again counts again");
     let told = session.exchange(&request("POST", address, "/"), PATIENCE).unwrap_err();
     assert!(matches!(told, ExchangeError::Connection(_)), "{told}");
 }

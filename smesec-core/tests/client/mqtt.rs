@@ -149,6 +149,20 @@ fn a_silent_or_broken_broker_is_not_waited_for() {
 }
 
 #[test]
+fn a_broker_that_floods_is_cut_off_by_bytes_too() {
+    let flood = server(|_, mut socket| {
+        let _ = packet(&mut socket);
+        let _ = socket.write_all(&[0x20, 2, 0, 0]);
+        // A topic of one letter and 100,000 bytes: 100,003 in all.
+        let message = [&[0x30, 0xa3, 0x8d, 0x06, 0, 1, b'a'][..], &[0; 100_000]].concat();
+        while socket.write_all(&message).is_ok() {}
+    });
+    let mut session = network().messages(&options(flood), PATIENCE).unwrap();
+    let told = session.subscribe("a", 0, PATIENCE).unwrap_err().to_string();
+    assert!(told.contains("more than 16777216 bytes unasked"), "{told}");
+}
+
+#[test]
 fn silence_is_broken_by_pings() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let address = broker(Arc::clone(&seen));

@@ -2,6 +2,7 @@
 
 use smesec_core::siem::record::{self, Field, LogSource, Record};
 use smesec_core::siem::sigma::{Body, Literal};
+use smesec_core::siem::sources::{Format, ReaderOptions, records_of};
 use smesec_core::siem::{Matcher, RuleSet};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -11,13 +12,14 @@ pub(crate) enum Value {
     Null,
     Text(String),
     Number(String),
+    Bool(String),
 }
 
 impl Value {
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Null => None,
-            Self::Text(text) | Self::Number(text) => Some(text),
+            Self::Text(text) | Self::Number(text) | Self::Bool(text) => Some(text),
         }
     }
 }
@@ -37,6 +39,7 @@ impl Event {
                     Value::Null => ("", record::Kind::Null),
                     Value::Text(text) => (text.as_str(), record::Kind::Text),
                     Value::Number(text) => (text.as_str(), record::Kind::Number),
+                    Value::Bool(text) => (text.as_str(), record::Kind::Bool),
                 };
                 Field { name, value: record::Value { text, kind } }
             })
@@ -82,6 +85,50 @@ pub(crate) fn corpus(sigma: &Path) -> Vec<Event> {
         }
     }
     events
+}
+
+/// The events of all EVTX files below a folder.
+pub(crate) fn evtx(folder: &Path) -> Vec<Event> {
+    let mut entries: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    let mut events = Vec::new();
+    for entry in entries {
+        if entry.is_dir() {
+            events.extend(evtx(&entry));
+        } else if entry.extension().is_some_and(|ending| ending == "evtx") {
+            let bytes = std::fs::read(&entry).unwrap();
+            records_of(Format::Evtx, "x", &bytes, ReaderOptions::default(), &mut |line| {
+                events.extend(line.ok().map(|record| owned(&record)));
+            });
+        }
+    }
+    events
+}
+
+fn owned(record: &Record<'_>) -> Event {
+    let value = |value: record::Value<'_>| match value.kind {
+        record::Kind::Null => Value::Null,
+        record::Kind::Number => Value::Number(value.text.to_owned()),
+        record::Kind::Bool => Value::Bool(value.text.to_owned()),
+        record::Kind::Text => Value::Text(value.text.to_owned()),
+    };
+    let fields = record.fields.iter();
+    let mut values: Vec<(String, Value)> =
+        fields.map(|field| (field.name.to_owned(), value(field.value))).collect();
+    // The oracle knows no table of log sources: what a field is called there, it is shown.
+    let aliases = [
+        ("Signature", "ThreatName"),
+        ("Filename", "Path"),
+        ("Image", "NewProcessName"),
+        ("ParentImage", "ParentProcessName"),
+    ];
+    for (alias, name) in aliases {
+        if let Some((_, value)) = values.iter().find(|(known, _)| known == name).cloned() {
+            values.push((alias.to_owned(), value));
+        }
+    }
+    Event { values, product: "windows" }
 }
 
 fn flatten(value: &serde_json::Value, name: &str, out: &mut Vec<(String, Value)>) {

@@ -6,6 +6,7 @@
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::panic,
+    clippy::print_stderr,
     reason = "a test: a panic is the verdict, and a skip is told aloud"
 )]
 
@@ -17,13 +18,17 @@ use smesec_core::siem::{Matcher, RuleSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-fn corpora() -> Option<PathBuf> {
+/// One of the corpora's folders, where it is there.
+fn corpus(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("SMESEC_CORPORA").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpora"),
         PathBuf::from,
     );
-    let sigma = folder.join("sigma");
-    sigma.is_dir().then_some(sigma)
+    let corpus = folder.join(name);
+    if !corpus.is_dir() {
+        eprintln!("##### SKIPPED: no corpus `{name}` (set SMESEC_CORPORA) #####");
+    }
+    corpus.is_dir().then_some(corpus)
 }
 
 fn rules(sigma: &Path) -> Arc<RuleSet> {
@@ -64,10 +69,7 @@ fn compare(
 
 #[test]
 fn every_event_of_the_corpus_and_its_mutations_match_alike() {
-    let Some(sigma) = corpora() else {
-        eprintln!("##### SKIPPED: no Sigma corpus (set SMESEC_CORPORA) #####");
-        return;
-    };
+    let Some(sigma) = corpus("sigma") else { return };
     let set = rules(&sigma);
     let mut matcher = Matcher::new(Arc::clone(&set));
     let mut oracle = naive::Oracle::default();
@@ -89,6 +91,21 @@ fn every_event_of_the_corpus_and_its_mutations_match_alike() {
     }
     eprintln!("{events} events, {matches} matches, no difference over {} rules", set.len());
     assert!(matches > 800, "the mutations hit too little: {matches}");
+}
+
+#[test]
+#[ignore = "takes minutes; run it with `--ignored`"]
+fn every_event_of_the_evtx_samples_matches_alike() {
+    let (Some(sigma), Some(evtx)) = (corpus("sigma"), corpus("evtx")) else { return };
+    let set = rules(&sigma);
+    let mut matcher = Matcher::new(Arc::clone(&set));
+    let mut oracle = naive::Oracle::default();
+    let events = events::evtx(&evtx.join("files"));
+    assert!(events.len() > 3_000, "{}", events.len());
+    let matches: usize =
+        events.iter().map(|event| compare(&set, &mut matcher, &mut oracle, event)).sum();
+    eprintln!("{} events, {matches} matches, no difference over {} rules", events.len(), set.len());
+    assert!(matches > 1_000, "{matches}");
 }
 
 #[test]

@@ -11,6 +11,7 @@
 mod api;
 #[cfg(feature = "cli")]
 mod command;
+mod odd;
 mod rsa;
 mod sql;
 

@@ -23,7 +23,7 @@ an intake of yours (`IntakeLike`).
 Events are dicts in the JSON form v1 (`smesec.frames` makes data frames of them). They go into a sink: a
 `Queue`, a `Tee`, a `LogSink`, a `DetectorSink` in front of a detector of yours, or any callable.
 
-Logs: `smesec.siem` has an engine over Sigma rules and correlations. Tests: `smesec.taas` runs files in Tavern's format and
+Logs: `smesec.siem` has an engine over Sigma rules and correlations, for bytes, mappings and Arrow's tables. Tests: `smesec.taas` runs files in Tavern's format and
 audits an API; `pytest` collects `*.tavern.yaml` through `smesec.pytest_plugin`.
 
 State between transactions lives in a `MemoryStore`, or in a `SharedStore` that workers share.

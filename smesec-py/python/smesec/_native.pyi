@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from os import PathLike
 from types import TracebackType
-from typing import Any, Literal, NoReturn, TypedDict, final
+from typing import Any, Literal, NoReturn, Protocol, TypedDict, final
 
 from typing_extensions import disjoint_base
 
+from ._extension import Functions
 from ._parts import DetectorLike, FilterLike, FindingLike, IntakeLike, ScannerLike, StoreLike
 
 __all__ = [
@@ -413,6 +414,14 @@ type _Format = Literal[
     "text",
 ]
 
+class _ArrowStream(Protocol):
+    def __arrow_c_stream__(self) -> object: ...
+
+class _ArrowArray(Protocol):
+    def __arrow_c_array__(self) -> tuple[object, object]: ...
+
+type _Table = _ArrowStream | _ArrowArray
+
 @final
 class SiemEngine:
     def __new__(cls, ruleset: SiemRuleSet, lateness: float = 30.0) -> SiemEngine: ...
@@ -426,8 +435,11 @@ class SiemEngine:
         now: int | None = None,
     ) -> list[dict[str, Any]]: ...
     def match(
-        self, records: Iterable[Mapping[str, Any]], origin: str = "<records>", *, now: int | None = None
+        self, records: Iterable[Mapping[str, Any]] | _Table, origin: str = "<records>", *, now: int | None = None
     ) -> list[dict[str, Any]]: ...
+    def process(
+        self, records: Iterable[Mapping[str, Any]] | _Table, origin: str = "<records>", *, now: int | None = None
+    ) -> Any: ...
     def advance(self, now: int) -> list[dict[str, Any]]: ...
     def finish(self) -> list[dict[str, Any]]: ...
     def snapshot(self) -> bytes: ...
@@ -445,7 +457,7 @@ class TaasSuite:
         secrets: dict[str, str],
         select: str | None,
         strict_layout: bool,
-        functions: object | None,
+        functions: Functions | None,
     ) -> TaasSuite: ...
     @property
     def tests(self) -> list[dict[str, Any]]: ...
@@ -454,7 +466,12 @@ class TaasSuite:
     @property
     def warnings(self) -> list[str]: ...
     def run(
-        self, *, only: Sequence[int] | None = None, jobs: int = 1, allow_public: bool = False
+        self,
+        *,
+        only: Sequence[int] | None = None,
+        jobs: int = 1,
+        allow_public: bool = False,
+        variables: dict[str, Any] | None = None,
     ) -> TaasReport: ...
     def __len__(self) -> int: ...
 

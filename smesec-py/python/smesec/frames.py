@@ -1,4 +1,4 @@
-"""Events as data frames: `pip install smesec[pandas]` or `smesec[arrow]`.
+"""Events and findings in logs as data frames: `pip install smesec[pandas]` or `smesec[arrow]`.
 
 One row an event, one column a field of the JSON form v1; times in UTC to the nanosecond, `action` and `status` apart,
 addresses and ports apart, `rule_ids` and `messages` of the findings as lists, findings and extra fields as JSON text.
@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["to_arrow", "to_pandas", "to_records"]
+__all__ = ["found_to_arrow", "to_arrow", "to_pandas", "to_records"]
 
 _TEXTS = ("id", "detector", "user", "device", "entity", "transaction_id", "message", "raw")
 _NUMBERS = ("schema_version", "class_uid", "activity_id", "severity_id", "risk", "generation")
@@ -51,6 +51,29 @@ def to_arrow(events: Iterable[dict[str, Any]]) -> Any:
     kinds |= {"dst_ip": text, "dst_port": pa.int64(), "rule_ids": texts, "messages": texts, "attack": texts}
     kinds |= {"findings": text, "extra": text}
     return pa.Table.from_pylist(to_records(events), schema=pa.schema(list(kinds.items())))
+
+
+def found_to_arrow(found: Iterable[dict[str, Any]]) -> Any:
+    """What a `smesec.siem.Engine` told as a `pyarrow.Table`: a row for each detection and each alarm.
+
+    The columns are the keys of both, null where a kind has none: times in UTC to the nanosecond, `tags` as lists, `fields` and
+    `group` as JSON text. The types are the same for any findings, none included.
+    """
+    import pyarrow as pa
+
+    time, text = pa.timestamp("ns", tz="UTC"), pa.string()
+    kinds: dict[str, Any] = dict.fromkeys(("kind", "rule_id", "title", "author", "level"), text)
+    kinds |= {"tags": pa.list_(text), "origin": text, "record_id": pa.uint64(), "time": time, "fields": text}
+    kinds |= dict.fromkeys(("change", "about", "id", "severity"), text)
+    kinds |= {"start": time, "count": pa.uint64(), "figure": pa.float64(), "group": text}
+    kinds |= {"risk": pa.int64(), "message": text}
+    columns: dict[str, list[Any]] = {name: [] for name in kinds}
+    for one in found:
+        for name, column in columns.items():
+            value = one.get(name)
+            column.append(json.dumps(value) if name in ("fields", "group") and value is not None else value)
+    arrays = [pa.array(columns[name], kind) for name, kind in kinds.items()]
+    return pa.Table.from_arrays(arrays, names=list(kinds))
 
 
 def to_pandas(events: Iterable[dict[str, Any]]) -> Any:

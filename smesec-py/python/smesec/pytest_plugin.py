@@ -4,18 +4,65 @@ Skipped and expected failures are pytest's own; a failure shows the stages that 
 is installed too, the files are left to it (`-p no:tavern` hands them over). Test files may call whatever functions of Python can
 be imported, as code that pytest collects may.
 
+Fixtures are pytest's own, of any scope: those that a test names in `usefixtures`, those that are `autouse`, and what these build on
+are variables of the test, below those of its files. A value that is none of JSON's types is its text. Fixtures with `params`
+are refused by pytest, as nothing asks for each of their values.
+
+Tavern's hooks are called: `pytest_tavern_beta_before_every_request(request_args)`,
+`pytest_tavern_beta_after_every_response(expected, response)`, `pytest_tavern_beta_before_every_test_run(test_dict, variables)` and
+`pytest_tavern_beta_after_every_test_run(test_dict, variables)`. They look on: of what they change only `variables` before a run
+counts; `test_dict` has `test_name`, `file`, `line` and `marks`, and cannot be changed.
+
     pytest --smesec-global-cfg=tests/common.yaml
 """
 
-from collections.abc import Iterable
+import importlib.util
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from . import SmesecError, taas
+from ._extension import Functions
 
 ENDINGS = (".tavern.yaml", ".tavern.yml")
+
+# What is done to a test already when its file is loaded.
+_DONE = ("parametrize", "skip", "skipif", "usefixtures", "xfail")
+
+
+class TavernHooks:
+    """Hooks by the names and with the arguments that Tavern gives them."""
+
+    def pytest_tavern_beta_before_every_test_run(
+        self, test_dict: Mapping[str, Any], variables: dict[str, Any]
+    ) -> None:
+        """A test is about to run; what is added to `variables` is there for it."""
+
+    def pytest_tavern_beta_after_every_test_run(
+        self, test_dict: Mapping[str, Any], variables: dict[str, Any]
+    ) -> None:
+        """A test has run."""
+
+    def pytest_tavern_beta_before_every_request(self, request_args: dict[str, Any]) -> None:
+        """A request is about to be sent: the stage's, its variables put in."""
+
+    def pytest_tavern_beta_after_every_response(self, expected: dict[str, Any], response: Any) -> None:
+        """An answer has come and is not judged yet; `expected` is by protocol, `requests` or `paho-mqtt`."""
+
+
+def _left_to_tavern(plugins: pytest.PytestPluginManager) -> bool:
+    if plugins.is_blocked("tavern"):
+        return False
+    # At the time of hooks it may not be registered yet.
+    return plugins.hasplugin("tavern") or importlib.util.find_spec("tavern") is not None
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    if not _left_to_tavern(pluginmanager):
+        pluginmanager.add_hookspecs(TavernHooks)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,41 +82,61 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    if not file_path.name.endswith(ENDINGS) or parent.config.pluginmanager.hasplugin("tavern"):
+    if not file_path.name.endswith(ENDINGS) or _left_to_tavern(parent.config.pluginmanager):
         return None
     return TavernFile.from_parent(parent, path=file_path)
 
 
-class TavernFile(pytest.File):
-    """A file of tests."""
+class TavernFile(pytest.Module):
+    """A file of tests; a module to pytest, so that fixtures may be of its scope."""
+
+    # Nothing is imported.
+    obj = None
 
     def collect(self) -> Iterable[pytest.Item]:
+        functions = Functions(True, promises=True, hooks=self.config.hook)
         try:
             suite = taas.Suite(
-                [self.path], global_cfg=self.config.getoption("smesec_global_cfg"), extensions=True
+                [self.path],
+                global_cfg=self.config.getoption("smesec_global_cfg"),
+                extensions=functions,
             )
         except SmesecError as error:
             raise self.CollectError(str(error)) from error
         for place, test in enumerate(suite.tests):
-            yield TavernTest.from_parent(self, name=test["name"], suite=suite, place=place)
+            yield TavernTest.from_parent(self, name=test["name"], suite=suite, place=place, test=test)
 
 
-class TavernTest(pytest.Item):
-    """One test of a file."""
+class TavernTest(pytest.Function):
+    """One test of a file; a function to pytest, so that it has fixtures."""
 
-    def __init__(self, *, suite: taas.Suite, place: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.suite, self.place = suite, place
-        self.test = suite.tests[place]
-        for mark in self.test["marks"]:
-            # Skipping and multiplying are done already when a file is loaded.
-            if mark.isidentifier() and mark not in ("parametrize", "skip", "skipif", "usefixtures", "xfail"):
-                self.add_marker(mark)
+    def __init__(self, *, suite: taas.Suite, place: int, test: dict[str, Any], **kwargs: Any) -> None:
+        self.suite, self.place, self.test = suite, place, test
+
+        def stand_in() -> None:
+            """pytest reads marks and fixtures off a function."""
+
+        for mark in test["marks"]:
+            if mark.isidentifier() and mark not in _DONE:
+                getattr(pytest.mark, mark)(stand_in)
+        if test["fixtures"]:
+            pytest.mark.usefixtures(*test["fixtures"])(stand_in)
+        super().__init__(callobj=stand_in, **kwargs)
 
     def runtest(self) -> None:
-        report = self.suite.run(
-            only=[self.place], allow_public=self.config.getoption("smesec_allow_public")
-        )
+        variables = {name: _variable(value) for name, value in self.funcargs.items() if name != "request"}
+        about = {key: self.test[key] for key in ("file", "line", "marks")}
+        told = {"test_dict": MappingProxyType({"test_name": self.test["name"], **about}), "variables": variables}
+        hooks = self.config.hook
+        hooks.pytest_tavern_beta_before_every_test_run(**told)
+        try:
+            report = self.suite.run(
+                only=[self.place],
+                allow_public=self.config.getoption("smesec_allow_public"),
+                variables=variables or None,
+            )
+        finally:
+            hooks.pytest_tavern_beta_after_every_test_run(**told)
         for result in report.results:
             if result["verdict"] == "skipped":
                 pytest.skip(result["message"])
@@ -81,10 +148,23 @@ class TavernTest(pytest.Item):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, TestFailure):
             return str(excinfo.value)
-        return super().repr_failure(excinfo, style)
+        return super().repr_failure(excinfo)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         return self.path, self.test["line"] - 1, self.name
+
+
+def _variable(value: Any) -> Any:
+    """A fixture's value as a variable."""
+    if isinstance(value, int):
+        return value if value.bit_length() < 127 else str(value)
+    if value is None or isinstance(value, (float, str, bytes)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _variable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_variable(item) for item in value]
+    return str(value)
 
 
 class TestFailure(Exception):

@@ -9,7 +9,10 @@
     for told in engine.finish():
         print(told["message"])
 
-Records that are mappings already go through `engine.match(records)`.
+Records that are mappings already go through `engine.match(records)`, and so do tables of pyarrow, pandas or polars, by Arrow's C
+data interface. `engine.process(table)` answers with a `pyarrow.Table`:
+
+    found = engine.process(pyarrow.parquet.read_table("events.parquet"))
 """
 
 from ._native import SiemEngine as Engine

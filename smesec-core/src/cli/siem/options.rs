@@ -1,11 +1,17 @@
 //! What the subcommands are told.
 
 use crate::cli::text;
+use crate::ruleset::{LoadReport, Refused};
 use crate::siem::correlation::Settings;
+use crate::siem::directive::{Directive, parse_xml, parse_yaml};
+use crate::siem::policy::Policies;
 use crate::siem::record::{LogSource, Record};
+use crate::siem::risk::Assets;
 use crate::siem::sources::Format;
-use crate::siem::{RuleSet, RuleSetBuilder};
+use crate::siem::{Engine, RuleSet, RuleSetBuilder};
 use std::ffi::OsString;
+use std::io::Write;
+use std::sync::Arc;
 
 /// The options of `smesec siem run` and of `smesec siem explain`.
 #[derive(Default)]
@@ -18,6 +24,11 @@ pub(super) struct Options {
     said: [String; 3],
     pub(super) format: Format,
     lateness: Option<i64>,
+    home_net: Vec<String>,
+    assets: Vec<String>,
+    directives: Vec<String>,
+    policies: Vec<String>,
+    pub(super) state: Option<String>,
     pub(super) json: bool,
     pub(super) stats: bool,
     pub(super) updates: bool,
@@ -53,6 +64,9 @@ impl Options {
                 }
             }
         }
+        if options.state.is_some() && options.repeat > 1 {
+            return Err("`--state` goes on where it came to; leave `--repeat` out".to_owned());
+        }
         if options.inputs.is_empty() {
             return Err("no input; name files or folders, or `-` for standard input".to_owned());
         }
@@ -73,6 +87,18 @@ impl Options {
                 })?;
             }
             "lateness" => self.lateness = Some(duration(&value)?),
+            "home-net" => self.home_net.extend(value.split(',').map(|net| net.trim().to_owned())),
+            "assets" => self.assets.push(value),
+            "directives" => self.directives.push(value),
+            "policies" => self.policies.push(value),
+            "state" => self.state = Some(value),
+            "output" => {
+                self.json = match value.as_str() {
+                    "json" => true,
+                    "table" => false,
+                    _ => return Err(format!("`--output {value}`: write table or json")),
+                }
+            }
             "repeat" => {
                 self.repeat = value
                     .parse()
@@ -103,6 +129,64 @@ impl Options {
             builder.builtin();
         }
         builder.build().map_err(|e| e.to_string())
+    }
+
+    /// The engine over the rules: the inventory, policies and directives that the user names. What
+    /// of the directives cannot run is told.
+    pub(super) fn engine(
+        &self,
+        rules: Arc<RuleSet>,
+        files: usize,
+        stderr: &mut dyn Write,
+    ) -> Result<Engine, String> {
+        let mut assets = Assets::new();
+        for path in &self.assets {
+            assets = assets.read(&read(path)?, path).map_err(|e| e.to_string())?;
+        }
+        for net in &self.home_net {
+            assets = assets.home(net).map_err(|e| format!("`--home-net`: {e}"))?;
+        }
+        let mut policies = Vec::new();
+        for path in &self.policies {
+            let read = Policies::parse(&read(path)?, path, &assets).map_err(|e| e.to_string())?;
+            policies.extend(read.into_vec());
+        }
+        let mut report = LoadReport::default();
+        let directives = self.read_directives(&mut report)?;
+        let engine = Engine::builder(rules)
+            .settings(self.settings(files))
+            .assets(assets)
+            .policies(Policies::new(policies))
+            .directives(directives)
+            .build();
+        let refused: Vec<&Refused> =
+            report.refused.iter().chain(&engine.report().refused).collect();
+        if let (true, Some(first)) = (self.strict, refused.first()) {
+            return Err(first.to_string());
+        }
+        for told in refused.into_iter().chain(&report.degraded) {
+            writeln!(stderr, "smesec: {told}").map_err(|e| e.to_string())?;
+        }
+        Ok(engine)
+    }
+
+    /// Directives from OSSIM's XML and from our own YAML, told apart by how a file begins.
+    fn read_directives(&self, report: &mut LoadReport) -> Result<Vec<Directive>, String> {
+        let mut directives = Vec::new();
+        for path in &self.directives {
+            let bytes =
+                std::fs::read(path).map_err(|e| format!("`{path}`: {e}; check the path"))?;
+            let start = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes).trim_ascii_start();
+            let read = if start.starts_with(b"<") {
+                parse_xml(&bytes, path, report)
+            } else {
+                let text = std::str::from_utf8(&bytes);
+                let text = text.map_err(|_| format!("`{path}` is not UTF-8; save it as UTF-8"))?;
+                parse_yaml(text, path)
+            };
+            directives.extend(read.map_err(|e| e.to_string())?);
+        }
+        Ok(directives)
     }
 
     /// Files are read one after another, so with several of them nothing can be judged before the

@@ -1,8 +1,8 @@
-//! What a run tells: a line for each detection and alarm, and what could not be done.
+//! What a run tells: a row for each detection and alarm, and what could not be done.
 
 use super::options::Options;
 use super::run::Counts;
-use crate::siem::correlation::{Alarm, Change, Correlator};
+use crate::siem::correlation::{Alarm, AlarmKind, Change, Correlator};
 use crate::siem::record::Record;
 use crate::siem::{Matcher, RuleSet};
 use std::collections::BTreeMap;
@@ -14,6 +14,7 @@ pub(super) struct Lines<'w> {
     out: &'w mut dyn Write,
     json: bool,
     updates: bool,
+    begun: bool,
     pub(super) detections: u64,
     pub(super) alarms: u64,
     failed: Option<std::io::Error>,
@@ -35,8 +36,10 @@ struct DetectionLine<'d> {
 #[derive(serde::Serialize)]
 struct AlarmLine<'a> {
     correlation: &'a str,
+    kind: &'static str,
     group: BTreeMap<&'a str, &'a str>,
     ts: String,
+    start: String,
     id: String,
     risk: Option<u8>,
     severity: crate::verdict::Severity,
@@ -48,7 +51,7 @@ struct AlarmLine<'a> {
 impl<'w> Lines<'w> {
     pub(super) fn new(options: &Options, out: &'w mut dyn Write) -> Self {
         let Options { json, updates, .. } = *options;
-        Self { out, json, updates, detections: 0, alarms: 0, failed: None }
+        Self { out, json, updates, begun: false, detections: 0, alarms: 0, failed: None }
     }
 
     pub(super) fn detections(&mut self, rules: &RuleSet, matched: &[u32], record: &Record<'_>) {
@@ -69,7 +72,7 @@ impl<'w> Lines<'w> {
             } else {
                 let level = if meta.level.is_empty() { "-" } else { &meta.level };
                 let (title, file, number) = (&meta.title, record.origin, record.number);
-                self.line(format_args!("{ts}  {level:<13}  {title}  ({file}:{number})"));
+                self.row(&ts, level, "-", format_args!("{title}  ({file}:{number})"));
             }
         }
     }
@@ -85,8 +88,14 @@ impl<'w> Lines<'w> {
             if self.json {
                 self.json(&AlarmLine {
                     correlation: &alarm.rule.name,
+                    kind: match alarm.kind {
+                        AlarmKind::Correlation => "correlation",
+                        AlarmKind::Directive => "directive",
+                        AlarmKind::Health => "health",
+                    },
                     group: alarm.group.iter().map(|(n, v)| (&**n, v.as_str())).collect(),
                     ts,
+                    start: alarm.start.to_string(),
                     id: alarm.id.to_string(),
                     risk: alarm.risk,
                     severity: alarm.severity,
@@ -96,9 +105,16 @@ impl<'w> Lines<'w> {
                 });
             } else {
                 let change = if opened { "ALARM" } else { alarm.change.word() };
-                let risk = alarm.risk.map_or_else(String::new, |risk| format!("  risk {risk}"));
-                self.line(format_args!("{ts}  {change:<13}  {}{risk}", alarm.message));
+                let risk = alarm.risk.map_or_else(|| "-".to_owned(), |risk| risk.to_string());
+                self.row(&ts, change, &risk, format_args!("{}", alarm.message));
             }
+        }
+    }
+
+    /// Lets whoever looks on see what there is.
+    pub(super) fn flush(&mut self) {
+        if self.failed.is_none() {
+            self.failed = self.out.flush().err();
         }
     }
 
@@ -107,10 +123,38 @@ impl<'w> Lines<'w> {
         self.failed.take().map_or(flushed, Err).map_err(|e| format!("standard output: {e}"))
     }
 
+    /// What the run came to, in one line for a person.
+    pub(super) fn tell_summary(
+        &self,
+        counts: &Counts,
+        dropped: u64,
+        stderr: &mut dyn Write,
+    ) -> Result<(), String> {
+        let Self { detections, alarms, .. } = self;
+        let dropped = match dropped {
+            0 => String::new(),
+            some => format!(", {some} dropped by policies"),
+        };
+        let (records, bad) = (counts.records, counts.bad);
+        writeln!(
+            stderr,
+            "smesec: {records} records, {detections} detections, {alarms} alarms{dropped}, {bad} broken lines"
+        )
+        .map_err(|e| e.to_string())
+    }
+
     fn json(&mut self, line: &impl serde::Serialize) {
         // Serialising text and numbers into memory cannot fail.
         let line = serde_json::to_string(line).unwrap_or_default();
         self.line(format_args!("{line}"));
+    }
+
+    /// A row of the table; its head comes with the first.
+    fn row(&mut self, ts: &str, what: &str, risk: &str, told: std::fmt::Arguments<'_>) {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.row("TIME", "LEVEL", "RISK", format_args!("WHAT"));
+        }
+        self.line(format_args!("{ts:<30}  {what:<13}  {risk:>4}  {told}"));
     }
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
@@ -133,10 +177,16 @@ pub(super) fn tell_report(rules: &RuleSet, stderr: &mut dyn Write) -> Result<(),
     Ok(())
 }
 
+/// The first broken lines by number and reason, and how many more there are.
 pub(super) fn tell_bad(counts: &Counts, stderr: &mut dyn Write) -> Result<(), String> {
-    let Some(first) = &counts.first_bad else { return Ok(()) };
-    writeln!(stderr, "smesec: {} broken events, the first: {first}", counts.bad)
-        .map_err(|e| e.to_string())
+    for bad in &counts.first_bad {
+        writeln!(stderr, "smesec: broken: {bad}").map_err(|e| e.to_string())?;
+    }
+    match counts.bad.saturating_sub(counts.first_bad.len() as u64) {
+        0 => Ok(()),
+        more => writeln!(stderr, "smesec: {more} more broken lines, {} in all", counts.bad)
+            .map_err(|e| e.to_string()),
+    }
 }
 
 /// Correlations that can say nothing of what matched, since their fields are missing there.

@@ -1,6 +1,8 @@
 //! `smesec taas audit` and `smesec taas draft`.
 
 use super::reports::Reports;
+use super::shown;
+use super::way::Way;
 use crate::cli::text;
 use crate::client::Network;
 use crate::runner::{Observer, Report, TestResult, TestRunner, TestVerdict};
@@ -27,6 +29,7 @@ pub(in crate::cli) fn run(
     use lexopt::prelude::{Long, Value};
     let mut options = Options::default();
     let mut reports = Reports::new();
+    let mut way = Way::default();
     let mut parser = lexopt::Parser::from_args(args);
     let failed = |e: std::io::Error| e.to_string();
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
@@ -38,7 +41,7 @@ pub(in crate::cli) fn run(
             Long(name) => name.to_owned(),
             other => return Err(format!("{}; see `smesec --help`", other.unexpected())),
         };
-        if reports.take(&name, &mut parser)? {
+        if reports.take(&name, &mut parser)? || way.take(&name, &mut parser)? {
             continue;
         }
         match name.as_str() {
@@ -60,6 +63,9 @@ pub(in crate::cli) fn run(
         return Err("which target? Write `smesec taas audit TARGET.yaml`; `--example` prints one"
             .to_owned());
     };
+    if way.bounds() {
+        return Err("an audit has its cap and its rate in its file; write `limits: {requests: N, per_second: N}` there".to_owned());
+    }
     let described =
         std::fs::read_to_string(file).map_err(|e| format!("`{file}`: {e}; check the path"))?;
     let mut audit = Audit::load(&described, file).map_err(|e| e.to_string())?;
@@ -69,13 +75,13 @@ pub(in crate::cli) fn run(
     }
     let audit = audit.destructive(options.destructive);
     for warning in audit.warnings() {
-        writeln!(stderr, "smesec: {warning}").map_err(failed)?;
+        writeln!(stderr, "smesec: {}", shown(warning)).map_err(failed)?;
     }
     if options.dry_run {
         return plan(&audit, options.json, stdout).map(|()| 0).map_err(failed);
     }
     let mut lines = Lines { json: options.json, out: stdout, failed: None };
-    let report = audit.run(&network(&audit), &mut lines);
+    let report = audit.run(&network(&audit, &way), &mut lines);
     if let Some(why) = lines.failed {
         return Err(failed(why));
     }
@@ -89,17 +95,10 @@ pub(in crate::cli) fn run(
 }
 
 /// Only the description's own hosts, within its bounds.
-fn network(audit: &Audit) -> Network {
+fn network(audit: &Audit, way: &Way) -> Network {
     let (most, rate, _) = audit.limits();
-    let mut builder = Network::builder().at_most(most).per_second(rate);
-    for (host, port) in audit.hosts() {
-        builder = if audit.allows_public_hosts() {
-            builder.allow_public_host(&host, port)
-        } else {
-            builder.allow_host(&host, port)
-        };
-    }
-    builder.build()
+    let builder = Network::builder().at_most(most).per_second(rate);
+    way.over(builder.allow_hosts(audit.hosts(), audit.allows_public_hosts())).build()
 }
 
 /// 0 nothing found, 1 findings, 3 something could not be checked, or nothing was.
@@ -127,22 +126,16 @@ fn plan(audit: &Audit, json: bool, out: &mut dyn Write) -> std::io::Result<()> {
     for planned in audit.plan() {
         let request = &planned.request;
         if json {
-            let headers = request.headers.iter();
-            let line = serde_json::json!({
-                "check": planned.check,
-                "as": planned.acting_as,
-                "purpose": planned.purpose,
-                "method": request.method,
-                "url": request.url,
-                "headers": headers.map(|(n, v)| (n, String::from_utf8_lossy(v))).collect::<Vec<_>>(),
-                "body": String::from_utf8_lossy(&request.body),
-            });
-            writeln!(out, "{line}")?;
+            writeln!(out, "{}", planned.json_line())?;
         } else {
             writeln!(
                 out,
                 "{:<24} {:<10} {} {}  ({})",
-                planned.check, planned.acting_as, request.method, request.url, planned.purpose
+                planned.check,
+                shown(&planned.acting_as),
+                request.method,
+                shown(&request.url),
+                shown(&planned.purpose)
             )?;
         }
     }
@@ -216,16 +209,17 @@ fn person(result: &TestResult, out: &mut dyn Write) -> std::io::Result<()> {
                 Severity::Low => "LOW",
                 Severity::Info => "INFO",
             };
-            writeln!(out, "{severity:<9} {:<24} {}", finding.rule.id, finding.message)?;
-            writeln!(out, "{:<9} {}", "", finding.evidence)?;
+            writeln!(out, "{severity:<9} {:<24} {}", finding.rule.id, shown(&finding.message))?;
+            writeln!(out, "{:<9} {}", "", shown(&finding.evidence))?;
             for step in result.steps.iter().rev().take(2).rev() {
                 for exchange in &step.exchanges {
                     let seen = match &exchange.response {
                         Ok(response) => response.status.to_string(),
-                        Err(why) => why.to_string(),
+                        Err(why) => shown(&why.to_string()),
                     };
-                    let (method, url) = (&exchange.request.method, &exchange.request.url);
-                    writeln!(out, "{:<9}   {method} {url} -> {seen}  ({})", "", step.name)?;
+                    let (method, url) = (&exchange.request.method, shown(&exchange.request.url));
+                    let step = shown(&step.name);
+                    writeln!(out, "{:<9}   {method} {url} -> {seen}  ({step})", "")?;
                 }
             }
             if let Some(advice) = &result.advice {
@@ -233,12 +227,16 @@ fn person(result: &TestResult, out: &mut dyn Write) -> std::io::Result<()> {
             }
         }
         TestVerdict::Passed => writeln!(out, "{:<9} {}", "ok", result.name)?,
-        TestVerdict::Skipped(why) => writeln!(out, "{:<9} {:<24} {why}", "skipped", result.name)?,
-        TestVerdict::Refused(why) => writeln!(out, "{:<9} {:<24} {why}", "NOT DONE", result.name)?,
+        TestVerdict::Skipped(why) => {
+            writeln!(out, "{:<9} {:<24} {}", "skipped", result.name, shown(why))?
+        }
+        TestVerdict::Refused(why) => {
+            writeln!(out, "{:<9} {:<24} {}", "NOT DONE", result.name, shown(why))?
+        }
         TestVerdict::ExpectedFailure(_) => {}
     }
     for note in &result.warnings {
-        writeln!(out, "{:<9} {note}", "")?;
+        writeln!(out, "{:<9} {}", "", shown(note))?;
     }
     Ok(())
 }

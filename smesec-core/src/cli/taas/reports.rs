@@ -1,5 +1,6 @@
 //! The reports that a run is asked for, written when it has ended.
 
+use super::shown;
 use crate::cli::text;
 use crate::runner::Report;
 use crate::taas::Secrets;
@@ -91,7 +92,7 @@ impl Reports {
             ];
             for (what, names) in parts {
                 for name in names {
-                    writeln!(out, "{what}: {name}").map_err(|e| e.to_string())?;
+                    writeln!(out, "{what}: {}", shown(name)).map_err(|e| e.to_string())?;
                 }
             }
         }

@@ -1,15 +1,17 @@
 //! `smesec taas run`.
 
 use super::reports::Reports;
+use super::shown;
+use super::way::Way;
 use crate::cli::text;
 use crate::client::Network;
 use crate::runner::{Report, Target, TestResult, TestVerdict};
-use crate::taas::{Secrets, Suite};
+use crate::taas::{Secrets, Suite, report};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 /// What the environment calls a secret: `SMESEC_SECRET_LOGIN_PASSWORD`.
 const PREFIX: &str = "SMESEC_SECRET_";
@@ -26,21 +28,32 @@ struct Options {
     json: bool,
     jobs: usize,
     reports: Reports,
+    way: Way,
+}
+
+/// The environment for tests, and the secrets in it.
+pub(in crate::cli) fn environment() -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+    let mut env = BTreeMap::new();
+    let mut secrets = BTreeMap::new();
+    let texts = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    for (name, value) in texts {
+        match name.strip_prefix(PREFIX) {
+            Some(secret) => secrets.insert(secret.to_owned(), value),
+            None => env.insert(name, value),
+        };
+    }
+    (env, secrets)
 }
 
 fn options(args: impl Iterator<Item = OsString>) -> Result<Options, String> {
     use lexopt::prelude::{Long, Short, Value};
-    let env = || {
-        std::env::vars_os()
-            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-    };
+    let (env, secrets) = environment();
     let mut options = Options {
         files: Vec::new(),
         global: Vec::new(),
-        env: env().filter(|(name, _)| !name.starts_with(PREFIX)).collect(),
-        secrets: env()
-            .filter_map(|(name, value)| Some((name.strip_prefix(PREFIX)?.to_owned(), value)))
-            .collect(),
+        env,
+        secrets,
         select: None,
         strict_layout: false,
         public: false,
@@ -48,6 +61,7 @@ fn options(args: impl Iterator<Item = OsString>) -> Result<Options, String> {
         json: false,
         jobs: 1,
         reports: Reports::new(),
+        way: Way::default(),
     };
     let mut parser = lexopt::Parser::from_args(args);
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
@@ -60,7 +74,7 @@ fn options(args: impl Iterator<Item = OsString>) -> Result<Options, String> {
             Short('m') => "m".to_owned(),
             Short(_) => return Err(format!("{}; see `smesec --help`", arg.unexpected())),
         };
-        if options.reports.take(&name, &mut parser)? {
+        if options.reports.take(&name, &mut parser)? || options.way.take(&name, &mut parser)? {
             continue;
         }
         let mut value = |name: &str| -> Result<String, String> {
@@ -122,13 +136,13 @@ pub(in crate::cli) fn run(
     let secrets = suite.secrets();
     for degraded in suite.report().degraded.iter().filter(|_| !options.json) {
         let warning = format!("smesec: warning: {degraded}");
-        writeln!(stderr, "{}", secrets.masked(&warning)).map_err(told)?;
+        writeln!(stderr, "{}", shown(&secrets.masked(&warning))).map_err(told)?;
     }
     let mut whole_file = false;
     for refused in &suite.report().refused {
         whole_file |= refused.rule.is_none();
         let line = format!("smesec: {refused}");
-        writeln!(stderr, "{}", secrets.masked(&line)).map_err(told)?;
+        writeln!(stderr, "{}", shown(&secrets.masked(&line))).map_err(told)?;
     }
     // A file that cannot be read shall not pass for one without tests: nothing is sent.
     if whole_file {
@@ -136,7 +150,13 @@ pub(in crate::cli) fn run(
     }
     if options.dry_run {
         for test in suite.tests() {
-            writeln!(stdout, "{}:{}: {}", test.file(), test.line(), test.name()).map_err(told)?;
+            let part = |text: &str| shown(&secrets.masked(text));
+            writeln!(stdout, "{}:{}: {}", test.file(), test.line(), part(test.name()))
+                .map_err(told)?;
+            for one in test.outline() {
+                let (method, to, stage) = (part(&one.method), part(&one.to), part(&one.stage));
+                writeln!(stdout, "    {method} {to}  ({stage})").map_err(told)?;
+            }
         }
         for (host, port) in suite.hosts() {
             let port = port.map_or_else(String::new, |port| format!(":{port}"));
@@ -144,20 +164,20 @@ pub(in crate::cli) fn run(
         }
         return Ok(0);
     }
-    let target = network(&suite, options.public);
+    let builder = Network::builder().allow_hosts(suite.hosts(), options.public);
+    let target = options.way.over(builder).build();
     let mut report = Report::default();
-    let mut all = secrets.clone();
     let mut counts = Counts::default();
     let mut failed = None;
-    each(&suite, &target, options.jobs, &mut |result, secrets| {
+    let all = each(&suite, &target, options.jobs, &mut |result, secrets| {
         counts.add(&result.verdict);
-        let line = if options.json { json_line(result, secrets) } else { lines(result, secrets) };
+        let line =
+            if options.json { report::json_line(result, secrets) } else { lines(result, secrets) };
         if let Err(e) = writeln!(stdout, "{line}") {
             failed = failed.take().or(Some(e.to_string()));
         }
         if options.reports.wanted() {
             report.results.push(result.clone());
-            all.extend(secrets);
         }
     });
     if let Some(why) = failed {
@@ -169,19 +189,6 @@ pub(in crate::cli) fn run(
     let person = (!options.json).then_some(stdout);
     options.reports.write(&options.files.join(" "), &report, &all, person)?;
     Ok(counts.code())
-}
-
-/// Only hosts that the files name; public ones among them if they are allowed.
-fn network(suite: &Suite, public: bool) -> Network {
-    let mut builder = Network::builder();
-    for (host, port) in suite.hosts() {
-        builder = if public {
-            builder.allow_public_host(&host, port)
-        } else {
-            builder.allow_host(&host, port)
-        };
-    }
-    builder.build()
 }
 
 fn load(options: &Options) -> Suite {
@@ -205,13 +212,13 @@ fn load(options: &Options) -> Suite {
 }
 
 /// Runs all tests on some threads, each in a session of its own, and shows the results in the order of the
-/// files as soon as all before are there.
+/// files as soon as all before are there. Returns the secrets that the run has met.
 fn each(
     suite: &Suite,
     target: &dyn Target,
     jobs: usize,
     show: &mut dyn FnMut(&TestResult, &Secrets),
-) {
+) -> Secrets {
     let next = AtomicUsize::new(0);
     let mut all = suite.secrets().clone();
     if jobs == 1 {
@@ -219,9 +226,9 @@ fn each(
             let result = test.run(target, &mut all);
             show(&result, &all);
         }
-        return;
+        return all;
     }
-    let (send, receive) = mpsc::channel::<(usize, TestResult, Secrets)>();
+    let (send, receive) = mpsc::channel::<(usize, TestResult, Vec<Arc<str>>)>();
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             let (send, next) = (send.clone(), &next);
@@ -230,8 +237,10 @@ fn each(
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(test) = suite.tests().get(at) else { return };
+                    let known = secrets.len();
                     let result = test.run(target, &mut secrets);
-                    if send.send((at, result, secrets.clone())).is_err() {
+                    // What is new alone, or a run of many tests would copy all of them for each.
+                    if send.send((at, result, secrets.since(known).to_vec())).is_err() {
                         return;
                     }
                 }
@@ -240,7 +249,7 @@ fn each(
         drop(send);
         let (mut waiting, mut shown) = (BTreeMap::new(), 0);
         for (at, result, secrets) in receive {
-            all.extend(&secrets);
+            secrets.iter().for_each(|secret| all.add(secret.as_ref()));
             waiting.insert(at, result);
             while let Some(result) = waiting.remove(&shown) {
                 show(&result, &all);
@@ -248,6 +257,7 @@ fn each(
             }
         }
     });
+    all
 }
 
 #[derive(Default)]
@@ -313,52 +323,24 @@ fn why(verdict: &TestVerdict) -> Option<&str> {
 
 /// A test for a reader: its verdict, and the stages of one that failed.
 fn lines(result: &TestResult, secrets: &Secrets) -> String {
-    let mut out = format!("{:>7}  {}", word(&result.verdict), result.name);
+    let part = |text: &str| shown(&secrets.masked(text));
+    let mut out = format!("{:>7}  {}", word(&result.verdict), part(&result.name));
     let shows_why = !matches!(result.verdict, TestVerdict::ExpectedFailure(_));
     if let Some(why) = why(&result.verdict).filter(|_| shows_why) {
         out.push_str("\n           ");
-        out.push_str(why);
+        out.push_str(&part(why));
     }
     if matches!(result.verdict, TestVerdict::Failed(_)) {
         for step in &result.steps {
             let who = step.acting_as.as_deref().unwrap_or("somebody");
             let mark = if step.failures.is_empty() { "ok" } else { "FAILED" };
             out.push_str("\n           ");
-            out.push_str(&[mark, ": ", &step.name, " (as ", who, ")"].concat());
+            out.push_str(&[mark, ": ", &part(&step.name), " (as ", &part(who), ")"].concat());
             for failure in step.failures.iter().skip(1) {
                 out.push_str("\n             ");
-                out.push_str(failure);
+                out.push_str(&part(failure));
             }
         }
     }
-    secrets.masked(&out).into_owned()
-}
-
-/// A test for a program; the keys are a contract.
-fn json_line(result: &TestResult, secrets: &Secrets) -> String {
-    let masked = |text: &str| secrets.masked(text).into_owned();
-    let steps: Vec<serde_json::Value> = result
-        .steps
-        .iter()
-        .map(|step| {
-            serde_json::json!({
-                "name": masked(&step.name),
-                "acting_as": step.acting_as,
-                "requests": step.exchanges.len(),
-                "failures": step.failures.iter().map(|why| masked(why)).collect::<Vec<_>>(),
-            })
-        })
-        .collect();
-    let (file, line) = result.place.clone().unwrap_or_default();
-    serde_json::json!({
-        "test": masked(&result.name),
-        "file": file,
-        "line": line,
-        "verdict": word(&result.verdict),
-        "why": why(&result.verdict).map(masked),
-        "elapsed_ms": result.elapsed.as_secs_f64() * 1e3,
-        "steps": steps,
-        "warnings": result.warnings.iter().map(|warning| masked(warning)).collect::<Vec<_>>(),
-    })
-    .to_string()
+    out
 }

@@ -145,7 +145,13 @@ impl ResponseParser {
                 let why = "the server closed the connection without an answer";
                 return Err(ExchangeError::Connection(why.to_owned()));
             }
-            State::Head => format!("it ended within its head, after `{}`", shown(&self.pending)),
+            State::Head => {
+                let got = self.pending.len();
+                format!(
+                    "it ended within its head, after {got} bytes: {}",
+                    status_line(&self.pending)
+                )
+            }
             State::Length { left } => {
                 let promised = got.saturating_add(left);
                 format!("it ended after {got} of the {promised} bytes that Content-Length promised")
@@ -318,6 +324,13 @@ impl ResponseParser {
         Ok(())
     }
 
+    /// What lies within a body may be a secret that nobody knows as one yet, so it is told by its length
+    /// and place alone.
+    fn bad_body(&self, why: &str, seen: usize) -> ExchangeError {
+        let at = self.response.body.len();
+        ExchangeError::Malformed(format!("{why}: {seen} bytes, behind {at} bytes of the body"))
+    }
+
     /// Takes at most `left` bytes of a body.
     fn body(&mut self, bytes: &[u8], left: usize) -> Result<usize, ExchangeError> {
         let taken = bytes.len().min(left);
@@ -332,14 +345,14 @@ impl ResponseParser {
         let end = memchr(b'\n', bytes);
         let taken = end.map_or(bytes.len(), |at| at + 1);
         if taken > MAX_CHUNK_LINE - self.pending.len().min(MAX_CHUNK_LINE) {
-            return Err(malformed("a chunk's size is longer than 4096 bytes", bytes));
+            return Err(self.bad_body("a chunk's size is longer than 4096 bytes", taken));
         }
         self.pending.extend_from_slice(bytes.get(..taken).unwrap_or_default());
         if end.is_none() {
             return Ok(taken);
         }
         let line = std::mem::take(&mut self.pending);
-        let bad = || malformed("a chunk has no size", &line);
+        let bad = || self.bad_body("a chunk has no size", line.len());
         let text = line.strip_suffix(b"\r\n").ok_or_else(bad)?;
         let size = text.split(|b| *b == b';').next().unwrap_or_default().trim_ascii_end();
         if size.is_empty() || size.len() > 16 {
@@ -362,7 +375,7 @@ impl ResponseParser {
 
     fn chunk_end(&mut self, bytes: &[u8], seen: usize) -> Result<usize, ExchangeError> {
         if bytes.first() != b"\r\n".get(seen) {
-            return Err(malformed("a chunk is longer than its size", bytes));
+            return Err(self.bad_body("a chunk is longer than its size", bytes.len()));
         }
         self.state = if seen == 1 { State::ChunkSize } else { State::ChunkEnd { seen: 1 } };
         Ok(1)
@@ -385,7 +398,7 @@ impl ResponseParser {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         match httparse::parse_headers(&self.pending, &mut headers) {
             Ok(httparse::Status::Complete(_)) => {}
-            _ => return Err(malformed("its trailers are no headers", &self.pending)),
+            _ => return Err(self.bad_body("its trailers are no headers", self.pending.len())),
         }
         self.pending.clear();
         self.state = State::Complete;
@@ -421,8 +434,14 @@ fn too_large(limit: usize) -> ExchangeError {
     ExchangeError::TooLarge(u64::try_from(limit).unwrap_or(u64::MAX))
 }
 
-fn malformed(why: &str, seen: &[u8]) -> ExchangeError {
-    ExchangeError::Malformed(format!("{why}: `{}`", shown(seen)))
+/// Of a head only its first line is shown: the others set cookies and carry tokens.
+fn malformed(why: &str, head: &[u8]) -> ExchangeError {
+    ExchangeError::Malformed(format!("{why}: {}", status_line(head)))
+}
+
+fn status_line(head: &[u8]) -> String {
+    let line = head.split(|b| *b == b'\n').next().unwrap_or_default();
+    format!("`{}`", shown(line.trim_ascii_end()))
 }
 
 fn no_http(seen: &[u8]) -> ExchangeError {
@@ -434,7 +453,7 @@ fn no_http(seen: &[u8]) -> ExchangeError {
     malformed(why, seen)
 }
 
-/// Names the first line that no head may hold.
+/// Names the header that no head may hold; its value is left out.
 fn bad_head(error: httparse::Error, head: &[u8]) -> ExchangeError {
     let why = match error {
         httparse::Error::TooManyHeaders => {
@@ -454,7 +473,20 @@ fn bad_head(error: httparse::Error, head: &[u8]) -> ExchangeError {
     };
     let of_status = !matches!(error, httparse::Error::HeaderName | httparse::Error::HeaderValue);
     let bad = if of_status { None } else { lines().skip(1).find(|line| !is_header(line)) };
-    malformed(why, bad.or_else(|| lines().next()).unwrap_or(head).trim_ascii_end())
+    match bad {
+        Some(line) if error == httparse::Error::HeaderName => {
+            // A line without a colon is no name; what it is nobody knows.
+            let name = line.split(|b| *b == b':').next().filter(|name| name.len() < line.len());
+            let name = name.map_or_else(String::new, |name| format!(": `{}`", shown(name)));
+            let n = lines().take_while(|one| *one != line).count();
+            ExchangeError::Malformed(format!("{why}, in line {}{name}", n + 1))
+        }
+        Some(line) => {
+            let name = line.split(|b| *b == b':').next().unwrap_or_default();
+            ExchangeError::Malformed(format!("{why}: `{}`", shown(name)))
+        }
+        None => malformed(why, head),
+    }
 }
 
 /// The first bytes, printable.

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 /// Messages kept for [`MessageSession::receive`]; a broker that floods is cut off there.
 const MAX_KEPT: usize = 10_000;
+/// Bytes of them. 16 MiB, as of one answer over HTTP.
+const MAX_KEPT_BYTES: usize = 16 * 1024 * 1024;
 /// Messages of quality 2 of which the broker has not said that they are done.
 const MAX_OPEN: usize = 10_000;
 
@@ -20,6 +22,7 @@ pub(in crate::client) struct MqttSession {
     /// What has come and is no whole packet yet.
     pending: Vec<u8>,
     kept: VecDeque<Message>,
+    kept_bytes: usize,
     /// Numbers of messages of quality 2 that were kept already: the broker sends those again.
     open: Vec<u16>,
     number: u16,
@@ -39,6 +42,7 @@ impl MqttSession {
             wire,
             pending: Vec::new(),
             kept: VecDeque::new(),
+            kept_bytes: 0,
             open: Vec::new(),
             number: 0,
             keepalive: Duration::from_secs(u64::from(options.keepalive)),
@@ -139,7 +143,12 @@ impl MqttSession {
                     self.open.push(number);
                 }
                 if !again {
+                    self.kept_bytes += size(&message);
                     self.kept.push_back(message);
+                }
+                if self.kept_bytes > MAX_KEPT_BYTES {
+                    let told = format!("the broker sent more than {MAX_KEPT_BYTES} bytes unasked");
+                    return Err(ExchangeError::Connection(told));
                 }
                 if self.kept.len() > MAX_KEPT || self.open.len() > MAX_OPEN {
                     let told = format!("the broker sent more than {MAX_KEPT} messages unasked");
@@ -163,6 +172,10 @@ impl MqttSession {
         };
         self.number
     }
+}
+
+fn size(message: &Message) -> usize {
+    message.topic.len() + message.payload.len()
 }
 
 impl MessageSession for MqttSession {
@@ -207,6 +220,7 @@ impl MessageSession for MqttSession {
         let deadline = Deadline::after(deadline);
         loop {
             if let Some(message) = self.kept.pop_front() {
+                self.kept_bytes = self.kept_bytes.saturating_sub(size(&message));
                 return Ok(Some(message));
             }
             match self.next(deadline) {

@@ -102,6 +102,28 @@ pub struct Statistics {
     pub alarms: u64,
 }
 
+impl Statistics {
+    /// All counts, in the order of a snapshot.
+    pub(crate) fn all_mut(&mut self) -> [&mut u64; 10] {
+        [
+            &mut self.hits,
+            &mut self.late_dropped,
+            &mut self.clock_ahead,
+            &mut self.no_group,
+            &mut self.not_numeric,
+            &mut self.groups_evicted,
+            &mut self.hits_evicted,
+            &mut self.samples_dropped,
+            &mut self.forced,
+            &mut self.alarms,
+        ]
+    }
+
+    pub(crate) fn all(mut self) -> [u64; 10] {
+        self.all_mut().map(|counted| *counted)
+    }
+}
+
 /// A hit that waits, for one correlation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Pending {
@@ -212,13 +234,17 @@ impl Correlator {
         fields: &dyn Fields,
         out: &mut Vec<Alarm>,
     ) {
-        self.statistics.hits += rules.len() as u64;
+        if rules.is_empty() {
+            return;
+        }
+        let count = rules.len() as u64;
+        self.statistics.hits += count;
         let time = self.settings.plausible(time, self.arrival).unwrap_or_else(|| {
-            self.statistics.clock_ahead += 1;
+            self.statistics.clock_ahead += count;
             self.arrival.unwrap_or(time).unix_nanos()
         });
         if time < self.clock.frontier() {
-            self.statistics.late_dropped += 1;
+            self.statistics.late_dropped += count;
             let count = self.statistics.late_dropped;
             self.health.told(Trouble::Late, count, time, out);
         } else {

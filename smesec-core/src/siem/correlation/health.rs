@@ -3,6 +3,7 @@
 use super::alarm::{Alarm, AlarmId, AlarmKind, Change};
 use super::hash::sip128;
 use crate::event::RuleInfo;
+use crate::siem::snapshot::{Reader, Writer};
 use crate::time::Timestamp;
 use crate::verdict::Severity;
 use std::sync::Arc;
@@ -24,6 +25,23 @@ pub(crate) struct Health {
 }
 
 impl Health {
+    pub(crate) fn write(self, into: &mut Writer) {
+        for next in self.next {
+            into.u64(next);
+        }
+    }
+
+    pub(crate) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        Some(Self { next: [from.u64()?, from.u64()?, from.u64()?, from.u64()?] })
+    }
+
+    /// What a snapshot has told is not told again.
+    pub(crate) fn take_up(&mut self, read: Self) {
+        for (mine, read) in self.next.iter_mut().zip(read.next) {
+            *mine = (*mine).max(read);
+        }
+    }
+
     pub(crate) fn told(&mut self, trouble: Trouble, count: u64, time: i64, out: &mut Vec<Alarm>) {
         let (at, id, what, severity) = match trouble {
             Trouble::Late => (

@@ -38,13 +38,12 @@
 //! | `clock` | watermarks |
 //! | `correlator` | hits in, alarms out |
 //! | `table`, `state`, `values`, `hash` | groups, what each keeps, and how it is found |
-//! | `alarm`, `health`, `detector` | what comes out, and events as hits |
+//! | `alarm`, `health` | what comes out |
 //! | `snapshot` | a bucket's state as bytes, and back |
 
 mod alarm;
 mod clock;
 mod correlator;
-mod detector;
 mod expression;
 mod hash;
 mod health;
@@ -63,6 +62,8 @@ mod tests;
 pub(crate) use clock::Clock;
 pub(crate) use hash::sip128;
 pub(crate) use health::{Health, Trouble};
+pub(crate) use snapshot::ReadClock;
+pub(crate) use values::canonical;
 
 pub use alarm::{Alarm, AlarmId, AlarmKind, Change};
 pub use correlator::{Correlator, Statistics};

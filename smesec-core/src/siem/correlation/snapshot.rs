@@ -1,26 +1,28 @@
 //! A bucket's state as bytes, and back.
 //!
 //! ```text
-//! magic, version | checksum | clock | correlations by fingerprint | groups | hits that wait
+//! clock | statistics | correlations by fingerprint | groups | hits that wait
 //! ```
 //!
-//! All numbers are little-endian. Groups are kept with their values, not their hashes, so that keys
+//! Groups are kept with their values, not their hashes, so that keys
 //! and buckets are made anew; a correlation whose rule has changed since is known by its
 //! fingerprint, and its groups are left out and counted.
 
 use super::clock::NEVER;
-use super::correlator::{Correlator, Deadline, Pending, shard};
+use super::correlator::{Correlator, Deadline, Pending, Statistics, shard};
 use super::hash::sip128;
+use super::health::Health;
 use super::plan::{Compiled, Figure, Kind};
 use super::state::{Carry, Marks, Samples, State, Times, Wait};
 use super::table::{Group, Open};
 use super::values::decode;
-use crate::error::{ConfigError, Error};
+use crate::error::Error;
+use crate::siem::snapshot::{Magic, Reader, Writer, open, seal, unsound};
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 
-const MAGIC: &[u8; 8] = b"smescorr";
-const VERSION: u16 = 1;
+const MAGIC: &Magic = b"smescorr";
+const VERSION: u16 = 2;
 
 /// What a restore took up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -34,13 +36,30 @@ pub struct Restored {
     pub skipped: usize,
 }
 
+impl Restored {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.groups += other.groups;
+        self.waiting += other.waiting;
+        self.skipped += other.skipped;
+    }
+}
+
 impl Correlator {
+    /// Into how many buckets its state is cut.
+    pub(crate) fn buckets(&self) -> u16 {
+        self.settings.buckets.max(1)
+    }
+
     /// The state of one bucket: its groups, their open alarms, the hits that wait for the
     /// watermark, and the clock. A correlator with the same rules goes on from it as if nothing had
     /// been in between.
     pub fn snapshot(&self, bucket: u16) -> Vec<u8> {
         let mut body = Writer::default();
         self.clock.write(&mut body);
+        for counted in self.statistics.all() {
+            body.u64(counted);
+        }
+        self.health.write(&mut body);
         body.u64(self.sequence);
         body.count(self.plan.correlations.len());
         for compiled in &self.plan.correlations {
@@ -87,11 +106,7 @@ impl Correlator {
             let kept = hit.carry.checked_sub(1).and_then(|at| self.carried.get(at as usize));
             carry(&mut body, kept.unwrap_or(&None));
         }
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend(VERSION.to_le_bytes());
-        bytes.extend(sip128(8, &body.0).to_le_bytes());
-        bytes.extend(body.0);
-        bytes
+        seal(MAGIC, VERSION, &body)
     }
 
     /// Takes up a bucket's state, besides what is there already.
@@ -99,32 +114,18 @@ impl Correlator {
     /// # Errors
     /// Bytes that are no snapshot, of another version, damaged or cut; then nothing is taken up.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<Restored, Error> {
-        let wrong = |why: &str| Error::from(ConfigError::new(format!("the snapshot {why}")));
-        let body = bytes
-            .strip_prefix(MAGIC)
-            .ok_or_else(|| wrong("is none; hand in what `snapshot` gave"))?;
-        let (version, body) =
-            body.split_first_chunk::<2>().ok_or_else(|| wrong("is cut; take it again"))?;
-        if u16::from_le_bytes(*version) != VERSION {
-            let version = u16::from_le_bytes(*version);
-            return Err(wrong(&format!(
-                "has version {version}, and {VERSION} is read; start anew"
-            )));
-        }
-        let (checksum, body) =
-            body.split_first_chunk::<16>().ok_or_else(|| wrong("is cut; take it again"))?;
-        if u128::from_le_bytes(*checksum) != sip128(8, body) {
-            return Err(wrong("is damaged: its checksum differs; take an older one"));
-        }
-        // The checksum keeps accidents out; what follows is read as if it were hostile all the same.
-        let read =
-            Snapshot::read(body).ok_or_else(|| wrong("does not add up; take an older one"))?;
+        let read = Snapshot::read(open(MAGIC, VERSION, bytes)?).ok_or_else(unsound)?;
         Ok(self.take_up(read))
     }
 
     fn take_up(&mut self, read: Snapshot) -> Restored {
         let mut restored = Restored::default();
         self.clock.take_up(&read.clock, &self.settings);
+        // The buckets of one correlator have all counted the same.
+        for (mine, read) in self.statistics.all_mut().into_iter().zip(read.statistics.all()) {
+            *mine = (*mine).max(read);
+        }
+        self.health.take_up(read.health);
         self.sequence = self.sequence.max(read.sequence);
         let plan = std::sync::Arc::clone(&self.plan);
         let local: Vec<Option<(u32, &Compiled)>> = read
@@ -226,6 +227,8 @@ fn fits(state: &State, kind: &Kind) -> bool {
 
 struct Snapshot {
     clock: ReadClock,
+    statistics: Statistics,
+    health: Health,
     sequence: u64,
     fingerprints: Vec<u64>,
     groups: Vec<ReadGroup>,
@@ -238,6 +241,17 @@ pub(crate) struct ReadClock {
     pub(crate) now: i64,
     /// Name, newest time, unconfirmed leap, when it was heard.
     pub(crate) sources: Vec<(String, i64, i64, i64)>,
+}
+
+impl ReadClock {
+    pub(crate) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        Some(Self {
+            frontier: from.i64()?,
+            now: from.i64()?,
+            sources: from
+                .several(28, |from| Some((from.text()?, from.i64()?, from.i64()?, from.i64()?)))?,
+        })
+    }
 }
 
 struct ReadGroup {
@@ -258,14 +272,13 @@ struct ReadHit {
 }
 
 impl Snapshot {
-    fn read(body: &[u8]) -> Option<Self> {
-        let mut from = Reader(body);
-        let clock = ReadClock {
-            frontier: from.i64()?,
-            now: from.i64()?,
-            sources: from
-                .several(28, |from| Some((from.text()?, from.i64()?, from.i64()?, from.i64()?)))?,
-        };
+    fn read(mut from: Reader<'_>) -> Option<Self> {
+        let clock = ReadClock::read(&mut from)?;
+        let mut statistics = Statistics::default();
+        for counted in statistics.all_mut() {
+            *counted = from.u64()?;
+        }
+        let health = Health::read(&mut from)?;
         let sequence = from.u64()?;
         let fingerprints = from.several(8, Reader::u64)?;
         let groups = from.several(32, |from| {
@@ -293,7 +306,8 @@ impl Snapshot {
                 carry: read_carry(from)?,
             })
         })?;
-        from.0.is_empty().then_some(Self { clock, sequence, fingerprints, groups, waiting })
+        let whole = Self { clock, statistics, health, sequence, fingerprints, groups, waiting };
+        from.is_done().then_some(whole)
     }
 }
 
@@ -388,7 +402,7 @@ fn carry(into: &mut Writer, carry: &Carry) {
 }
 
 fn read_carry(from: &mut Reader<'_>) -> Option<Carry> {
-    if from.0.starts_with(&u32::MAX.to_le_bytes()) {
+    if from.starts_with(&u32::MAX.to_le_bytes()) {
         from.u32()?;
         return Some(None);
     }
@@ -400,88 +414,8 @@ fn read_carry(from: &mut Reader<'_>) -> Option<Carry> {
     Some(Some(values.into_boxed_slice()))
 }
 
-#[derive(Default)]
-pub(crate) struct Writer(Vec<u8>);
-
-impl Writer {
-    pub(crate) fn u32(&mut self, number: u32) {
-        self.0.extend(number.to_le_bytes());
-    }
-
-    fn u64(&mut self, number: u64) {
-        self.0.extend(number.to_le_bytes());
-    }
-
-    pub(crate) fn i64(&mut self, number: i64) {
-        self.0.extend(number.to_le_bytes());
-    }
-
-    fn u128(&mut self, number: u128) {
-        self.0.extend(number.to_le_bytes());
-    }
-
-    pub(crate) fn count(&mut self, count: usize) {
-        self.u32(u32::try_from(count).unwrap_or(u32::MAX));
-    }
-
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        self.count(bytes.len());
-        self.0.extend(bytes);
-    }
-}
-
-struct Reader<'b>(&'b [u8]);
-
-impl<'b> Reader<'b> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (array, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*array)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    fn i64(&mut self) -> Option<i64> {
-        self.array().map(i64::from_le_bytes)
-    }
-
-    fn u128(&mut self) -> Option<u128> {
-        self.array().map(u128::from_le_bytes)
-    }
-
-    fn bytes(&mut self) -> Option<&'b [u8]> {
-        let count = self.u32()? as usize;
-        let (bytes, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(bytes)
-    }
-
-    fn text(&mut self) -> Option<String> {
-        String::from_utf8(self.bytes()?.to_vec()).ok()
-    }
-
-    /// A counted list; `least` bytes an item bound what a number can make us allocate.
-    fn several<T>(
-        &mut self,
-        least: usize,
-        mut one: impl FnMut(&mut Self) -> Option<T>,
-    ) -> Option<Vec<T>> {
-        let count = self.u32()? as usize;
-        if count > self.0.len() / least.max(1) {
-            return None;
-        }
-        (0..count).map(|_| one(self)).collect()
-    }
-}
-
 impl super::clock::Clock {
-    fn write(&self, into: &mut Writer) {
+    pub(crate) fn write(&self, into: &mut Writer) {
         into.i64(self.frontier());
         into.i64(self.now().unwrap_or(NEVER));
         into.count(self.sources().len());

@@ -1,7 +1,10 @@
 //! The fields of an event as directives name them, and what a level wants of them.
 
+use crate::siem::correlation::canonical;
 use crate::siem::record::Fields;
 use crate::siem::risk::{Assets, Net};
+use crate::siem::snapshot::{Reader, Writer};
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// OSSIM's names of the fields of a normalised event.
@@ -55,6 +58,12 @@ impl Name {
         NAMES.get(self.0).map_or("", |(name, ..)| name)
     }
 
+    /// Its value in an event; a long one as its beginning and a hash, as groups keep it.
+    pub(crate) fn read(self, fields: &dyn Fields) -> Option<Cow<'_, str>> {
+        let (.., names) = NAMES.get(self.0)?;
+        names.iter().find_map(|name| fields.value(name)).map(canonical)
+    }
+
     fn is_address(self) -> bool {
         self == SRC_IP || self == DST_IP
     }
@@ -66,12 +75,24 @@ pub(crate) struct Values(Vec<Option<Box<str>>>);
 
 impl Values {
     pub(crate) fn read(fields: &dyn Fields) -> Self {
-        let first = |names: &[&str]| names.iter().find_map(|name| fields.value(name));
-        Self(NAMES.iter().map(|(.., names)| first(names).map(Into::into)).collect())
+        Self((0..NAMES.len()).map(|at| Name(at).read(fields).map(Into::into)).collect())
     }
 
     pub(crate) fn get(&self, name: Name) -> Option<&str> {
         self.0.get(name.0)?.as_deref()
+    }
+
+    pub(crate) fn write(&self, into: &mut Writer) {
+        into.count(self.0.len());
+        for value in &self.0 {
+            into.option(value.as_deref());
+        }
+    }
+
+    pub(crate) fn read_back(from: &mut Reader<'_>) -> Option<Self> {
+        let values = from.several(1, Reader::option)?;
+        let values: Vec<_> = values.into_iter().map(|text| text.map(Into::into)).collect();
+        (values.len() == NAMES.len()).then_some(Self(values))
     }
 
     /// All values as bytes, by which two events are told apart.
@@ -87,13 +108,13 @@ impl Values {
 }
 
 /// What a level wants of one field: one of these, and none of those.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Hash, Debug, Default)]
 pub(crate) struct Wanted {
     any_of: Vec<Term>,
     none_of: Vec<Term>,
 }
 
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Hash, Debug)]
 enum Term {
     Text(String),
     Net(Net),

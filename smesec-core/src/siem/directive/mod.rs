@@ -19,9 +19,9 @@
 //!   and closes when the last level is complete or none can be completed any more.
 //! - A hit without a field that is compared does not match.
 
-mod detector;
 mod fields;
 mod run;
+mod snapshot;
 mod xml;
 mod yaml;
 
@@ -56,7 +56,7 @@ pub struct Directive {
 }
 
 /// One level: what has to come, how often and within what time, and what may follow.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Hash, Debug)]
 pub(crate) struct Level {
     pub(crate) name: String,
     pub(crate) reliability: Reliability,
@@ -73,7 +73,7 @@ pub(crate) struct Level {
 }
 
 /// A level's part in the reliability, 0 to 10.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Reliability {
     Absolute(u8),
     Plus(u8),

@@ -13,6 +13,7 @@ use crate::siem::sigma::Meta;
 use crate::time::Timestamp;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// Runs directives over events by event time.
@@ -56,67 +57,69 @@ use std::sync::Arc;
 /// ```
 #[derive(Debug)]
 pub struct Directives {
-    loaded: Vec<Loaded>,
-    assets: Assets,
-    settings: Settings,
-    clock: Clock,
-    arrival: Option<Timestamp>,
-    pending: BinaryHeap<Reverse<Pending>>,
-    events: HashMap<u64, Seen>,
-    sequence: u64,
-    running: Vec<Vec<Running>>,
-    late_dropped: u64,
-    forgotten: u64,
-    forced: u64,
-    health: Health,
+    pub(super) loaded: Vec<Loaded>,
+    pub(super) assets: Assets,
+    pub(super) settings: Settings,
+    pub(super) clock: Clock,
+    pub(super) arrival: Option<Timestamp>,
+    pub(super) pending: BinaryHeap<Reverse<Pending>>,
+    pub(super) events: HashMap<u64, Seen>,
+    pub(super) sequence: u64,
+    pub(super) running: Vec<Vec<Running>>,
+    pub(super) late_dropped: u64,
+    pub(super) forgotten: u64,
+    pub(super) forced: u64,
+    pub(super) health: Health,
 }
 
 #[derive(Debug)]
-struct Loaded {
-    directive: Directive,
-    info: Arc<RuleInfo>,
+pub(super) struct Loaded {
+    pub(super) directive: Directive,
+    pub(super) info: Arc<RuleInfo>,
     /// The rules that levels name, by number.
-    rules: HashMap<String, u32>,
+    pub(super) rules: HashMap<String, u32>,
     /// Whether a level goes by fields alone, so that events without a rule matter.
-    by_fields: bool,
+    pub(super) by_fields: bool,
+    /// Of the id, the priority and the levels: what it is for a snapshot.
+    pub(super) fingerprint: u128,
 }
 
 type Pending = (i64, u64);
 
 /// An event that some level may take.
 #[derive(Debug)]
-struct Seen {
-    rules: Vec<u32>,
-    values: Values,
-    priority: Option<u8>,
+pub(super) struct Seen {
+    pub(super) rules: Vec<u32>,
+    pub(super) values: Values,
+    pub(super) priority: Option<u8>,
 }
 
 /// A directive that has begun.
 #[derive(Debug)]
-struct Running {
+pub(super) struct Running {
     /// Where it stands: from the first level, which of `next` at each; `None` while the first one is
     /// still being counted.
-    path: Option<Vec<usize>>,
+    pub(super) path: Option<Vec<usize>>,
     /// When the level it stands on was completed.
-    since: i64,
-    start: i64,
-    earlier: Vec<Values>,
-    reliability: u8,
+    pub(super) since: i64,
+    pub(super) start: i64,
+    pub(super) earlier: Vec<Values>,
+    pub(super) reliability: u8,
     /// The highest priority that a policy gave; it takes the place of the directive's.
-    policy: Option<u8>,
-    asset: u8,
+    pub(super) policy: Option<u8>,
+    pub(super) asset: u8,
     /// For each of what may come next, how often it has.
-    counts: Vec<u32>,
-    different: Vec<HashSet<u128>>,
-    id: u128,
-    hits: u64,
-    open: bool,
-    risk: u8,
+    pub(super) counts: Vec<u32>,
+    pub(super) different: Vec<HashSet<u128>>,
+    pub(super) id: u128,
+    pub(super) hits: u64,
+    pub(super) open: bool,
+    pub(super) risk: u8,
 }
 
 /// Directives running at once, for each; beyond that the one that is least far goes, and it is told.
 /// 10,000: some 10 MB, far above what a site has open.
-const MOST_RUNNING: usize = 10_000;
+pub(super) const MOST_RUNNING: usize = 10_000;
 
 impl Directives {
     /// Directives over the base rules `known`, whose numbers are their places; a level that names a
@@ -169,7 +172,10 @@ impl Directives {
                 author: directive.author.clone(),
                 tags: Vec::new(),
             });
-            loaded.push(Loaded { directive, info, rules, by_fields });
+            let mut written = Written::default();
+            (&directive.id, directive.priority, &directive.first).hash(&mut written);
+            let fingerprint = sip128(11, &written.0);
+            loaded.push(Loaded { directive, info, rules, by_fields, fingerprint });
         }
         let running = loaded.iter().map(|_| Vec::new()).collect();
         Self {
@@ -206,25 +212,17 @@ impl Directives {
         priority: Option<u8>,
         out: &mut Vec<Alarm>,
     ) {
-        let time = match self.settings.plausible(time, self.arrival) {
-            Some(time) => {
-                let known = self.arrival.map_or(time, |arrival| time.min(arrival.unix_nanos()));
-                self.clock.told(source, known, &self.settings);
-                time
-            }
-            None => self.arrival.unwrap_or(time).unix_nanos(),
-        };
-        let wanted = !rules.is_empty() || self.loaded.iter().any(|loaded| loaded.by_fields);
-        if wanted && time < self.clock.frontier() {
-            self.late_dropped += 1;
-            self.health.told(Trouble::Late, self.late_dropped, time, out);
-        } else if wanted {
-            let values = Values::read(fields);
-            if self.loaded.iter().any(|loaded| loaded.may_take(rules, &values, &self.assets)) {
+        let time = self.told(time, source);
+        // Most events are none of any directive's: of those no value is copied, and few are looked up.
+        if self.loaded.iter().any(|loaded| loaded.may_take(rules, fields, &self.assets)) {
+            if time < self.clock.frontier() {
+                self.late_dropped += 1;
+                self.health.told(Trouble::Late, self.late_dropped, time, out);
+            } else {
                 self.sequence += 1;
                 self.pending.push(Reverse((time, self.sequence)));
-                let seen = Seen { rules: rules.to_vec(), values, priority };
-                self.events.insert(self.sequence, seen);
+                let (rules, values) = (self.known(rules), Values::read(fields));
+                self.events.insert(self.sequence, Seen { rules, values, priority });
             }
         }
         while self.pending.len() > self.settings.pending.max(1) {
@@ -234,6 +232,12 @@ impl Directives {
             self.clock.pass(first.saturating_add(1));
             self.run(out);
         }
+        self.run(out);
+    }
+
+    /// An event that concerns no directive was read from a source: time goes on.
+    pub fn saw(&mut self, time: Timestamp, source: &str, out: &mut Vec<Alarm>) {
+        self.told(time, source);
         self.run(out);
     }
 
@@ -262,6 +266,24 @@ impl Directives {
     /// The number of a rule that some level names.
     pub(crate) fn rule(&self, name: &str) -> Option<u32> {
         self.loaded.iter().find_map(|loaded| loaded.rules.get(name).copied())
+    }
+
+    /// Moves the source's clock; the event's time, or where it lies too far ahead its arrival.
+    fn told(&mut self, time: Timestamp, source: &str) -> i64 {
+        match self.settings.plausible(time, self.arrival) {
+            Some(time) => {
+                let known = self.arrival.map_or(time, |arrival| time.min(arrival.unix_nanos()));
+                self.clock.told(source, known, &self.settings);
+                time
+            }
+            None => self.arrival.unwrap_or(time).unix_nanos(),
+        }
+    }
+
+    /// Of these rules those that some level names.
+    fn known(&self, rules: &[u32]) -> Vec<u32> {
+        let named = |rule: &u32| self.loaded.iter().any(|l| l.rules.values().any(|r| r == rule));
+        rules.iter().copied().filter(named).collect()
     }
 
     fn run(&mut self, out: &mut Vec<Alarm>) {
@@ -350,6 +372,20 @@ impl Directives {
     }
 }
 
+/// What is hashed, as bytes, for a hash that is the same in every process.
+#[derive(Default)]
+struct Written(Vec<u8>);
+
+impl Hasher for Written {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        0
+    }
+}
+
 fn each<'l>(level: &'l Level, tell: &mut impl FnMut(&'l Level)) {
     // As deep as the levels, which are bounded where they are read.
     tell(level);
@@ -360,14 +396,18 @@ fn each<'l>(level: &'l Level, tell: &mut impl FnMut(&'l Level)) {
 
 impl Loaded {
     /// Whether a level would take the event, were its back-references right.
-    fn may_take(&self, rules: &[u32], values: &Values, assets: &Assets) -> bool {
+    fn may_take(&self, rules: &[u32], fields: &dyn Fields, assets: &Assets) -> bool {
+        if rules.is_empty() && !self.by_fields {
+            return false;
+        }
         let mut may = false;
         each(&self.directive.first, &mut |level| {
-            may |= self.matched(level, rules)
-                && level
-                    .wanted
-                    .iter()
-                    .all(|(name, w)| w.looks_back() || w.takes(values.get(*name), &[], assets));
+            may = may
+                || (self.matched(level, rules)
+                    && level.wanted.iter().all(|(name, wanted)| {
+                        wanted.looks_back()
+                            || wanted.takes(name.read(fields).as_deref(), &[], assets)
+                    }));
         });
         may
     }
@@ -386,7 +426,7 @@ impl Loaded {
     }
 
     /// What may come next.
-    fn candidates(&self, one: &Running) -> &[Level] {
+    pub(super) fn candidates(&self, one: &Running) -> &[Level] {
         let first = &self.directive.first;
         let Some(path) = &one.path else { return std::slice::from_ref(first) };
         let level = path.iter().try_fold(first, |level, at| level.next.get(*at));
@@ -474,9 +514,8 @@ impl Running {
 
     /// The risk after a level: of the most valuable asset and the highest priority so far.
     fn weigh(&mut self, loaded: &Loaded, seen: &Seen, assets: &Assets) {
-        let value = |name: Name| seen.values.get(name).map(|host| assets.value(host));
-        let ends = value(SRC_IP).max(value(DST_IP)).unwrap_or_default();
-        self.asset = self.asset.max(ends);
+        let ends = [SRC_IP, DST_IP].into_iter().filter_map(|name| seen.values.get(name));
+        self.asset = self.asset.max(assets.worth(ends));
         self.policy = self.policy.max(seen.priority);
         let priority = self.policy.unwrap_or(loaded.directive.priority);
         self.risk = risk(self.asset, priority, self.reliability);

@@ -352,3 +352,90 @@ fn text_cut_anywhere_is_an_error_and_no_panic() {
         assert!(parse_xml(cut, "d.xml", &mut report).is_err(), "cut at {at}");
     }
 }
+
+/// Events of several sources in disorder, that begin, continue and finish the ladder.
+fn disordered(count: i64) -> Vec<(i64, String)> {
+    let mut random = 7_u64;
+    let event = |n: i64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let draw = |bits: u32, below: u64| i64::try_from((random >> bits) % below).unwrap();
+        let (source, late, sid) = (draw(33, 4), draw(40, 25), if draw(50, 9) == 0 { 7 } else { 2 });
+        let words =
+            format!("plugin_id=4003 plugin_sid={sid} src_ip=203.0.113.{source} dst_ip=10.0.0.5");
+        (n * 2 + 100 - late, words)
+    };
+    (0..count).map(event).collect()
+}
+
+fn fresh() -> Directives {
+    let known = [Meta { name: "login".into(), ..Meta::default() }];
+    let mut report = LoadReport::default();
+    let mut read = xml(LADDER);
+    let text = "directives: [{id: d, priority: 5, level: {rules: login, reliability: 5, next: [
+        {rules: login, from: '1:SRC_IP', occurrence: 4, sticky_different: SRC_PORT, reliability: 9}]}}]";
+    read.extend(parse_yaml(text, "d.yml").unwrap());
+    Directives::new(read, &known, home(), Settings::default(), &mut report)
+}
+
+fn see(directives: &mut Directives, at: usize, event: &(i64, String), out: &mut Vec<Alarm>) {
+    let port = (at % 7).to_string();
+    let mut fields: Vec<Field<'_>> = event
+        .1
+        .split_whitespace()
+        .filter_map(|word| word.split_once('='))
+        .map(|(name, value)| Field { name, value: Value::text(value) })
+        .collect();
+    fields.push(Field { name: "src_port", value: Value::text(&port) });
+    let rules: &[u32] = if at.is_multiple_of(3) { &[0] } else { &[] };
+    let priority = (at.is_multiple_of(50)).then_some(4);
+    let record = Record { fields: &fields, ..Record::default() };
+    directives.see(rules, Timestamp::from_unix_seconds(event.0), "s", &record, priority, out);
+}
+
+#[test]
+fn snapshots_in_between_change_nothing() {
+    let events = disordered(400);
+    let mut expected = Vec::new();
+    let mut whole = fresh();
+    for (at, event) in events.iter().enumerate() {
+        see(&mut whole, at, event, &mut expected);
+    }
+    whole.flush(&mut expected);
+    assert!(expected.len() > 100, "{}", expected.len());
+    for batch in [1, 7, 100] {
+        let (mut directives, mut out) = (fresh(), Vec::new());
+        for (at, event) in events.iter().enumerate() {
+            see(&mut directives, at, event, &mut out);
+            if at % batch == 0 {
+                let bytes = directives.snapshot();
+                let running = directives.running();
+                directives = fresh();
+                let restored = directives.restore(&bytes).unwrap();
+                assert_eq!((restored.groups, restored.skipped), (running, 0));
+                assert_eq!(directives.snapshot(), bytes);
+            }
+        }
+        directives.flush(&mut out);
+        assert_eq!(out, expected, "a snapshot every {batch} events");
+    }
+}
+
+#[test]
+fn a_snapshot_that_is_damaged_or_of_other_directives_is_told() {
+    let (mut directives, mut out) = (fresh(), Vec::new());
+    for (at, event) in disordered(60).iter().enumerate() {
+        see(&mut directives, at, event, &mut out);
+    }
+    let bytes = directives.snapshot();
+    for at in 0..bytes.len() {
+        assert!(fresh().restore(&bytes[..at]).is_err(), "cut at {at}");
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        assert!(fresh().restore(&changed).is_err(), "changed at {at}");
+    }
+    let mut report = LoadReport::default();
+    let other = xml(&LADDER.replace("time_out=\"15\"", "time_out=\"16\""));
+    let mut other = Directives::new(other, &[], home(), Settings::default(), &mut report);
+    let restored = other.restore(&bytes).unwrap();
+    assert_eq!((restored.groups, restored.skipped), (0, directives.running()));
+}

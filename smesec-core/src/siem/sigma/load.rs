@@ -34,15 +34,18 @@ pub enum Sigma {
 /// ```
 pub fn load(text: &str, file: &str, each: &mut dyn FnMut(Result<Sigma, Refused>)) {
     let mut text = Cow::Borrowed(text);
+    let mut began = 0;
     for faults in 1.. {
         let Some(error) = documents(&text, file, each) else { return };
         let mut refused = refused(&error, None);
-        let next = after(&text, error.line());
+        // A fault may be noticed at the very line that begins the next document.
+        let next = after(&text, error.line().max(began + 1));
         if next.is_some() && faults >= FAULTS {
             refused.why.push_str("; what follows in the file was not read");
         }
         each(Err(refused));
-        let Some(next) = next.filter(|_| faults < FAULTS) else { return };
+        let Some((next, line)) = next.filter(|_| faults < FAULTS) else { return };
+        began = line;
         // Lines without anything keep the places of what follows.
         let lines = text.get(..next).unwrap_or_default().matches('\n').count();
         text = Cow::Owned("\n".repeat(lines) + text.get(next..).unwrap_or_default());
@@ -71,12 +74,12 @@ fn documents(
     None
 }
 
-/// Where the next document begins behind a line.
-fn after(text: &str, line: u32) -> Option<usize> {
+/// Where the next document begins from a line on, and in which line.
+fn after(text: &str, line: u32) -> Option<(usize, u32)> {
     let mut at = 0;
     for (number, content) in (1..).zip(text.split_inclusive('\n')) {
-        if number > line && content.starts_with("---") {
-            return Some(at);
+        if number >= line && content.starts_with("---") {
+            return Some((at, number));
         }
         at += content.len();
     }

@@ -83,6 +83,11 @@ impl Pending {
         }
     }
 
+    /// Whether no event waits for more of its lines.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
     /// Takes an event's memory back.
     pub(super) fn recycle(&mut self, mut event: Event) {
         event.text.shrink_to(64 << 10);

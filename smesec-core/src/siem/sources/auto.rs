@@ -1,10 +1,37 @@
 //! Which format bytes and lines have.
 
-use super::{Context, Format, access, csv, error_log, syslog};
+use super::frame::Framing;
+use super::{Context, Format, access, csv, error_log, items, syslog};
 
-/// The format of a stream as a whole, from its first bytes: one whose events are not lines. `None`
-/// until enough has come; [`Format::Auto`] when each line has to be looked at.
-pub(super) fn of_stream(bytes: &[u8], ended: bool, context: &Context) -> Option<Format> {
+/// How a stream as a whole is read, from its first bytes: `told` is what it is said to be. `None` until
+/// enough has come; [`Format::Auto`] when each line has to be looked at.
+pub(super) fn of_stream(
+    told: Format,
+    bytes: &[u8],
+    ended: bool,
+    context: &Context,
+) -> Option<(Format, Framing)> {
+    /// Only so much is looked at, whatever pieces it comes in.
+    const MOST: usize = 64 << 10;
+    const MARK: &[u8] = b"\xef\xbb\xbf";
+    if matches!(told, Format::Auto | Format::Json) {
+        let start = bytes.get(..MOST).unwrap_or(bytes);
+        let ended = ended || bytes.len() >= MOST;
+        let start = start.strip_prefix(MARK).unwrap_or(start).trim_ascii_start();
+        // A part of the mark, or nothing yet.
+        if MARK.starts_with(start) && !ended {
+            return None;
+        }
+        if items::recognises(start, ended, told == Format::Json)? {
+            return Some((Format::Json, Framing::Items));
+        }
+    }
+    let format = if told == Format::Auto { found(bytes, ended, context)? } else { told };
+    Some((format, Framing::of(format)))
+}
+
+/// The format that the first bytes show.
+fn found(bytes: &[u8], ended: bool, context: &Context) -> Option<Format> {
     const EVTX: &[u8] = b"ElfFile\0";
     let start = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
     if bytes.starts_with(EVTX) {

@@ -1,6 +1,7 @@
 //! A stream's bytes cut into events, whatever pieces they come in.
 
 use super::Format;
+use super::items::Items;
 use memchr::{memchr, memchr2, memmem};
 use std::ops::Range;
 
@@ -19,6 +20,8 @@ pub(super) enum Framing {
     Xml,
     /// By blank lines, where binary fields tell their length.
     Journal,
+    /// By the brackets of JSON.
+    Items,
     /// By fixed sizes.
     Evtx,
 }
@@ -39,6 +42,7 @@ impl Framing {
         match self {
             Self::Xml => b"</Event>",
             Self::Journal => b"\n\n",
+            Self::Items => b"",
             _ => b"\n",
         }
     }
@@ -68,12 +72,19 @@ pub(super) struct Frames {
     header_seen: bool,
     /// Bytes in which quotes do not count: one that never closed was met there.
     plain: usize,
+    items: Items,
 }
 
 impl Frames {
-    pub(super) const fn new(framing: Framing, limit: usize) -> Self {
+    pub(super) fn new(framing: Framing, limit: usize) -> Self {
         let (quoted, skipping, header_seen) = (false, false, false);
-        Self { framing, limit, scanned: 0, quoted, skipping, header_seen, plain: 0 }
+        let items = Items::default();
+        Self { framing, limit, scanned: 0, quoted, skipping, header_seen, plain: 0, items }
+    }
+
+    /// Whether what follows can be cut without what came before.
+    pub(super) fn is_fresh(&self) -> bool {
+        !self.skipping && matches!(self.framing, Framing::Lines | Framing::Xml | Framing::Journal)
     }
 
     /// How many of `next` to add to the `held` bytes of an event that has begun, so that little
@@ -108,6 +119,7 @@ impl Frames {
             Framing::Csv => self.csv(within),
             Framing::Xml => xml(within, self.scanned),
             Framing::Journal => self.journal(within),
+            Framing::Items => self.items.next(within, &mut self.scanned),
             Framing::Evtx => return self.evtx(bytes, ended),
         };
         if let Some(cut) = found {
@@ -138,7 +150,9 @@ impl Frames {
                 last
             };
         }
-        if self.plain > 0 || !matches!(self.framing, Framing::Csv | Framing::Journal) {
+        if self.plain > 0
+            || !matches!(self.framing, Framing::Csv | Framing::Journal | Framing::Items)
+        {
             self.scanned = bytes.len().saturating_sub(self.framing.end().len() - 1);
         }
         Cut::More
@@ -158,6 +172,11 @@ impl Frames {
     }
 
     fn skip(&mut self, bytes: &[u8], ended: bool) -> Cut {
+        if self.framing == Framing::Items {
+            let (used, ended) = self.items.skip(bytes);
+            self.skipping = !ended;
+            return Cut::Nothing { used };
+        }
         let end = self.framing.end();
         if let Some(at) = memmem::find(bytes, end) {
             self.skipping = false;

@@ -8,7 +8,7 @@ use super::draft::{Draft, Fault};
 use super::kinds::Kinds;
 use super::{Context, journal, stamp, windows};
 use crate::decode::body::json::{is_number, plain_run};
-use crate::siem::record::Kind;
+use crate::siem::record::{Field, Kind};
 use crate::time::Timestamp;
 use memchr::memmem;
 
@@ -33,7 +33,35 @@ pub(super) fn parse<'l>(
     if scanner.at < line.len() {
         return Err(scanner.fault("something after the object; one object a line is expected"));
     }
-    let marks = scanner.marks;
+    conclude(&scanner.marks, context, kinds, draft)
+}
+
+/// Takes in a row whose fields are known already; nulls are left out by the host.
+pub(super) fn row<'l>(
+    fields: &[Field<'l>],
+    context: &Context,
+    kinds: &'l Kinds,
+    draft: &mut Draft<'l>,
+) -> Result<(), Fault> {
+    let mut marks = Marks::default();
+    for Field { name, value } in fields {
+        let name = draft.name(name)?;
+        // Of a list the first value counts, as in an object.
+        if draft.fields.last().is_none_or(|last| last.name != name) {
+            marks.see(name, value.text);
+        }
+        draft.push(name, value.text, value.kind)?;
+    }
+    conclude(&marks, context, kinds, draft)
+}
+
+/// Whose record it is, and of what time.
+fn conclude<'l>(
+    marks: &Marks<'l>,
+    context: &Context,
+    kinds: &Kinds,
+    draft: &mut Draft<'l>,
+) -> Result<(), Fault> {
     draft.time =
         marks.time.and_then(|(_, text)| time(text, context).or_else(|| any_time(draft, context)));
     // A category alone is a word that many services write; with a product it is Sigma's.

@@ -23,7 +23,8 @@
 //!
 //! | room | what happens there |
 //! | --- | --- |
-//! | `reader` `frame` | a stream's bytes cut into events |
+//! | `reader` `utf16` | a stream's bytes as UTF-8, and where another reader can go on |
+//! | `frame` `items` | cut into events |
 //! | `auto` | which format an event has |
 //! | `draft` `stamp` | a record in the making; times |
 //! | `json` `syslog` `program` `cef` `access` `error_log` `csv` `journal` | one format each, from a line to fields |
@@ -42,6 +43,7 @@ mod error_log;
 mod event_xml;
 mod evtx;
 mod frame;
+mod items;
 mod journal;
 mod json;
 mod kinds;
@@ -50,12 +52,13 @@ mod program;
 mod reader;
 mod stamp;
 mod syslog;
+mod utf16;
 mod windows;
 
 #[cfg(test)]
 mod tests;
 
-pub use reader::{Reader, records_of};
+pub use reader::{Point, Reader, records_of};
 
 #[cfg(doc)]
 use super::record::Record;
@@ -73,8 +76,8 @@ pub enum Format {
     /// the others, so that a file may mix them.
     #[default]
     Auto,
-    /// One JSON object a line, Suricata's EVE, `journalctl -o json` and rendered Windows events
-    /// among them.
+    /// JSON objects: one a line (Suricata's EVE, `journalctl -o json`, rendered Windows events), in one
+    /// list, in `CloudTrail`'s `{"Records": […]}`, or over several lines.
     Json,
     /// Windows' binary event log.
     Evtx,
@@ -180,7 +183,8 @@ impl Default for ReaderOptions {
 pub struct BadLine {
     /// The reader's origin.
     pub origin: Arc<str>,
-    /// The line it begins in, from 1; for EVTX the number of the event within the file.
+    /// The line it begins in, from 1; for EVTX, and for JSON that is not one object a line, the number
+    /// of the event within the file.
     pub line: u64,
     /// What was expected or met.
     pub why: Cow<'static, str>,
@@ -202,7 +206,7 @@ pub struct Statistics {
     pub records: u64,
     /// Events that could not be read, told as [`BadLine`]s.
     pub bad: u64,
-    /// Events with bytes that are no UTF-8, which were replaced.
+    /// Events with bytes that are no UTF-8, and units that are no UTF-16, which were replaced.
     pub replaced: u64,
 }
 

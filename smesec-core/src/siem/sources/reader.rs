@@ -3,9 +3,10 @@
 use super::draft::{Draft, Fault, Memory, Spent};
 use super::frame::{Cut, Frames, Framing};
 use super::kinds::Kinds;
+use super::utf16::Utf16;
 use super::{BadLine, Context, Format, ReaderOptions, Statistics};
 use super::{access, auditd, auto, cef, csv, error_log, event_xml, evtx, journal, json, syslog};
-use crate::siem::record::Record;
+use crate::siem::record::{Field, Record};
 use crate::time::Timestamp;
 use std::sync::Arc;
 
@@ -16,8 +17,40 @@ type Each<'a> = dyn FnMut(Result<Record<'_>, BadLine>) + 'a;
 #[derive(Debug)]
 pub struct Reader {
     stream: Stream,
+    encoding: Encoding,
+    /// Where in the source this reader began.
+    begun: u64,
     /// The beginning of an event whose end has not come.
     pub(super) held: Vec<u8>,
+}
+
+/// How a stream's text is written.
+#[derive(Debug)]
+enum Encoding {
+    /// Not found out: the first byte has not come, or only that.
+    Unknown(Option<u8>),
+    /// UTF-8, or something that is no text.
+    Utf8,
+    Utf16(Utf16),
+}
+
+/// A place in a source from which another reader can go on: between two events, with nothing pending.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Point {
+    /// Bytes before it.
+    pub offset: u64,
+    /// Lines before it.
+    pub line: u64,
+    /// What the source has turned out to be.
+    pub format: Format,
+}
+
+impl Point {
+    /// A point.
+    pub const fn new(offset: u64, line: u64, format: Format) -> Self {
+        Self { offset, line, format }
+    }
 }
 
 /// Everything but the bytes.
@@ -27,7 +60,7 @@ struct Stream {
     /// Whether the format of the stream as a whole is settled.
     settled: bool,
     frames: Frames,
-    /// Lines (or events of EVTX) that are done with.
+    /// Lines (or events of EVTX and of JSON that is not one a line) that are done with.
     lines: u64,
     origin: Arc<str>,
     options: ReaderOptions,
@@ -74,7 +107,7 @@ impl Reader {
         let context = Context { now: options.now, zone: i64::from(options.zone) };
         let stream = Stream {
             format,
-            settled: format != Format::Auto,
+            settled: !matches!(format, Format::Auto | Format::Json),
             frames: Frames::new(Framing::of(format), options.event_bytes),
             lines: 0,
             origin: origin.into(),
@@ -87,16 +120,81 @@ impl Reader {
             kinds: Kinds::builtin(),
             options,
         };
-        Self { stream, held: Vec::new() }
+        Self { stream, encoding: Encoding::Unknown(None), begun: 0, held: Vec::new() }
+    }
+
+    /// A reader that goes on at a point another one told ([`Reader::point`]); it is fed what follows.
+    pub fn at(point: Point, origin: impl Into<Arc<str>>, options: ReaderOptions) -> Self {
+        let mut reader = Self::new(point.format, origin, options);
+        if point.offset > 0 {
+            reader.stream.settled = true;
+            reader.encoding = Encoding::Utf8;
+        }
+        reader.stream.lines = point.line;
+        reader.begun = point.offset;
+        reader
+    }
+
+    /// The last place from which another reader could go on, so that a host that starts anew need not
+    /// read everything again. `None` while there is none: before the format is found out, within
+    /// an audit event of several lines, and for sources in which what follows cannot be read without
+    /// their beginning (EVTX, CSV, JSON that is not one object a line, UTF-16).
+    ///
+    /// ```
+    /// use smesec_core::siem::sources::{Format, Reader, ReaderOptions};
+    /// let mut reader = Reader::new(Format::Auto, "app.log", ReaderOptions::default());
+    /// reader.feed(b"{\"n\": 1}\n{\"n\": 2}\n{\"n\"", &mut |_| {});
+    /// let point = reader.point().unwrap();
+    /// assert_eq!((point.offset, point.line), (18, 2));
+    /// let mut next = Reader::at(point, "app.log", ReaderOptions::default());
+    /// next.feed(b"{\"n\": 3}\n", &mut |line| assert_eq!(line.unwrap().number, 2));
+    /// ```
+    pub fn point(&self) -> Option<Point> {
+        let fresh = self.stream.settled
+            && self.stream.frames.is_fresh()
+            && self.stream.audit.is_empty()
+            && matches!(self.encoding, Encoding::Utf8);
+        let done = self.stream.statistics.bytes.saturating_sub(self.held.len() as u64);
+        let (offset, line) = (self.begun.saturating_add(done), self.stream.lines);
+        fresh.then_some(Point { offset, line, format: self.stream.format })
     }
 
     /// Hands in the next bytes and shows each event that is complete with them.
     pub fn feed(&mut self, bytes: &[u8], each: &mut impl FnMut(Result<Record<'_>, BadLine>)) {
-        self.take(bytes, each);
+        self.decode(bytes, each);
+    }
+
+    /// Shows an event whose fields are known already, such as a row of a table: its log source and its time are found in
+    /// them as in a JSON object of the same fields, nested names joined by dots.
+    ///
+    /// ```
+    /// use smesec_core::siem::record::{Field, Value};
+    /// use smesec_core::siem::sources::{Format, Reader, ReaderOptions};
+    ///
+    /// let field = |name, text| Field { name, value: Value::text(text) };
+    /// let row = [field("product", "shop"), field("ts", "2026-03-02T06:00:00Z")];
+    /// let mut reader = Reader::new(Format::Json, "table", ReaderOptions::default());
+    /// reader.row(&row, &mut |row| {
+    ///     let record = row.unwrap();
+    ///     assert_eq!(record.log_source.product, "shop");
+    ///     assert_eq!(record.time.unix_seconds(), 1_772_431_200);
+    /// });
+    /// ```
+    pub fn row(
+        &mut self,
+        fields: &[Field<'_>],
+        each: &mut impl FnMut(Result<Record<'_>, BadLine>),
+    ) {
+        self.stream.row(fields, each);
     }
 
     /// Tells that no more bytes come, and shows what was waiting for its end.
     pub fn finish(&mut self, each: &mut impl FnMut(Result<Record<'_>, BadLine>)) {
+        match std::mem::replace(&mut self.encoding, Encoding::Utf8) {
+            Encoding::Unknown(Some(only)) => self.take(&[only], each),
+            Encoding::Utf16(mut utf16) => self.take(utf16.rest().as_bytes(), each),
+            _ => {}
+        }
         let held = std::mem::take(&mut self.held);
         self.stream.run(&held, true, each);
         self.stream.flush(each);
@@ -119,8 +217,50 @@ impl Reader {
         self.stream.format
     }
 
-    fn take(&mut self, bytes: &[u8], each: &mut Each<'_>) {
+    /// Brings bytes into UTF-8, where they are not.
+    fn decode(&mut self, bytes: &[u8], each: &mut Each<'_>) {
+        /// At a time, so that little memory is needed for it.
+        const PIECE: usize = 64 << 10;
         self.stream.statistics.bytes += bytes.len() as u64;
+        match &mut self.encoding {
+            Encoding::Utf8 => self.take(bytes, each),
+            Encoding::Utf16(_) => {
+                let Encoding::Utf16(mut utf16) =
+                    std::mem::replace(&mut self.encoding, Encoding::Utf8)
+                else {
+                    return;
+                };
+                for piece in bytes.chunks(PIECE) {
+                    let before = utf16.replaced;
+                    self.take(utf16.text(piece).as_bytes(), each);
+                    self.stream.statistics.replaced += utf16.replaced - before;
+                }
+                self.encoding = Encoding::Utf16(utf16);
+            }
+            Encoding::Unknown(held) => {
+                let start: Vec<u8> = held.iter().chain(bytes).copied().take(2).collect();
+                if start.len() < 2 {
+                    *held = start.first().copied();
+                    return;
+                }
+                let first = held.take();
+                if let Some(utf16) = Utf16::of(&start) {
+                    self.encoding = Encoding::Utf16(utf16);
+                    let mark = 2 - usize::from(first.is_some());
+                    let rest = bytes.get(mark..).unwrap_or_default();
+                    self.stream.statistics.bytes -= rest.len() as u64;
+                    return self.decode(rest, each);
+                }
+                self.encoding = Encoding::Utf8;
+                if let Some(first) = first {
+                    self.take(&[first], each);
+                }
+                self.take(bytes, each);
+            }
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8], each: &mut Each<'_>) {
         let mut rest = bytes;
         while !rest.is_empty() {
             if self.held.is_empty() {
@@ -160,10 +300,11 @@ impl Stream {
                 return at;
             }
             let bytes = bytes.get(at..).unwrap_or_default();
-            let Some(format) = auto::of_stream(bytes, ended, &self.context) else { return at };
+            let found = auto::of_stream(self.format, bytes, ended, &self.context);
+            let Some((format, framing)) = found else { return at };
             self.settled = true;
             self.format = format;
-            self.frames = Frames::new(Framing::of(format), self.options.event_bytes);
+            self.frames = Frames::new(framing, self.options.event_bytes);
         }
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
@@ -172,6 +313,7 @@ impl Stream {
                 Cut::Nothing { used } => used,
                 Cut::Event { content, used } => {
                     self.event(rest.get(content).unwrap_or_default(), each);
+                    self.lines += u64::from(self.frames.framing == Framing::Items);
                     used
                 }
                 Cut::TooLong { used } => {
@@ -180,12 +322,30 @@ impl Stream {
                         "longer than {most} bytes, passed over; raise `event_bytes` to read it"
                     );
                     self.edge(each).bad(why.into());
+                    self.lines += u64::from(self.frames.framing == Framing::Items);
                     used
                 }
             };
             self.count(rest.get(..used).unwrap_or_default());
             at += used;
         }
+    }
+
+    /// A row, which counts as a line.
+    fn row(&mut self, fields: &[Field<'_>], each: &mut Each<'_>) {
+        let context = self.context;
+        let mut draft = self.memory.draft(0, self.options.fields);
+        let done = json::row(fields, &context, &self.kinds, &mut draft);
+        let spent = Edge {
+            origin: &self.origin,
+            line: self.lines,
+            arrival: context.now,
+            statistics: &mut self.statistics,
+            each,
+        }
+        .tell(done, draft);
+        self.memory.keep(spent);
+        self.lines += 1;
     }
 
     /// What waits for more lines of its event.
@@ -252,7 +412,7 @@ impl Stream {
 
     fn count(&mut self, done: &[u8]) {
         self.lines += match self.frames.framing {
-            Framing::Evtx => 0,
+            Framing::Evtx | Framing::Items => 0,
             Framing::Lines => u64::from(done.last() == Some(&b'\n')),
             _ => memchr::memchr_iter(b'\n', done).count() as u64,
         };

@@ -1,7 +1,8 @@
 //! What holds for all formats: `auto` finds them, pieces of any size give the same records, and a cut
 //! or changed byte breaks nothing.
 
-use super::{Format, Reader, ReaderOptions, Statistics, records_of};
+use super::{BadLine, Format, Reader, ReaderOptions, Statistics, records_of};
+use crate::siem::record::Record;
 use crate::time::Timestamp;
 use std::fmt::Write as _;
 
@@ -13,6 +14,17 @@ const SAMPLES: &[(Format, &str, &[u8])] = &[
         b"{\"ts\":\"2026-03-02T06:00:00.123Z\",\"product\":\"linux\",\"service\":\"sshd\",\"user\":\"a\\u00e9\\ud83d\\ude00\"}\n\
           {\"a\":{\"b\":{\"c d\":[1,2.50,true,null,\"x\"]}},\"n\":-1e5}\r\n",
     ),
+    (
+        Format::Json,
+        "list",
+        b"\xef\xbb\xbf [ {\"a\": {\"b\": [\"}]\", \"\\\"{\"]}},\r\n{\"a\": 2}\n,{\"c\":\n[]} ]\n[{\"d\": 1}]{\"e\": 2}",
+    ),
+    (
+        Format::Json,
+        "cloudtrail",
+        b"{ \"Records\" : [{\"eventVersion\":\"1\",\"eventSource\":\"iam\"},{\"eventVersion\":\"2\"}], \"more\": [{\"}\": \"]}\"}]}\n{\"Records\":[{\"a\":1}]}\n{\"b\": 2}",
+    ),
+    (Format::Json, "over lines", b"{\n  \"a\": 1,\n  \"b\": {\n  }\n}\n{\n  \"a\": 2\n}\n"),
     (
         Format::Json,
         "suricata",
@@ -84,10 +96,8 @@ fn options() -> ReaderOptions {
     ReaderOptions { now: Timestamp::from_unix_seconds(1_772_500_000), ..ReaderOptions::default() }
 }
 
-/// All that a reader tells, as text.
-fn told(format: Format, bytes: &[u8], size: usize) -> (String, Statistics, Format) {
-    let mut out = String::new();
-    let mut each = |line: Result<crate::siem::record::Record<'_>, super::BadLine>| match line {
+fn tell(line: Result<Record<'_>, BadLine>, out: &mut String) {
+    match line {
         Ok(record) => {
             let source = record.log_source;
             let _ = write!(
@@ -104,7 +114,13 @@ fn told(format: Format, bytes: &[u8], size: usize) -> (String, Statistics, Forma
         Err(bad) => {
             let _ = writeln!(out, "{bad}");
         }
-    };
+    }
+}
+
+/// All that a reader tells, as text.
+fn told(format: Format, bytes: &[u8], size: usize) -> (String, Statistics, Format) {
+    let mut out = String::new();
+    let mut each = |line: Result<Record<'_>, BadLine>| tell(line, &mut out);
     let mut reader = Reader::new(format, "x", options());
     for chunk in bytes.chunks(size) {
         reader.feed(chunk, &mut each);
@@ -126,7 +142,9 @@ fn auto_reads_every_format_as_its_name_does() {
         assert!(!named.contains("x:"), "{name}: {named}");
     }
     // Formats by line may follow one another.
-    let mixed: Vec<u8> = [0, 4, 5, 6, 9, 10].iter().flat_map(|n| SAMPLES[*n].2).copied().collect();
+    let lines = ["json", "syslog", "cef", "leef", "access", "error log"];
+    let sample = |name: &&str| SAMPLES.iter().find(|sample| sample.1 == *name).unwrap().2;
+    let mixed: Vec<u8> = lines.iter().flat_map(sample).copied().collect();
     let (_, statistics, _) = told(Format::Auto, &mixed, 7);
     assert_eq!((statistics.records, statistics.bad), (14, 0));
 }
@@ -141,6 +159,67 @@ fn pieces_of_any_size_give_the_same() {
             }
         }
     }
+}
+
+#[test]
+fn utf_16_is_read_as_utf_8_is() {
+    for (format, name, bytes) in SAMPLES {
+        let text = std::str::from_utf8(bytes).unwrap();
+        let expected = whole(*format, bytes);
+        let units = || std::iter::once(0xfeff).chain(text.encode_utf16());
+        let little: Vec<u8> = units().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = units().flat_map(u16::to_be_bytes).collect();
+        for written in [little, big] {
+            for size in [1, 2, 3, 7, written.len()] {
+                for format in [Format::Auto, *format] {
+                    assert_eq!(told(format, &written, size).0, expected, "{name} by {size}");
+                }
+            }
+        }
+    }
+    // Halves of pairs, and half a unit at the end.
+    let broken = b"\xff\xfe{\0\"\0a\0\"\0:\0\"\0\x00\xd8x\0\x00\xdc\"\0}\0\n\0x";
+    for size in 1..9 {
+        let (out, statistics, _) = told(Format::Json, broken, size);
+        assert!(out.contains(" a=\"\u{fffd}x\u{fffd}\":Text"), "{out}");
+        assert_eq!((statistics.bytes, statistics.records), (broken.len() as u64, 1));
+        assert!(statistics.replaced >= 2);
+    }
+}
+
+#[test]
+fn another_reader_goes_on_where_one_came_to() {
+    for (format, name, bytes) in SAMPLES {
+        let expected = whole(*format, bytes);
+        let mut points = 0;
+        for cut in 0..bytes.len() {
+            for format in [Format::Auto, *format] {
+                let mut out = String::new();
+                let mut reader = Reader::new(format, "x", options());
+                reader.feed(&bytes[..cut], &mut |line| tell(line, &mut out));
+                let Some(point) = reader.point() else { continue };
+                points += 1;
+                let rest = &bytes[usize::try_from(point.offset).unwrap()..];
+                let mut next = Reader::at(point, "x", options());
+                next.feed(rest, &mut |line| tell(line, &mut out));
+                next.finish(&mut |line| tell(line, &mut out));
+                assert_eq!(out, expected, "{name} cut at {cut}, {point:?}");
+            }
+        }
+        let whole_only = ["list", "cloudtrail", "over lines", "csv"].contains(name);
+        assert_eq!(points == 0, whole_only, "{name}");
+    }
+}
+
+#[test]
+fn a_list_survives_what_is_no_object_in_it() {
+    let text = b"[1, \"a\", {\"b\": \"no end},\n{\"c\": 1}, [2], null]\n{\"d\": 1}";
+    let (out, statistics, _) = told(Format::Json, text, 3);
+    assert!(out.contains("c=\"1\"") && out.contains("d=\"1\""), "{out}");
+    assert!(out.starts_with("x:1: no valid JSON at byte 0"), "{out}");
+    assert!(statistics.bad >= 4, "{out}");
+    let apache = b"[Mon Mar 02 06:00:00 2026] [error] [client 192.0.2.7] x\n";
+    assert!(whole(Format::Auto, apache).contains("/webserver/apache"));
 }
 
 #[test]
@@ -294,6 +373,7 @@ fn an_event_of_any_length_costs_what_the_limit_says() {
     options.event_bytes = 1_000;
     for (format, start, end) in [
         (Format::Json, "{\"a\":\"", "\"}\n{\"b\":1}\n"),
+        (Format::Json, "[{\"a\":\"", "\"},{\"b\":1}]\n"),
         (Format::Syslog, "<1>Mar  2 06:00:00 h x: ", "\n<1>Mar  2 06:00:00 h x: y\n"),
         (Format::Csv, "a,b,c\n1,2,\"", "\"\n1,2,3\n"),
         (
@@ -305,7 +385,7 @@ fn an_event_of_any_length_costs_what_the_limit_says() {
     ] {
         let mut reader = Reader::new(format, "x", options.clone());
         let mut bad = Vec::new();
-        let mut each = |line: Result<crate::siem::record::Record<'_>, super::BadLine>| {
+        let mut each = |line: Result<Record<'_>, BadLine>| {
             bad.extend(line.err().map(|bad| bad.to_string()));
         };
         reader.feed(start.as_bytes(), &mut each);
@@ -443,6 +523,6 @@ fn an_event_may_break_the_line_within_its_tag() {
             "<Events><Event{blank}xmlns='u'><System><EventID>7</EventID></System></Event></Events>"
         );
         let out = whole(Format::EventXml, text.as_bytes());
-        assert!(out.contains("EventID=7") && !out.contains("is expected"), "{blank:?}: {out}");
+        assert!(out.contains("EventID=\"7\"") && !out.contains("is expected"), "{blank:?}: {out}");
     }
 }

@@ -1,5 +1,6 @@
 //! What a `target.yaml` says, read and checked.
 
+use crate::runner::Trust;
 use serde_json::Value as Json;
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub(super) struct Base {
     pub(super) port: Option<u16>,
     /// The path before every route's, without a slash at its end.
     pub(super) prefix: String,
+    /// Whom to believe over TLS.
+    pub(super) trust: Trust,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,10 +116,12 @@ pub(super) enum CsrfSource {
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Template {
     pub(super) method: String,
-    /// Path and query below the base.
+    /// Path and query below the base, or a whole URL of a host among `hosts`.
     pub(super) path: String,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Body,
+    /// Statuses of success besides those from 200 to 299, such as a redirect's.
+    pub(super) admits: Vec<u16>,
     pub(super) line: u32,
 }
 
@@ -224,6 +229,8 @@ impl Description {
                 && !route.destructive
                 && route.allows(role)
                 && !route.allows(NOBODY)
+                // A redirect says less of who is let in.
+                && route.request.admits.is_empty()
         })
     }
 }

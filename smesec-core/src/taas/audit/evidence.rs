@@ -1,5 +1,6 @@
 //! Exchanges as a report may show them: whole enough to prove, without what is secret.
 
+use super::leak;
 use crate::mask::is_secret_name;
 use crate::runner::{Exchange, Request, Response, TestStep};
 use crate::taas::Secrets;
@@ -87,6 +88,9 @@ fn body(bytes: &[u8], secrets: &Secrets) -> Vec<u8> {
         _ => String::from_utf8_lossy(bytes).into_owned(),
     };
     let mut shown = secrets.masked(&text).into_owned();
+    for (_, value) in leak::known_by_shape(&text) {
+        shown = shown.replace(value, MASKED);
+    }
     if shown.len() > MAX_BODY {
         let end = (0..=MAX_BODY).rev().find(|at| shown.is_char_boundary(*at)).unwrap_or(0);
         shown.truncate(end);
@@ -102,10 +106,9 @@ fn mask_fields(json: &mut Json) {
         Json::Object(fields) => {
             for (name, value) in fields {
                 match value {
-                    Json::Array(_) | Json::Object(_) => mask_fields(value),
                     Json::Null => {}
                     _ if is_secret_name(name.as_bytes()) => *value = MASKED.into(),
-                    _ => {}
+                    _ => mask_fields(value),
                 }
             }
         }
@@ -116,6 +119,14 @@ fn mask_fields(json: &mut Json) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_below_a_secret_name_goes_whole_and_hashes_go_under_any_name() {
+        let sent = br#"{"token":{"value":"abc","kind":"x"},"password":["x"],"of":"$2b$12$abcdefghijklmnopqrstuv","n":1}"#;
+        let shown = body(sent, &Secrets::default());
+        let shown = String::from_utf8_lossy(&shown).into_owned();
+        assert_eq!(shown, r#"{"n":1,"of":"[masked]","password":"[masked]","token":"[masked]"}"#);
+    }
 
     #[test]
     fn secrets_stay_behind_and_proofs_go_out() {

@@ -11,6 +11,7 @@ mod description;
 mod draft;
 mod evidence;
 mod forge;
+mod leak;
 mod rank;
 mod read;
 mod request;
@@ -109,11 +110,16 @@ impl Audit {
         self
     }
 
-    /// The hosts that the file names, and so the only ones that are sent to.
+    /// The hosts that the file names, and so the only ones that are sent to. Where it names no port
+    /// they have those of HTTP: the base its scheme's, the others both.
     pub fn hosts(&self) -> Vec<(String, Option<u16>)> {
         let base = &self.description.base;
-        let mut hosts = vec![(base.host.clone(), base.port)];
-        hosts.extend(self.description.hosts.iter().cloned());
+        let usual = if base.scheme == "https" { 443 } else { 80 };
+        let mut hosts = vec![(base.host.clone(), base.port.or(Some(usual)))];
+        for (host, port) in &self.description.hosts {
+            let ports = port.map_or_else(|| vec![80, 443], |port| vec![port]);
+            hosts.extend(ports.into_iter().map(|port| (host.clone(), Some(port))));
+        }
         hosts
     }
 

@@ -6,6 +6,7 @@ use super::description::{
 };
 use crate::decode::yaml::{self, Node, Scalar};
 use crate::error::RuleError;
+use crate::runner::Trust;
 use serde_json::Value as Json;
 use std::path::Path;
 use std::time::Duration;
@@ -33,7 +34,8 @@ pub(super) fn description(
             "nothing is described; `smesec taas audit --example` prints a target to start from";
         return Err(RuleError::new(file, 1, 1, why));
     };
-    let mut reader = Reader { file, resolve, warnings: Vec::new(), secrets: Vec::new() };
+    let mut reader =
+        Reader { file, resolve, hosts: Vec::new(), warnings: Vec::new(), secrets: Vec::new() };
     if let Some(twice) = document.duplicates.first() {
         return Err(RuleError::new(
             file,
@@ -56,6 +58,8 @@ pub(super) fn description(
 struct Reader<'a> {
     file: &'a str,
     resolve: Resolve<'a>,
+    /// Hosts besides the base's, which requests may name.
+    hosts: Vec<(String, Option<u16>)>,
     warnings: Vec<String>,
     secrets: Vec<String>,
 }
@@ -78,6 +82,7 @@ impl Reader<'_> {
             "the target",
             &[
                 "base",
+                "tls",
                 "hosts",
                 "public",
                 "limits",
@@ -99,8 +104,10 @@ impl Reader<'_> {
                 "`base` is missing; write the API's address, as in `base: http://127.0.0.1:8080`",
             ));
         };
-        let base = self.base(base)?;
+        let mut base = self.base(base)?;
+        base.trust = self.optional(root, "tls", Self::trust)?.unwrap_or_default();
         let hosts = self.each(root.key("hosts"), "`hosts`", Self::host)?;
+        self.hosts.clone_from(&hosts);
         let public = self.optional(root, "public", Self::boolean)?.unwrap_or(false);
         let limits = self.optional(root, "limits", Self::limits)?.unwrap_or_default();
         let denied = self.each(root.key("denied"), "`denied`", Self::text)?;
@@ -170,7 +177,32 @@ impl Reader<'_> {
             host,
             port,
             prefix: path.trim_end_matches('/').to_owned(),
+            trust: Trust::System,
         })
+    }
+
+    /// Whom to believe over TLS: the system's authorities, those of a file, or anybody.
+    fn trust(&mut self, node: &Node) -> Read<Trust> {
+        self.keys(node, "`tls`", &["ca", "verify"])?;
+        let authority = self.optional(node, "ca", Self::text)?;
+        let verify = self.optional(node, "verify", Self::boolean)?;
+        match (authority, verify) {
+            (Some(_), Some(false)) => {
+                Err(self.error(node, "`ca` is of no use with `verify: false`; keep one of them"))
+            }
+            (Some(path), _) => {
+                let folder = Path::new(self.file).parent().unwrap_or(Path::new(""));
+                Ok(Trust::File(folder.join(path)))
+            }
+            (None, Some(false)) => {
+                self.warnings.push(format!(
+                    "{}:{}:{}: whoever answers is believed, and is sent the passwords; write `tls: {{ca: path}}` for a private authority",
+                    self.file, node.place.line, node.place.column
+                ));
+                Ok(Trust::Anybody)
+            }
+            (None, _) => Ok(Trust::System),
+        }
     }
 
     fn host(&mut self, node: &Node) -> Read<(String, Option<u16>)> {
@@ -335,7 +367,7 @@ impl Reader<'_> {
     /// `GET /path`, or a mapping.
     fn template(&mut self, node: &Node) -> Read<Template> {
         if node.map().is_some() {
-            self.keys(node, "a request", &["method", "path", "headers", "json", "form"])?;
+            self.keys(node, "a request", &["method", "path", "headers", "json", "form", "admits"])?;
             return self.request(node, "GET");
         }
         let text = self.text(node)?;
@@ -345,6 +377,7 @@ impl Reader<'_> {
             path: self.path(node, path.trim())?,
             headers: Vec::new(),
             body: Body::None,
+            admits: Vec::new(),
             line: node.place.line,
         })
     }
@@ -385,7 +418,16 @@ impl Reader<'_> {
             }
             (None, None) => Body::None,
         };
-        Ok(Template { method, path, headers, body, line: node.place.line })
+        let admits = self.each(node.key("admits"), "`admits`", Self::status)?;
+        Ok(Template { method, path, headers, body, admits, line: node.place.line })
+    }
+
+    fn status(&mut self, node: &Node) -> Read<u16> {
+        let count = self.count(node)?;
+        let status = u16::try_from(count).ok().filter(|status| (200..400).contains(status));
+        status.ok_or_else(|| {
+            self.error(node, format!("`{count}` is no status of success; write one such as 302"))
+        })
     }
 
     fn method(&self, node: &Node, text: &str) -> Read<String> {
@@ -397,7 +439,13 @@ impl Reader<'_> {
     }
 
     fn path(&self, node: &Node, text: &str) -> Read<String> {
-        if !text.starts_with('/') || text.starts_with("//") {
+        let elsewhere = ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
+        if elsewhere && !super::wire::names(&self.hosts, text) {
+            let why =
+                format!("`{text}` leads to a host that the file does not name; add it to `hosts`");
+            return Err(self.error(node, why));
+        }
+        if !elsewhere && (!text.starts_with('/') || text.starts_with("//")) {
             let why = format!("`{text}` is no path below `base`; begin it with one slash");
             return Err(self.error(node, why));
         }
@@ -415,7 +463,7 @@ impl Reader<'_> {
         self.keys(
             node,
             "a route",
-            &["method", "path", "headers", "json", "form", "allow", "destructive"],
+            &["method", "path", "headers", "json", "form", "admits", "allow", "destructive"],
         )?;
         let request = self.request(node, "GET")?;
         let Some(allow) = node.key("allow") else {

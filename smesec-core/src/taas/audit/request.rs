@@ -1,7 +1,7 @@
 //! From a template to a request.
 
 use super::description::{Base, Body, Template};
-use crate::runner::Request;
+use crate::runner::{ConnectionOptions, Request};
 use serde_json::Value as Json;
 use std::fmt::Write as _;
 
@@ -15,6 +15,11 @@ pub(super) fn build(base: &Base, template: &Template, fill: &Fill) -> Request {
     let authority = match base.port {
         Some(port) => format!("{}:{port}", base.host),
         None => base.host.clone(),
+    };
+    let url = if path.starts_with('/') {
+        format!("{}://{authority}{}{path}", base.scheme, base.prefix)
+    } else {
+        path
     };
     let mut headers = vec![("Accept".to_owned(), b"application/json, */*;q=0.5".to_vec())];
     for (name, value) in &template.headers {
@@ -39,10 +44,10 @@ pub(super) fn build(base: &Base, template: &Template, fill: &Fill) -> Request {
     };
     Request {
         method: template.method.clone(),
-        url: format!("{}://{authority}{}{path}", base.scheme, base.prefix),
+        url,
         headers,
         body,
-        ..Request::default()
+        connection: ConnectionOptions { trust: base.trust.clone(), ..ConnectionOptions::default() },
     }
 }
 
@@ -146,6 +151,7 @@ mod tests {
             host: "127.0.0.1".into(),
             port: Some(8080),
             prefix: "/api".into(),
+            trust: crate::runner::Trust::System,
         };
         let mut template = Template {
             method: "POST".into(),
@@ -154,6 +160,7 @@ mod tests {
             body: Body::Json(
                 json!({"name": "{name}", "hint": "I am {name}", "password": "{password}"}),
             ),
+            admits: Vec::new(),
             line: 1,
         };
         let fill: Fill = vec![

@@ -39,6 +39,25 @@ pub struct Planned {
     pub request: Request,
 }
 
+impl Planned {
+    /// It as one JSON object without a line break; the keys are a contract: `check`, `as`, `purpose`, `method`,
+    /// `url`, `headers` (pairs of name and value), `body`.
+    pub fn json_line(&self) -> String {
+        let request = &self.request;
+        let headers = request.headers.iter();
+        serde_json::json!({
+            "check": self.check,
+            "as": self.acting_as,
+            "purpose": self.purpose,
+            "method": request.method,
+            "url": request.url,
+            "headers": headers.map(|(n, v)| (n, String::from_utf8_lossy(v))).collect::<Vec<_>>(),
+            "body": String::from_utf8_lossy(&request.body),
+        })
+        .to_string()
+    }
+}
+
 pub(super) struct Wire {
     /// `None` in a dry run.
     session: Option<Box<dyn Session>>,
@@ -180,18 +199,25 @@ impl Wire {
         }
         let after = std::str::from_utf8(response.header("retry-after")?).ok()?;
         let pause = Duration::from_secs(after.trim().parse().ok()?);
-        (self.waited + pause <= self.limits.patience)
-            .then_some(pause.max(Duration::from_millis(100)))
+        let waited = self.waited.checked_add(pause)?;
+        (waited <= self.limits.patience).then_some(pause.max(Duration::from_millis(100)))
     }
 
     fn may_reach(&self, url: &str) -> bool {
-        let Some((_, rest)) = url.split_once("://") else { return false };
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        self.allowed.iter().any(|(host, port)| match port {
-            Some(port) => authority.eq_ignore_ascii_case(&format!("{host}:{port}")),
-            None => authority.eq_ignore_ascii_case(host),
-        })
+        names(&self.allowed, url)
     }
+}
+
+/// Whether a URL leads to one of these hosts. Without a port a host has its scheme's own alone.
+pub(super) fn names(hosts: &[(String, Option<u16>)], url: &str) -> bool {
+    let Some((scheme, rest)) = url.split_once("://") else { return false };
+    let usual = if scheme.eq_ignore_ascii_case("https") { 443 } else { 80 };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let own = |host: &str, port: u16| {
+        authority.eq_ignore_ascii_case(&format!("{host}:{port}"))
+            || (port == usual && authority.eq_ignore_ascii_case(host))
+    };
+    hosts.iter().any(|(host, port)| own(host, port.unwrap_or(usual)))
 }
 
 fn since(earlier: Timestamp, later: Timestamp) -> Duration {

@@ -1,10 +1,12 @@
 //! What the checks share while an audit runs: who is signed in, and how answers are read.
 
-use super::description::{Carrier, CsrfSource, Description, NOBODY, Route, SignIn, User};
+use super::description::{Carrier, CsrfSource, Description, NOBODY, Route, SignIn, Template, User};
 use super::request::{self, Fill};
 use super::wire::{Sound, Stop, Trail, Wire};
 use crate::runner::{Cell, Request, Response};
 use crate::taas::Secrets;
+use crate::taas::run::date;
+use crate::time::Timestamp;
 use serde_json::Value as Json;
 use std::collections::HashMap;
 
@@ -121,12 +123,16 @@ impl<'a> Work<'a> {
         if let Some(known) = self.signed_in.get(&user.id) {
             return Ok(known.clone());
         }
-        let credential = self.fresh(user, &[], trail)?;
-        self.signed_in.insert(user.id.clone(), credential.clone());
-        Ok(credential)
+        self.fresh(user, &[], trail)
     }
 
-    /// Signs in anew, with cookies that the browser already has.
+    /// Forgets a user's credential: what was done may have ended it.
+    pub(super) fn forget(&mut self, user: &User) {
+        self.signed_in.remove(&user.id);
+    }
+
+    /// Signs in anew, with cookies that the browser already has. The next checks act with what this
+    /// sign-in gave: some servers end the one before it.
     pub(super) fn fresh(
         &mut self,
         user: &User,
@@ -136,12 +142,16 @@ impl<'a> Work<'a> {
         let purpose = format!("{} signs in", user.id);
         let sound = self.signed_in_answer()?;
         let attempt = self.attempt(&user.id, &fill_of(user), planted, &purpose, sound, trail)?;
-        attempt.credential.ok_or_else(|| {
+        let credential = attempt.credential.ok_or_else(|| {
             Stop::Refuse(format!(
                 "`{}` cannot sign in: the answer is {} without the token; check the user and `signin`",
                 user.id, attempt.response.status
             ))
-        })
+        })?;
+        if planted.is_empty() {
+            self.signed_in.insert(user.id.clone(), credential.clone());
+        }
+        Ok(credential)
     }
 
     /// What a sound target answers to a right sign-in, for the dry run.
@@ -199,7 +209,7 @@ impl<'a> Work<'a> {
         if response.status >= 400 || self.says_no(response) {
             return None;
         }
-        let set = set_cookies(response);
+        let set = set_cookies(response, self.wire.now());
         let body = || serde_json::from_slice::<Json>(&response.body).ok();
         let token = match &described.token {
             Carrier::Cookie(name) => set.iter().find(|c| c.name == *name)?.value.clone(),
@@ -258,7 +268,7 @@ impl<'a> Work<'a> {
     /// Sends a route's request, as a user where a credential is given.
     pub(super) fn call(
         &mut self,
-        template: &super::description::Template,
+        template: &Template,
         fill: &Fill,
         credential: Option<&Credential>,
         purpose: &str,
@@ -287,7 +297,7 @@ impl<'a> Work<'a> {
     ) -> Result<bool, Stop> {
         let response =
             self.call(&probe.request, &Fill::new(), credential, purpose, sound, trail)?;
-        Ok(self.admits(&response))
+        Ok(self.admits_as(&probe.request, &response))
     }
 
     /// The baseline of every check of tokens: the right one opens the probe, none does not.
@@ -359,14 +369,31 @@ impl<'a> Work<'a> {
         Ok(false)
     }
 
+    /// The target's time as an answer to the last request tells it, our own where none does.
+    pub(super) fn time_there(&self, trail: &Trail) -> i64 {
+        let last = trail.last().and_then(|step| step.exchanges.last()?.response.as_ref().ok());
+        let told =
+            last.and_then(|response| date(&String::from_utf8_lossy(response.header("date")?)));
+        told.unwrap_or_else(|| self.wire.now()).unix_seconds()
+    }
+
     /// Whether an answer lets in.
     pub(super) fn admits(&self, response: &Response) -> bool {
         (200..300).contains(&response.status) && !self.says_no(response)
     }
 
+    /// As [`Work::admits`], with the statuses that a request's description adds.
+    pub(super) fn admits_as(&self, template: &Template, response: &Response) -> bool {
+        self.admits(response)
+            || (template.admits.contains(&response.status) && !self.says_no(response))
+    }
+
+    /// The texts of `denied` stand in the body, or in where a redirect leads.
     fn says_no(&self, response: &Response) -> bool {
         let text = String::from_utf8_lossy(&response.body);
-        self.description.denied.iter().any(|no| text.contains(no.as_str()))
+        let location = String::from_utf8_lossy(response.header("location").unwrap_or_default());
+        let denied = &self.description.denied;
+        denied.iter().any(|no| text.contains(no.as_str()) || location.contains(no.as_str()))
     }
 }
 
@@ -406,28 +433,43 @@ impl SetCookie {
     pub(super) fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.iter().rfind(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
+
+    /// Whether it takes the cookie away; a `Max-Age` counts before an `Expires`.
+    fn has_ended(&self, now: Timestamp) -> bool {
+        if let Some(seconds) = self.attribute("max-age").and_then(|age| age.parse::<i64>().ok()) {
+            return seconds <= 0;
+        }
+        self.attribute("expires").and_then(date).is_some_and(|end| end <= now)
+    }
 }
 
-/// The cookies that an answer sets, but for those it takes away.
-pub(super) fn set_cookies(response: &Response) -> Vec<SetCookie> {
-    let lines = response.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
-    lines
-        .filter_map(|(_, line)| {
-            let line = String::from_utf8_lossy(line);
-            let mut parts = line.split(';');
-            let (name, value) = parts.next()?.split_once('=')?;
-            let attributes = parts.map(|part| {
-                let (name, value) = part.split_once('=').unwrap_or((part, ""));
-                (name.trim().to_ascii_lowercase(), value.trim().to_owned())
-            });
-            Some(SetCookie {
-                name: name.trim().to_owned(),
-                value: value.trim().to_owned(),
-                attributes: attributes.collect(),
-            })
-        })
-        .filter(|cookie| !cookie.value.is_empty() && cookie.attribute("max-age") != Some("0"))
-        .collect()
+/// The cookies that an answer sets, but for those it takes away. Of one set twice the last counts.
+pub(super) fn set_cookies(response: &Response, now: Timestamp) -> Vec<SetCookie> {
+    let mut out: Vec<SetCookie> = Vec::new();
+    for (name, line) in &response.headers {
+        if !name.eq_ignore_ascii_case("set-cookie") {
+            continue;
+        }
+        let line = String::from_utf8_lossy(line);
+        let mut parts = line.split(';');
+        let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else {
+            continue;
+        };
+        let attributes = parts.map(|part| {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            (name.trim().to_ascii_lowercase(), value.trim().to_owned())
+        });
+        let cookie = SetCookie {
+            name: name.trim().to_owned(),
+            value: value.trim().to_owned(),
+            attributes: attributes.collect(),
+        };
+        out.retain(|known| known.name != cookie.name);
+        if !cookie.value.is_empty() && !cookie.has_ended(now) {
+            out.push(cookie);
+        }
+    }
+    out
 }
 
 pub(super) fn cookie_header(cookies: &[(String, String)]) -> String {

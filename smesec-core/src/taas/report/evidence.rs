@@ -8,18 +8,22 @@ use std::fmt::Write as _;
 const MOST_OF_BODY: usize = 2 * 1024;
 /// Bytes of a body in which secrets are looked for before it is cut, so that none is shown because
 /// the cut went through it.
-const LOOKED_AT: usize = 64 * 1024;
+pub(crate) const LOOKED_AT: usize = 64 * 1024;
 /// Headers that a report shows of each side.
 const MOST_HEADERS: usize = 64;
 /// Characters of any one line.
 const MOST_OF_LINE: usize = 1024;
 /// Exchanges that a report shows of one test, the last ones: a finding is proved by two.
-pub(super) const MOST_EXCHANGES: usize = 6;
+pub(crate) const MOST_EXCHANGES: usize = 6;
 
-/// The exchanges that show why a test failed: those of the steps that did, or of its last step.
+/// The exchanges that show why a test failed: those of the steps that did, or of its last step. What
+/// an audit finds is proved by two, the last one and what it is compared with.
 pub(super) fn shown(result: &TestResult) -> Vec<&Exchange> {
-    let failed = result.steps.iter().filter(|step| !step.failures.is_empty());
-    let mut exchanges: Vec<_> = failed.flat_map(|step| &step.exchanges).collect();
+    let proof =
+        if result.advice.is_some() { result.steps.len().saturating_sub(2) } else { usize::MAX };
+    let each = result.steps.iter().enumerate();
+    let shown = each.filter(|(n, step)| !step.failures.is_empty() || *n >= proof);
+    let mut exchanges: Vec<_> = shown.flat_map(|(_, step)| &step.exchanges).collect();
     if exchanges.is_empty() {
         exchanges = result.steps.last().into_iter().flat_map(|step| &step.exchanges).collect();
     }
@@ -96,7 +100,9 @@ pub(super) fn body_text(bytes: &[u8], about: &About<'_>) -> Option<String> {
     let masked = about.masked(&text);
     let mut shown = head(&masked, MOST_OF_BODY).to_owned();
     if shown.len() < masked.len() || looked_at.len() < bytes.len() {
-        let _ = write!(shown, "… [{} bytes in all]", bytes.len());
+        // Of a longer body the runner keeps no more than is looked at.
+        let in_all = if bytes.len() == LOOKED_AT { "bytes or more" } else { "bytes in all" };
+        let _ = write!(shown, "… [{} {in_all}]", bytes.len());
     }
     Some(shown)
 }
@@ -126,7 +132,7 @@ pub(super) const fn is_control(c: char) -> bool {
 }
 
 /// The text with controls written out.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -7,6 +7,7 @@
 //! | [`sarif`] | code scanning: SARIF 2.1.0, one rule a check |
 //! | [`html`] | a person who was not there: one file, with the matrix as a heat map |
 //! | [`json_lines`] | programs, and the next run: [`Difference`] |
+//! | [`json_line`] | programs that watch a run: one test as it ends |
 //! | [`events`] | the sink where the other engines' events go |
 //!
 //! Every text passes [`Secrets::masked`] before it is escaped for its format, and is bounded.
@@ -32,14 +33,19 @@ mod evidence;
 mod html;
 mod json;
 mod junit;
+mod line;
 mod sarif;
 mod terminal;
 
 pub use difference::Difference;
 pub use event::events;
+#[cfg(feature = "cli")]
+pub(crate) use evidence::printable;
+pub(crate) use evidence::{LOOKED_AT, MOST_EXCHANGES};
 pub use html::html;
 pub use json::json_lines;
 pub use junit::junit;
+pub use line::json_line;
 pub use sarif::sarif;
 pub use terminal::{Style, terminal};
 

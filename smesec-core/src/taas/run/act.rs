@@ -7,8 +7,9 @@ use super::request::{self, Auth, Cookies, Ready};
 use super::{digest, message};
 use crate::runner::{Exchange, MessageSession, Request, Response, Session, Target, TestStep};
 use crate::taas::expression;
-use crate::taas::extension::Call;
+use crate::taas::extension::{Call, Tincture};
 use crate::taas::format::{format, format_text};
+use crate::taas::report::{LOOKED_AT, MOST_EXCHANGES};
 use crate::taas::scope::Scope;
 use crate::taas::secret::Secrets;
 use crate::taas::tavern::{Action, Script, Stage, Strict};
@@ -170,27 +171,38 @@ impl<'t> Act<'t> {
     }
 
     fn attempt(&mut self, stage: &Stage, step: &mut TestStep) -> Result<(), String> {
-        self.tinctures(&stage.tinctures)?;
         match &stage.action {
             Action::Http { request, response, strict } => {
                 let strict = strict.unwrap_or(self.script.strict);
-                self.http(request, response.as_ref(), strict, step)
+                self.http(stage, request, response.as_ref(), strict, step)
             }
-            Action::Message { publish, awaited } => self.message(publish.as_ref(), awaited, step),
+            Action::Message { publish, awaited } => {
+                let begun = self.begin(stage, publish.as_ref().unwrap_or(&Value::Null))?;
+                self.message(publish.as_ref(), awaited, step)?;
+                finish(begun, "paho-mqtt", Value::List(awaited.clone()), None)
+            }
         }
     }
 
-    /// Functions around a stage: those of the test, then its own.
-    fn tinctures(&mut self, own: &[Value]) -> Result<(), String> {
-        let Some(extension) = self.script.fixed.extension.clone() else { return Ok(()) };
-        for tincture in self.script.tinctures.iter().chain(own) {
+    /// Functions around a stage, and what they go on with: the host's own, those of the test, those of the stage.
+    fn begin(&self, stage: &Stage, request: &Value) -> Result<Begun, String> {
+        let mut begun = Vec::new();
+        let Some(extension) = &self.script.fixed.extension else { return Ok(begun) };
+        begun.extend(extension.watch(request)?);
+        let tinctures = || self.script.tinctures.iter().chain(&stage.tinctures);
+        if tinctures().next().is_none() {
+            return Ok(begun);
+        }
+        let shown = stage.shown();
+        for tincture in tinctures() {
             let tincture = format(tincture, &self.scope)?;
             let function = tincture.key("function").and_then(Value::as_text).unwrap_or_default();
             let args = tincture.key("extra_args").and_then(Value::items).unwrap_or_default();
             let kwargs = tincture.key("extra_kwargs").and_then(Value::entries).unwrap_or_default();
-            extension.call(&Call { function, response: None, args, kwargs })?;
+            let call = Call { function, response: None, args, kwargs };
+            begun.extend(extension.tincture(&call, &shown)?);
         }
-        Ok(())
+        Ok(begun)
     }
 
     /// A value with its variables and the results of its functions put in.
@@ -200,6 +212,7 @@ impl<'t> Act<'t> {
 
     fn http(
         &mut self,
+        stage: &Stage,
         request: &Value,
         response: Option<&Value>,
         strict: Strict,
@@ -211,20 +224,30 @@ impl<'t> Act<'t> {
         if ready.end_session {
             self.jar.end_session();
         }
+        if let Some(auth) = &ready.auth {
+            self.secrets.add(auth.password.as_str());
+        }
+        let begun = self.begin(stage, &formatted)?;
         let user = ready.auth.as_ref().map(|auth| auth.user.as_str());
         let (last, cookies) = self.send(&ready, user, step)?;
         let names = cookies.iter().map(|(name, _)| name.clone()).collect();
         let answer = Answer::new(&last, names)?;
         self.people.learn(&formatted, &cookies, answer.json.as_ref(), self.secrets);
         // Without a response nothing is checked, as in the format's own runner; loading warned of it.
-        let Some(response) = response else { return Ok(()) };
+        let Some(response) = response else {
+            return finish(begun, "requests", Value::Null, Some(&answer));
+        };
         self.scope.set_request(Some(vars(formatted)));
         // What is formatted here are expectations: functions among them get the answer, not their place.
         let expected = format(response, &self.scope);
         self.scope.set_request(None);
+        let expected = expected?;
+        if !begun.is_empty() {
+            finish(begun, "requests", expected.clone(), Some(&answer))?;
+        }
         let extension = self.script.fixed.extension.as_deref();
         let judged = answer.judge(
-            &with_functions(expected?, extension)?,
+            &with_functions(expected, extension)?,
             strict,
             extension,
             self.session.now(),
@@ -253,13 +276,14 @@ impl<'t> Act<'t> {
         let mut request = ready.request.clone();
         let mut url = ready.url.clone();
         let mut user = user;
-        let own_cookie =
+        let mut own_cookie =
             request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("cookie"));
+        let (jar, mut cookies_of) = (Cookies::Jar, &ready.cookies);
         let mut challenged = false;
         let mut turns = 0;
         loop {
             if !own_cookie {
-                self.put_cookies(&mut request, &url, &ready.cookies)?;
+                self.put_cookies(&mut request, &url, cookies_of)?;
             }
             if step.acting_as.is_none() {
                 step.acting_as = self.people.acting(&request, user);
@@ -275,6 +299,7 @@ impl<'t> Act<'t> {
             }
             let location = response.header("location");
             let Some(location) = location
+                .filter(|to| !to.trim_ascii().is_empty())
                 .filter(|_| ready.follow && matches!(response.status, 301 | 302 | 303 | 307 | 308))
             else {
                 return Ok((response, cookies));
@@ -286,7 +311,10 @@ impl<'t> Act<'t> {
             let next = url.join(&String::from_utf8_lossy(location))?;
             if next.authority != url.authority || (url.scheme == "https" && next.scheme == "http") {
                 // Credentials are for the host that they were given for.
-                request.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("authorization"));
+                request.headers.retain(|(name, _)| {
+                    !["authorization", "cookie"].iter().any(|own| name.eq_ignore_ascii_case(own))
+                });
+                (own_cookie, cookies_of) = (false, &jar);
                 user = None;
             }
             turned(&mut request, response.status);
@@ -341,7 +369,7 @@ impl<'t> Act<'t> {
         let now = self.session.now();
         let elapsed = between(start, now);
         let response = outcome.clone();
-        step.exchanges.push(Exchange { request: request.clone(), response, elapsed });
+        keep(&mut step.exchanges, Exchange { request: request.clone(), response, elapsed });
         let response = outcome.map_err(|e| format!("`{} {}`: {e}", request.method, request.url))?;
         let mut cookies = Vec::new();
         for (name, value) in &response.headers {
@@ -372,6 +400,48 @@ impl<'t> Act<'t> {
             digest::answer(&challenge, &auth.user, &auth.password, method, &url.target(), salt)
         })
     }
+}
+
+/// Adds an exchange to those of a stage. Reports show the last ones; of those before, which retries make
+/// thousands of, the request's line, the status and the time stay. Bodies are kept as far as reports look.
+fn keep(exchanges: &mut Vec<Exchange>, mut exchange: Exchange) {
+    let cut = |body: &mut Vec<u8>| {
+        if body.len() > LOOKED_AT {
+            body.truncate(LOOKED_AT);
+            body.shrink_to_fit();
+        }
+    };
+    cut(&mut exchange.request.body);
+    if let Ok(response) = &mut exchange.response {
+        cut(&mut response.body);
+    }
+    let before = exchanges.len().checked_sub(MOST_EXCHANGES);
+    if let Some(old) = before.and_then(|at| exchanges.get_mut(at)) {
+        (old.request.headers, old.request.body) = (Vec::new(), Vec::new());
+        if let Ok(response) = &mut old.response {
+            (response.headers, response.body) = (Vec::new(), Vec::new());
+        }
+    }
+    exchanges.push(exchange);
+}
+
+/// What waits for the end of a stage's request.
+type Begun = Vec<Box<dyn Tincture>>;
+
+/// Shows an answer and what is expected of it to all that waits for it.
+fn finish(
+    begun: Begun,
+    protocol: &str,
+    expected: Value,
+    answer: Option<&Answer<'_>>,
+) -> Result<(), String> {
+    if begun.is_empty() {
+        return Ok(());
+    }
+    let expected = Value::Map(vec![(protocol.to_owned(), expected)]);
+    let response =
+        answer.map(|answer| Response { body: answer.body.clone(), ..answer.response.clone() });
+    begun.into_iter().try_for_each(|tincture| tincture.finish(&expected, response.as_ref()))
 }
 
 /// What follows a redirect keeps of the request: browsers turn 303 and, by custom, 301 and 302 into GET.
@@ -423,4 +493,30 @@ fn with_functions(
 pub(super) fn between(start: Timestamp, end: Timestamp) -> Duration {
     let nanos = end.unix_nanos().saturating_sub(start.unix_nanos());
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_retries_keep_little_and_their_number() {
+        let mut kept = Vec::new();
+        for _ in 0..1_000 {
+            let headers = vec![("A".to_owned(), vec![b'x'; 10_000])];
+            let response =
+                Response { status: 503, headers, body: vec![b'x'; 200_000], ..Response::default() };
+            let request = Request { url: "http://h/".to_owned(), ..Request::default() };
+            let exchange = Exchange { request, response: Ok(response), elapsed: Duration::ZERO };
+            keep(&mut kept, exchange);
+        }
+        let sizes = kept.iter().filter_map(|kept| kept.response.as_ref().ok());
+        let sizes: Vec<usize> = sizes
+            .map(|r| r.body.len() + r.headers.iter().map(|(_, v)| v.len()).sum::<usize>())
+            .collect();
+        let whole = LOOKED_AT + 10_000;
+        assert_eq!(sizes.len(), 1_000);
+        assert_eq!(sizes.iter().sum::<usize>(), whole * MOST_EXCHANGES);
+        assert!(sizes.iter().rev().take(MOST_EXCHANGES).all(|size| *size == whole));
+    }
 }

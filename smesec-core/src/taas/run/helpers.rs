@@ -142,7 +142,12 @@ impl Check<'_> {
             }
             found = match value {
                 Value::Text(text) => text,
-                other => other.to_json()?,
+                other => {
+                    return Err(format!(
+                        "`{path}` is {}, no text; compare it with `validate_content`",
+                        shown(&other)
+                    ));
+                }
             };
             (format!("`{path}`"), found.as_bytes())
         } else {
@@ -211,12 +216,32 @@ fn holds(found: &Value, operator: &str, expected: &Value) -> Result<bool, String
             count(found).and_then(|n| u32::try_from(n).ok()).map(f64::from) == wanted
                 && wanted.is_some()
         }
-        "type" => found.type_name() == expected.to_string(),
+        "type" => is_of(found, &expected.to_string())?,
         "regex" => Pattern::new(&expected.to_string())?
             .is_match(Reach::Search, found.to_string().as_bytes()),
         other => {
             return Err(format!(
                 "`{other}` is no operator; known are eq, ne, str_eq, lt, gt, contains, contained_by, count_eq, type, regex"
+            ));
+        }
+    })
+}
+
+/// Whether a value is of a type by the names that the format has for them; a boolean is a number, as in
+/// Python.
+fn is_of(value: &Value, name: &str) -> Result<bool, String> {
+    Ok(match name.to_ascii_lowercase().as_str() {
+        "none" => matches!(value, Value::Null),
+        "number" => matches!(value, Value::Int(_) | Value::Float(_) | Value::Bool(_)),
+        "int" => matches!(value, Value::Int(_) | Value::Bool(_)),
+        "float" => matches!(value, Value::Float(_)),
+        "bool" => matches!(value, Value::Bool(_)),
+        "str" => matches!(value, Value::Text(_)),
+        "list" => matches!(value, Value::List(_)),
+        "dict" => matches!(value, Value::Map(_)),
+        _ => {
+            return Err(format!(
+                "`{name}` is no type; known are none, number, int, float, bool, str, list, dict"
             ));
         }
     })
@@ -239,7 +264,12 @@ mod tests {
             ("\"o\"", "contained_by", "\"foo\"", true),
             ("\"foo\"", "count_eq", "3", true),
             ("true", "type", "\"bool\"", true),
-            ("null", "type", "\"NoneType\"", true),
+            ("null", "type", "\"none\"", true),
+            ("true", "type", "\"int\"", true),
+            ("1", "type", "\"Number\"", true),
+            ("1", "type", "\"float\"", false),
+            ("{}", "type", "\"dict\"", true),
+            ("[]", "type", "\"dict\"", false),
             ("\"foo\"", "regex", "\"o+$\"", true),
             ("[1]", "count_eq", "2", false),
         ] {
@@ -247,6 +277,7 @@ mod tests {
             assert_eq!(held, holds_so, "{found} {operator} {expected}");
         }
         assert!(holds(&json("1"), "lt", &json("\"a\"")).is_err());
+        assert!(holds(&json("null"), "type", &json("\"NoneType\"")).unwrap_err().contains("dict"));
         assert!(holds(&json("1"), "almost", &json("1")).unwrap_err().contains("`almost`"));
     }
 }

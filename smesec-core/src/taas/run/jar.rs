@@ -51,8 +51,7 @@ impl Jar {
                 if cookie.host_only { host == cookie.domain } else { within(host, &cookie.domain) };
             domain
                 && under(&url.path, &cookie.path)
-                // Browsers trust the own machine as they trust TLS.
-                && (!cookie.secure || url.scheme == "https" || is_loopback(host))
+                && (!cookie.secure || url.scheme == "https")
                 && cookie.expires.is_none_or(|end| end > now)
         };
         let mut found: Vec<&Cookie> = self.cookies.iter().filter(fits).collect();
@@ -132,12 +131,8 @@ fn default_path(path: &str) -> &str {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.starts_with("127.") || host == "[::1]"
-}
-
 /// A cookie's date (RFC 6265, section 5.1.1): its parts in any order.
-fn date(text: &str) -> Option<Timestamp> {
+pub(in crate::taas) fn date(text: &str) -> Option<Timestamp> {
     const MONTHS: [&str; 12] =
         ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
     let (mut clock, mut day, mut month, mut year) = (None, None, None, None);

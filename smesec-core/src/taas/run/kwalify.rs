@@ -6,6 +6,9 @@ use crate::taas::value::{Reach, Value};
 /// How deep a schema may nest; values are no deeper than their parser allows.
 const DEPTH: usize = 32;
 
+/// Failures that are told; nobody reads more, and a list of a million has as many.
+const MOST_TOLD: usize = 20;
+
 /// Checks a value, and tells what does not fit with its path.
 ///
 /// # Errors
@@ -23,6 +26,9 @@ fn rule(
 ) -> Result<(), String> {
     if depth > DEPTH {
         return Err(format!("the schema nests deeper than {DEPTH}; flatten it"));
+    }
+    if told.len() >= MOST_TOLD {
+        return Ok(());
     }
     let entries = schema.entries().ok_or("a schema is a mapping; begin with `type:`")?;
     const KNOWN: &[&str] = &[
@@ -127,6 +133,9 @@ fn rule(
                 }
             }
             for (key, _) in found {
+                if told.len() >= MOST_TOLD {
+                    break;
+                }
                 if !open && !known.iter().any(|(name, _)| name == key) {
                     told.push(format!("`{path}/{key}` is not in the schema"));
                 }
@@ -135,6 +144,9 @@ fn rule(
         Value::List(items) => {
             let rules = field(&["sequence", "seq"]).and_then(Value::items).unwrap_or_default();
             for (n, item) in items.iter().enumerate().filter(|_| !rules.is_empty()) {
+                if told.len() >= MOST_TOLD {
+                    break;
+                }
                 // One of several rules is enough, unless `matching` says all.
                 let mut least: Option<Vec<String>> = None;
                 for inner in rules {
@@ -178,6 +190,13 @@ mod tests {
         let json = |text: &str| Value::from_json(text.as_bytes()).unwrap();
         let mut told = Vec::new();
         check(&json(schema), &json(value), &mut told).map(|()| told)
+    }
+
+    #[test]
+    fn of_a_long_list_the_first_failures_are_told() {
+        let value = format!("[{}1]", "1, ".repeat(100_000));
+        let schema = r#"{"type": "seq", "sequence": [{"type": "str"}]}"#;
+        assert_eq!(told(schema, &value).unwrap().len(), MOST_TOLD);
     }
 
     #[test]

@@ -16,6 +16,9 @@ mod message;
 mod multipart;
 mod people;
 mod request;
+mod signature;
+
+pub(super) use jar::date;
 
 use super::secret::Secrets;
 use super::tavern::{Expected, Plan, Suite, Test};

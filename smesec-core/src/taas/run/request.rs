@@ -60,6 +60,10 @@ pub(super) fn build(formatted: &Value, files: &dyn Files, file: &str) -> Result<
         ("Accept".to_owned(), b"*/*".to_vec()),
     ];
     for (name, value) in field("headers").and_then(Value::entries).unwrap_or_default() {
+        if matches!(value, Value::Null) {
+            headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+            continue;
+        }
         let value = value.to_string();
         if name.is_empty() || name.contains(|c: char| c.is_control() || c == ':' || c == ' ') {
             return Err(format!("`{name}` is no name of a header; check it"));
@@ -89,6 +93,10 @@ pub(super) fn build(formatted: &Value, files: &dyn Files, file: &str) -> Result<
             }
         }
         _ => {}
+    }
+    // As of old, a URL may say who asks; `auth` goes before it.
+    if let (None, Some((user, password))) = (&auth, url.user.take()) {
+        auth = Some(Auth { digest: false, user, password });
     }
     if let Some(Auth { digest: false, user, password }) = &auth {
         let basic = format!("Basic {}", base64(format!("{user}:{password}").as_bytes()));
@@ -394,6 +402,18 @@ mod tests {
             r#"{"url": "http://h", "auth": {"type": "digest", "username": "u", "password": "p"}}"#,
         );
         assert!(digest.unwrap().auth.unwrap().digest);
+    }
+
+    #[test]
+    fn a_url_may_say_who_asks_and_null_leaves_a_header_out() {
+        let ready =
+            built(r#"{"url": "http://me:p%77@h/x", "headers": {"Accept": null, "X": null}}"#);
+        let ready = ready.unwrap();
+        assert_eq!(header(&ready, "authorization"), Some("Basic bWU6cHc="));
+        assert_eq!(ready.request.url, "http://h/x");
+        assert_eq!((header(&ready, "accept"), header(&ready, "x")), (None, None));
+        let ready = built(r#"{"url": "http://me:no@h/", "auth": ["me", "pw"]}"#).unwrap();
+        assert_eq!(header(&ready, "authorization"), Some("Basic bWU6cHc="));
     }
 
     #[test]

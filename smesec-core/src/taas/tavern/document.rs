@@ -40,6 +40,13 @@ pub(super) struct Document {
 pub(super) struct Reading<'f> {
     files: &'f dyn Files,
     seed: u64,
+    /// Where includes are looked for that do not lie beside the file that names them.
+    folders: Vec<String>,
+    /// Inclusions so far, and the one that is under way: each makes identifiers of its own.
+    inclusions: u64,
+    inclusion: u64,
+    /// Identifiers made.
+    made: u64,
     included: HashMap<String, Node>,
     /// The files that are being included, the outermost first.
     open: Vec<String>,
@@ -47,8 +54,28 @@ pub(super) struct Reading<'f> {
 }
 
 impl<'f> Reading<'f> {
-    pub(super) fn new(files: &'f dyn Files, seed: u64) -> Self {
-        Self { files, seed, included: HashMap::new(), open: Vec::new(), nodes: 0 }
+    /// `folders` is what `TAVERN_INCLUDE` says: folders with colons between them.
+    pub(super) fn new(files: &'f dyn Files, seed: u64, folders: Option<&String>) -> Self {
+        let folders = folders.into_iter().flat_map(|all| all.split(':'));
+        Self {
+            files,
+            seed,
+            folders: folders.filter(|one| !one.is_empty()).map(str::to_owned).collect(),
+            inclusions: 0,
+            inclusion: 0,
+            made: 0,
+            included: HashMap::new(),
+            open: Vec::new(),
+            nodes: 0,
+        }
+    }
+
+    /// A file that another names: beside it, else in one of the folders.
+    fn read(&self, name: &str, from: &str) -> Result<(String, Vec<u8>), String> {
+        self.files.read(name, from).or_else(|why| {
+            let mut places = self.folders.iter().map(|folder| format!("{folder}/{name}"));
+            places.find_map(|place| self.files.read(&place, "").ok()).ok_or(why)
+        })
     }
 
     /// The documents of a text.
@@ -88,12 +115,15 @@ impl<'f> Reading<'f> {
             }
             Some("!include_raw") => {
                 let name = name().unwrap_or_default();
-                let (known_as, bytes) = self.files.read(name, file).map_err(wrong)?;
+                let (known_as, bytes) = self.read(name, file).map_err(wrong)?;
                 let text = String::from_utf8(bytes)
                     .map_err(|_| wrong(format!("`{known_as}` is not UTF-8; convert it")))?;
                 return Ok(Node { place, ..Node::text(text) });
             }
-            Some("!uuid") => return Ok(Node { place, ..Node::text(self.uuid(file, place)) }),
+            Some("!uuid") => {
+                self.made += 1;
+                return Ok(Node { place, ..Node::text(self.uuid(file, place)) });
+            }
             _ => {}
         }
         match &mut node.value {
@@ -116,7 +146,7 @@ impl<'f> Reading<'f> {
 
     fn include(&mut self, name: &str, from: &str, place: Place) -> Result<Node, RuleError> {
         let wrong = |why: String| Told::new(place, why).in_file(from);
-        let (known_as, bytes) = self.files.read(name, from).map_err(wrong)?;
+        let (known_as, bytes) = self.read(name, from).map_err(wrong)?;
         if self.open.contains(&known_as) {
             let way = self.open.join("` includes `");
             return Err(wrong(format!("`{way}` includes `{known_as}` again; break the circle")));
@@ -129,25 +159,32 @@ impl<'f> Reading<'f> {
         } else {
             let text = String::from_utf8(bytes)
                 .map_err(|_| wrong(format!("`{known_as}` is not UTF-8; convert it")))?;
-            let document = yaml::documents(&text, &known_as, Limits::default()).next();
-            let document = document.ok_or_else(|| {
-                wrong(format!("`{known_as}` is empty; write what shall be included"))
-            })??;
+            let document = include(&text, &known_as).map_err(|e| match e {
+                Some(wrong) => wrong,
+                None => wrong(format!("`{known_as}` is empty; write what shall be included")),
+            })?;
             self.open.push(known_as.clone());
+            let (outer, made) = (self.inclusion, self.made);
+            self.inclusions += 1;
+            self.inclusion = self.inclusions;
             let node = self.complete(document.root, &known_as)?;
+            self.inclusion = outer;
             self.open.pop();
-            self.included.insert(known_as, node.clone());
+            // What makes identifiers makes others the next time.
+            if self.made == made {
+                self.included.insert(known_as, node.clone());
+            }
             node
         };
         self.nodes += put_at(&mut node, place);
         Ok(node)
     }
 
-    /// A version 4 UUID that hangs on the run's seed and on the place, so that an alias of it is the same one.
+    /// A version 4 UUID that hangs on the run's seed, the inclusion and the place, so that an alias of it is the same one.
     fn uuid(&self, file: &str, place: Place) -> String {
         let half = |salt: u8| {
             let mut hasher = DefaultHasher::new();
-            (self.seed, salt, file, place).hash(&mut hasher);
+            (self.seed, salt, file, place, self.inclusion).hash(&mut hasher);
             hasher.finish()
         };
         let whole = u128::from(half(0)) << 64 | u128::from(half(1));
@@ -155,6 +192,20 @@ impl<'f> Reading<'f> {
         let hex = format!("{marked:032x}");
         let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
         format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
+    }
+}
+
+/// The one document of an include; `None` in the place of an error where there is none.
+fn include(text: &str, file: &str) -> Result<yaml::Document, Option<RuleError>> {
+    let mut documents = yaml::documents(text, file, Limits::default());
+    let document = documents.next().ok_or(None)??;
+    match documents.next().transpose()? {
+        None => Ok(document),
+        Some(second) => {
+            let why =
+                "an include is one document, and here begins a second; put it in a file of its own";
+            Err(Some(Told::new(second.root.place, why).in_file(file)))
+        }
     }
 }
 
@@ -194,6 +245,12 @@ pub(super) fn over(defaults: &Node, own: Node) -> Node {
 /// warns; where the stage has one too, refuses.
 pub(super) fn hoist(root: &mut Node, told: &mut Vec<Told>, warned: &mut Vec<Told>) {
     let yaml::Value::Map(entries) = &mut root.value else { return };
+    for (_, list) in entries.iter_mut().filter(|(key, _)| key.as_str() == Some("includes")) {
+        let yaml::Value::List(items) = &mut list.value else { continue };
+        for item in items.iter_mut().filter(|item| item.key("includes").is_none()) {
+            hoist(item, told, warned);
+        }
+    }
     let lists =
         entries.iter_mut().filter(|(k, _)| matches!(k.as_str(), Some("stages" | "finally")));
     for (_, list) in lists {

@@ -7,7 +7,7 @@ use super::schema::{self, Verdict};
 use super::select;
 use super::stage::{Action, Stage, Strict};
 use super::value::value;
-use crate::decode::yaml::{Node, Place};
+use crate::decode::yaml::{Node, Place, Scalar};
 use crate::ruleset::{LoadReport, Refused};
 use crate::taas::extension::Extension;
 use crate::taas::files::{Files, Folder};
@@ -40,6 +40,19 @@ pub struct Test {
     pub(crate) plan: Plan,
 }
 
+/// One request that a test would send.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Outline {
+    /// The stage it belongs to.
+    pub stage: String,
+    /// Its method; `PUBLISH` and `SUBSCRIBE` of messages.
+    pub method: String,
+    /// Its URL without the parameters of `params`, or the topic. What is saved from an answer stands in
+    /// its braces.
+    pub to: String,
+}
+
 /// What becomes of a test.
 #[derive(Clone, Debug)]
 pub(crate) enum Plan {
@@ -62,6 +75,7 @@ pub(crate) struct Script {
     pub(crate) messages: Option<Value>,
     pub(crate) shared: Arc<Variables>,
     pub(crate) own: Vec<(String, Value)>,
+    pub(crate) fixtures: Vec<String>,
     pub(crate) fixed: Fixed,
 }
 
@@ -107,8 +121,7 @@ impl Suite {
     pub fn hosts(&self) -> Vec<(String, Option<u16>)> {
         let mut out: Vec<(String, Option<u16>)> = Vec::new();
         for test in &self.tests {
-            let Plan::Run(script) = &test.plan else { continue };
-            for host in script.hosts() {
+            for host in test.hosts() {
                 if !out.contains(&host) {
                     out.push(host);
                 }
@@ -148,7 +161,13 @@ impl Script {
         if let Some(host) = connect.and_then(|c| c.key("host")).map(ToString::to_string)
             && let Ok(host) = format_text(&host, &scope)
         {
-            out.push((host.into_owned(), None));
+            // What the port hangs on may be known only when it is asked for.
+            let port = connect.and_then(|c| c.key("port")).map(ToString::to_string);
+            let port = port.and_then(|port| format_text(&port, &scope).ok()?.parse().ok());
+            let over_tls =
+                self.messages.as_ref().is_some_and(|options| options.key("tls").is_some());
+            let port = port.unwrap_or(if over_tls { 8883 } else { 1883 });
+            out.push((host.into_owned(), Some(port)));
         }
         out
     }
@@ -165,6 +184,48 @@ impl Test {
         &self.file
     }
 
+    /// What it would send, stage by stage, as far as that is known before anything is answered.
+    pub fn outline(&self) -> Vec<Outline> {
+        let Plan::Run(script) = &self.plan else { return Vec::new() };
+        let mut scope = Scope::new(Arc::clone(&script.fixed.env), Arc::clone(&script.shared));
+        for (name, value) in &script.own {
+            scope.set(name.as_str(), value.clone());
+        }
+        let filled = |text: String| {
+            let known = format_text(&text, &scope).map(std::borrow::Cow::into_owned);
+            known.unwrap_or(text)
+        };
+        let only = script.stages.iter().any(|stage| stage.only);
+        let stages = script.stages.iter().filter(|stage| stage.only || !only);
+        let each = stages.chain(script.finally.iter()).flat_map(|stage| {
+            let field = |of: &Value, name: &str| {
+                of.key(name).filter(|v| !matches!(v, Value::Null)).map(ToString::to_string)
+            };
+            let sent = match &stage.action {
+                Action::Http { request, .. } => {
+                    let method = field(request, "method").unwrap_or_else(|| "GET".to_owned());
+                    vec![(method, field(request, "url").unwrap_or_default())]
+                }
+                Action::Message { publish, awaited } => {
+                    let topic = |of: &Value| field(of, "topic").unwrap_or_default();
+                    let publish = publish.iter().map(|one| ("PUBLISH".to_owned(), topic(one)));
+                    let awaited = awaited.iter().map(|one| ("SUBSCRIBE".to_owned(), topic(one)));
+                    awaited.chain(publish).collect()
+                }
+            };
+            let name = filled(stage.name.clone());
+            let lines = sent.into_iter().map(|(method, to)| Outline {
+                stage: name.clone(),
+                method: filled(method),
+                // A user and a password in a URL are nobody's business.
+                to: Url::parse(&filled(to.clone()))
+                    .map_or_else(|_| filled(to), |url| url.to_string()),
+            });
+            lines.collect::<Vec<_>>()
+        });
+        each.collect()
+    }
+
     /// The line it begins on.
     pub const fn line(&self) -> u32 {
         self.line
@@ -173,6 +234,30 @@ impl Test {
     /// The names of its marks.
     pub fn marks(&self) -> &[String] {
         &self.marks
+    }
+
+    /// The names of the fixtures that it asks for by `usefixtures`; none where it does not run anyway.
+    pub fn fixtures(&self) -> &[String] {
+        match &self.plan {
+            Plan::Run(script) => &script.fixtures,
+            _ => &[],
+        }
+    }
+
+    /// The hosts and ports that it names, in their order and with repetitions.
+    pub fn hosts(&self) -> Vec<(String, Option<u16>)> {
+        match &self.plan {
+            Plan::Run(script) => script.hosts(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The same test with more variables, below those of its files and its own: values of fixtures.
+    pub fn with_variables(mut self, variables: impl IntoIterator<Item = (String, Value)>) -> Self {
+        if let Plan::Run(script) = &mut self.plan {
+            script.shared = below(variables, &script.shared);
+        }
+        self
     }
 }
 
@@ -276,7 +361,7 @@ impl SuiteBuilder {
     pub fn build(self) -> Suite {
         let files = Arc::clone(&self.fixed.files);
         let mut loader = Loader {
-            reading: Reading::new(files.as_ref(), self.seed),
+            reading: Reading::new(files.as_ref(), self.seed, self.fixed.env.get("TAVERN_INCLUDE")),
             suite: Suite {
                 tests: Vec::new(),
                 report: LoadReport::default(),
@@ -284,6 +369,7 @@ impl SuiteBuilder {
             },
             variables: Variables::new(),
             stages: Vec::new(),
+            asked: Vec::new(),
             builder: &self,
         };
         for file in &self.global {
@@ -303,6 +389,8 @@ struct Loader<'b> {
     /// Of the global configuration.
     variables: Variables,
     stages: Vec<Stage>,
+    /// Secrets that its stages want and nobody knows.
+    asked: Vec<placeholder::Asked>,
 }
 
 impl Loader<'_> {
@@ -318,7 +406,8 @@ impl Loader<'_> {
 
     fn read(&mut self, file: &str) -> Option<String> {
         let start = Place { line: 1, column: 1 };
-        match self.builder.fixed.files.read(file, file) {
+        // As it is called: nothing beside it goes before.
+        match self.builder.fixed.files.read(file, "") {
             Ok((_, bytes)) => match String::from_utf8(bytes) {
                 Ok(text) => return Some(text),
                 Err(_) => self.refuse(file, start, None, "the file is not UTF-8; convert it"),
@@ -347,11 +436,37 @@ impl Loader<'_> {
         let Some(text) = self.read(file) else { return };
         let Some(documents) = self.documents(file, &text) else { return };
         let scope = self.scope();
-        for document in documents {
-            let mut told = Vec::new();
+        for mut document in documents {
+            let mut verdict = Verdict::default();
+            if !self.builder.strict_layout {
+                hoist(&mut document.root, &mut verdict.told, &mut verdict.warned);
+            }
+            let (mut asked, mut known) = (Vec::new(), Vec::new());
+            let secret = self.builder.secret.as_ref();
+            placeholder::fill(&mut document.root, secret, &mut asked, &mut known);
+            for value in known {
+                self.suite.secrets.add(value);
+            }
+            for mut asked in asked {
+                // It is told of the tests that use the stage, whose file is another.
+                let told = asked.told.in_file(file).to_string();
+                asked.told = Told::new(Place { line: 1, column: 1 }, told);
+                self.asked.push(asked);
+            }
+            schema::global(&document.root, &mut verdict);
+            let mut told = verdict.told;
             let (variables, stages) = included(&document.root, &scope, &mut told);
             for told in told {
                 self.refuse(file, told.place, None, told.why);
+            }
+            for warned in verdict.warned {
+                self.suite.report.degraded.push(Refused {
+                    file: file.to_owned(),
+                    line: warned.place.line,
+                    column: warned.place.column,
+                    rule: None,
+                    why: warned.why,
+                });
             }
             self.variables.extend(variables);
             self.stages.extend(stages);
@@ -374,6 +489,10 @@ impl Loader<'_> {
         let file: Arc<str> = file.as_str().into();
         let mut defaults: Option<Node> = None;
         for mut document in documents {
+            // What stands behind a last `---`.
+            if matches!(document.root.scalar(), Some(Scalar::Null)) {
+                continue;
+            }
             if document.root.key("is_defaults").and_then(Node::as_str) == Some("true")
                 && document.root.key("stages").is_none()
             {
@@ -417,9 +536,23 @@ impl Loader<'_> {
         for value in known {
             self.suite.secrets.add(value);
         }
-        verdict.warned.extend(asked.iter().map(|asked| asked.told.clone()));
-        schema::judge(&document.root, &mut verdict);
+        // A shared stage that the test does not name asks it for nothing.
         let root = &document.root;
+        let names = |id: &str| {
+            let lists = ["stages", "finally"].iter().filter_map(|key| root.key(key)?.list());
+            lists.flatten().any(|stage| {
+                stage.key("type").and_then(Node::as_str) == Some("ref")
+                    && stage.key("id").and_then(Node::as_str) == Some(id)
+            })
+        };
+        let shared = self.asked.iter().cloned().map(|mut asked| {
+            asked.told.place = place;
+            asked
+        });
+        asked.extend(shared);
+        asked.retain(|asked| asked.of.as_deref().is_none_or(names));
+        verdict.warned.extend(asked.iter().map(|asked| asked.told.clone()));
+        schema::judge(root, &mut verdict);
 
         let scope = self.scope();
         let mut not_formed = Vec::new();
@@ -552,10 +685,11 @@ impl Loader<'_> {
             return Plan::Skip(lacks(missing));
         }
         let extension = self.builder.fixed.extension.as_deref();
-        let mut own = extension.map(Extension::fixtures).unwrap_or_default();
+        let mut given = extension.map(Extension::fixtures).unwrap_or_default();
         for fixture in &marks.fixtures {
             match extension.and_then(|extension| extension.fixture(fixture)) {
-                Some(value) => own.push((fixture.clone(), value)),
+                Some(value) => given.push((fixture.clone(), value)),
+                None if extension.is_some_and(|e| e.offers_fixture(fixture)) => {}
                 None => {
                     return Plan::Skip(format!(
                         "the fixture `{fixture}` is not offered; run the test through an extension that has it"
@@ -586,11 +720,22 @@ impl Loader<'_> {
             tinctures: tinctures.into(),
             strict: strict.as_ref().map_or(Strict::DEFAULT, Strict::read),
             messages,
-            shared,
-            own,
+            shared: if given.is_empty() { shared } else { below(given, &shared) },
+            own: Vec::new(),
+            fixtures: marks.fixtures.clone(),
             fixed: self.builder.fixed.clone(),
         }))
     }
+}
+
+/// Variables below others.
+fn below(
+    more: impl IntoIterator<Item = (String, Value)>,
+    above: &Arc<Variables>,
+) -> Arc<Variables> {
+    let mut all: Variables = more.into_iter().collect();
+    all.extend(above.iter().map(|(name, value)| (name.clone(), value.clone())));
+    Arc::new(all)
 }
 
 fn lacks(function: &str) -> String {

@@ -13,7 +13,7 @@ mod select;
 mod stage;
 mod value;
 
+pub use load::{Outline, Suite, SuiteBuilder, Test};
 pub(super) use load::{Plan, Script};
-pub use load::{Suite, SuiteBuilder, Test};
 pub(super) use marks::Expected;
 pub(super) use stage::{Action, Section, Setting, Stage, Strict};

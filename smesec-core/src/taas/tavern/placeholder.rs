@@ -20,13 +20,15 @@ const WORDS: &[&str] = &[
 ];
 
 /// A placeholder that was met: where, and the names its secret is asked for under, the most particular first.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub(super) told: Told,
     pub(super) names: Vec<String>,
+    /// The id of the shared stage that it stands in: only tests that name it want the secret.
+    pub(super) of: Option<String>,
 }
 
-/// Puts secrets in the place of placeholders in the requests of a test; what `secret` does not know stays
+/// Puts secrets in the place of placeholders in the requests of a test and of what it includes; what `secret` does not know stays
 /// and is told as `missing`. Values that were put in go to `known`.
 pub(super) fn fill(
     root: &mut Node,
@@ -34,8 +36,16 @@ pub(super) fn fill(
     missing: &mut Vec<Asked>,
     known: &mut Vec<String>,
 ) {
+    let is_test = root.key("test_name").is_some();
     let yaml::Value::Map(entries) = &mut root.value else { return };
     for (key, list) in entries {
+        if let (Some("includes"), yaml::Value::List(items)) = (key.as_str(), &mut list.value) {
+            // An include has no includes of its own, so that this goes one step deep.
+            for item in items.iter_mut().filter(|item| item.key("includes").is_none()) {
+                fill(item, secret, missing, known);
+            }
+            continue;
+        }
         if !matches!(key.as_str(), Some("stages" | "finally")) {
             continue;
         }
@@ -43,6 +53,9 @@ pub(super) fn fill(
         for stage in stages {
             let name = stage.key("name").and_then(Node::as_str).unwrap_or_default();
             let name = upper(name);
+            let id = stage.key("id").and_then(Node::as_str).unwrap_or_default().to_owned();
+            let of = (!is_test).then_some(id);
+            let before = missing.len();
             let yaml::Value::Map(stage) = &mut stage.value else { continue };
             for (key, part) in stage {
                 if matches!(key.as_str(), Some("request" | "mqtt_publish")) {
@@ -50,6 +63,7 @@ pub(super) fn fill(
                     filler.walk(part, "");
                 }
             }
+            missing.iter_mut().skip(before).for_each(|asked| asked.of.clone_from(&of));
         }
     }
 }
@@ -76,7 +90,7 @@ impl Filler<'_> {
                     names.first().map_or("", String::as_str),
                     names.last().map_or("", String::as_str),
                 );
-                self.missing.push(Asked { told: Told::new(node.place, why), names });
+                self.missing.push(Asked { told: Told::new(node.place, why), names, of: None });
             }
             return;
         }

@@ -61,6 +61,12 @@ pub(super) fn judge(root: &Node, out: &mut Verdict) {
     }
 }
 
+/// Judges a global configuration as an include is, but for its further keys, which are of runners.
+pub(super) fn global(root: &Node, out: &mut Verdict) {
+    let stages = root.key("stages").and_then(Node::list).unwrap_or_default();
+    stages.iter().for_each(|stage| out.stage(stage));
+}
+
 /// What kind of value a node will give.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Shape {

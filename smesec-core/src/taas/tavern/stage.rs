@@ -134,6 +134,26 @@ impl Stage {
         })
     }
 
+    /// What of it a tincture is shown: its name, and its request and response as they stand in the file.
+    pub(crate) fn shown(&self) -> Value {
+        let mut entries = vec![("name".to_owned(), Value::text(self.name.as_str()))];
+        let mut add = |key: &str, value: Option<&Value>| {
+            entries.extend(value.map(|value| (key.to_owned(), value.clone())));
+        };
+        match &self.action {
+            Action::Http { request, response, .. } => {
+                add("request", Some(request));
+                add("response", response.as_ref());
+            }
+            Action::Message { publish, awaited } => {
+                add("mqtt_publish", publish.as_ref());
+                let awaited = (!awaited.is_empty()).then(|| Value::List(awaited.clone()));
+                add("mqtt_response", awaited.as_ref());
+            }
+        }
+        Value::Map(entries)
+    }
+
     /// The functions that it calls.
     pub(super) fn functions(&self) -> Vec<&str> {
         let mut out = Vec::new();

@@ -2,6 +2,7 @@
 
 use super::document::Told;
 use crate::decode::yaml::{self, Node, Scalar};
+use crate::taas::base64::{self, Alphabet};
 use crate::taas::pattern::Pattern;
 use crate::taas::value::{Kind, Reach, Token, Value};
 
@@ -75,7 +76,8 @@ fn tagged(node: &Node, tag: &str) -> Result<Value, Told> {
         "!raw" => Token::Raw(text()?),
         "!force_original_structure" | "!force_format_include" => Token::Whole(text()?),
         "!!binary" => {
-            let bytes = base64(&text()?).ok_or_else(|| wrong("Base64"))?;
+            let bytes =
+                base64::decode(&text()?, Alphabet::Standard).ok_or_else(|| wrong("Base64"))?;
             return Ok(Value::Bytes(bytes));
         }
         "!!timestamp" => return Ok(Value::Text(text()?)),
@@ -87,27 +89,4 @@ fn tagged(node: &Node, tag: &str) -> Result<Value, Told> {
         }
     };
     Ok(Value::Token(Box::new(token)))
-}
-
-/// Standard Base64; white space is skipped.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut bits, mut count) = (0_u32, 0_u32);
-    for byte in text.bytes().filter(|b| !b.is_ascii_whitespace() && *b != b'=') {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            out.push(u8::try_from(bits >> count & 0xff).ok()?);
-        }
-    }
-    Some(out)
 }

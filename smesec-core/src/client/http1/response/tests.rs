@@ -95,9 +95,9 @@ fn malformed_answers_are_told_with_what_was_seen() {
         ("HTTP/1.7 200 OK\r\n\r\n".to_owned(), "version"),
         ("HTTP/1.1 2x0 OK\r\n\r\n".to_owned(), "status is none: `HTTP/1.1 2x0 OK`"),
         ("HTTP/1.1 099 OK\r\n\r\n".to_owned(), "from 100"),
-        (with("A: 1\r\nbad name: x"), "name is none: `bad name: x`"),
-        (with("A: b\x01c"), "value holds what none may"),
-        (with("A: b\r\n folded"), "name is none: ` folded`"),
+        (with("A: 1\r\nbad name: x"), "name is none, in line 3: `bad name`"),
+        (with("A: b\x01c"), "value holds what none may: `A`"),
+        (with("A: b\r\n folded"), "name is none, in line 3"),
         (with("Content-Length: -1"), "`-1` is no number"),
         (with("Content-Length: 1\r\nContent-Length: 2"), "two lengths"),
         (with("Content-Length: 3\r\nTransfer-Encoding: chunked"), "both"),
@@ -105,13 +105,13 @@ fn malformed_answers_are_told_with_what_was_seen() {
         (with("Transfer-Encoding: identity"), "`identity`"),
         ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(), "under HTTP/1.0"),
         (with("Content-Length: 5"), "after 3 of the 5 bytes"),
-        ("HTTP/1.1 200 OK\r\nA".to_owned(), "within its head"),
-        (format!("{chunked}x\r\n"), "no size: `x"),
+        ("HTTP/1.1 200 OK\r\nA".to_owned(), "within its head, after 18 bytes: `HTTP/1.1 200 OK`"),
+        (format!("{chunked}x\r\n"), "no size: 3 bytes, behind 0 bytes"),
         (format!("{chunked}\r\n"), "no size"),
         (format!("{chunked}-1\r\n"), "no size"),
         (format!("{chunked}11111111111111111\r\n"), "no size"),
         (format!("{chunked}1\nx"), "no size"),
-        (format!("{chunked}1\r\nxyz"), "longer than its size: `yz"),
+        (format!("{chunked}1\r\nxyz"), "longer than its size: 2 bytes, behind 1 bytes"),
         (format!("{chunked}1\r\nx\r\n"), "before its last chunk"),
         (format!("{chunked}0\r\nX-A: 1\r\n"), "within its trailers"),
         (format!("{chunked}0\r\nno trailer\r\n\r\n"), "trailers are no headers"),
@@ -128,6 +128,27 @@ fn malformed_answers_are_told_with_what_was_seen() {
             // What was seen hangs on the pieces, as it does where a server stops.
             assert!(piece != usize::MAX || told.contains(why), "{text}: {told}");
             assert!(told.len() < 200, "{told}");
+        }
+    }
+}
+
+#[test]
+fn what_a_broken_answer_carried_is_not_told() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for text in [
+        format!("{chunked}hunter2=1\r\n"),
+        format!("{chunked}1\r\nxhunter2"),
+        format!("{chunked}0\r\nhunter2\r\n\r\n"),
+        format!("{chunked}1;{}hunter2", "x".repeat(5_000)),
+        "HTTP/1.1 200 OK\r\nSet-Cookie: hunter2\x01\r\n\r\n".to_owned(),
+        "HTTP/1.1 200 OK\r\nhunter2\r\n\r\n".to_owned(),
+        "HTTP/1.1 200 OK\r\nA: hunter2\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"
+            .to_owned(),
+        "HTTP/1.1 200 OK\r\nSet-Cookie: hunter2".to_owned(),
+    ] {
+        for piece in [usize::MAX, 1, 7] {
+            let told = read("GET", text.as_bytes(), piece).unwrap_err().to_string();
+            assert!(!told.contains("hunter2"), "{told}");
         }
     }
 }

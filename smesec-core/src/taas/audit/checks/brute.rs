@@ -41,9 +41,15 @@ pub(in super::super) fn lockout(work: &mut Work<'_>) -> Outcome {
     let attempt = impatient(work, |work| {
         work.attempt(&user.id, &right, &[], &purpose, sound.clone(), &mut trail)
     })?;
-    let Some(_) = attempt.credential else {
-        return Ok(noted(format!("after {attempts} wrong passwords the right one is refused")));
+    // A cookie alone is no sign-in: many set one with every answer.
+    let let_in = match &attempt.credential {
+        Some(credential) => work.lets_in(credential, &mut trail)?,
+        None => false,
     };
+    work.forget(user);
+    if !let_in {
+        return Ok(noted(format!("after {attempts} wrong passwords the right one is refused")));
+    }
     let evidence = format!(
         "{attempts} wrong passwords in a row changed nothing, and the right one was let in at once"
     );
@@ -96,6 +102,13 @@ fn knock(
             row.trail.pop();
         }
         row.trail.extend(step);
+        // Also of the first: what came before may have spent all that was free.
+        let told = response.header("retry-after").is_some();
+        if told || matches!(response.status, 423 | 429 | 503) {
+            let after = if told { " with a `Retry-After`" } else { "" };
+            row.slowed = Some(format!("the answer is {}{after}", response.status));
+            return Ok(row);
+        }
         let Some((status, quick)) = first else {
             first = Some((response.status, elapsed));
             continue;

@@ -110,10 +110,16 @@ pub(in super::super) fn message(work: &mut Work<'_>) -> Outcome {
     let mut unknown = Vec::new();
     for (n, pair) in pairs.iter().enumerate() {
         let n = u32::try_from(n).unwrap_or_default();
-        known.push(shape(&pair.known.body, &with_password(user, WRONG)));
-        unknown.push(shape(&pair.unknown.body, &unknown_user(work, user, n)));
+        known.push(said(&pair.known, &with_password(user, WRONG)));
+        unknown.push(said(&pair.unknown, &unknown_user(work, user, n)));
     }
     let steady = |all: &[String]| all.iter().all(|text| Some(text) == all.first());
+    if !steady(&known) || !steady(&unknown) {
+        // Where a redirect leads may hold what is made anew each time; the text counts then.
+        let body = |text: &String| text.split(LEADS_TO).next().unwrap_or_default().to_owned();
+        known = known.iter().map(body).collect();
+        unknown = unknown.iter().map(body).collect();
+    }
     if !steady(&known) || !steady(&unknown) {
         return Err(Stop::Refuse(
             "the answers vary by themselves, so that no difference can be told".to_owned(),
@@ -126,7 +132,12 @@ pub(in super::super) fn message(work: &mut Work<'_>) -> Outcome {
     if known == unknown {
         return Ok(Judged::default());
     }
-    let short = |text: &str| text.chars().take(80).collect::<String>();
+    // The end is kept: that is where an answer leads.
+    let short = |text: &str| {
+        let (head, tail) = text.split_once(LEADS_TO).map_or((text, None), |(h, t)| (h, Some(t)));
+        let cut = |text: &str| text.chars().take(80).collect::<String>();
+        tail.map_or_else(|| cut(head), |tail| format!("{}{LEADS_TO}{}", cut(head), cut(tail)))
+    };
     let evidence = format!(
         "`{}` for a user who exists, `{}` for one who does not",
         short(&known),
@@ -137,6 +148,21 @@ pub(in super::super) fn message(work: &mut Work<'_>) -> Outcome {
         evidence,
         last.trail,
     ))))
+}
+
+/// Between a text and where the answer leads.
+const LEADS_TO: &str = " -> ";
+
+/// What an answer says: its text, and where it leads.
+fn said(response: &Response, fill: &Fill) -> String {
+    let mut text = shape(&response.body, fill).replace(LEADS_TO, " - ");
+    if let Some(location) = response.header("location") {
+        let mut plain = Vec::new();
+        crate::decode::body::form::url_decode(location, &mut plain);
+        text.push_str(LEADS_TO);
+        text.push_str(&shape(&plain, fill));
+    }
+    text
 }
 
 /// A text without what differs from answer to answer: the name, numbers, identities.

@@ -134,7 +134,7 @@ pub(in super::super) fn mass_assignment(work: &mut Work<'_>) -> Outcome {
     let purpose = "baseline: the write without more";
     let plain =
         work.call(&described.write, &fill, Some(&credential), purpose, Sound::Admit, &mut trail)?;
-    if !work.admits(&plain) {
+    if !work.admits_as(&described.write, &plain) {
         return Err(Stop::Refuse(format!(
             "`{}` cannot write as described: {}; mend `write` under `mass_assignment`",
             user.id, plain.status
@@ -143,7 +143,7 @@ pub(in super::super) fn mass_assignment(work: &mut Work<'_>) -> Outcome {
     let mut judged = Judged::default();
     for (name, value) in &described.fields {
         let was = field(&before, name);
-        if was.as_ref() == Some(value) {
+        if was.as_ref().is_some_and(|was| same(was, value)) {
             judged.undone.push(format!(
                 "`{name}` of `{}` is {value} already; name a user for whom it is not",
                 user.id
@@ -156,10 +156,20 @@ pub(in super::super) fn mass_assignment(work: &mut Work<'_>) -> Outcome {
             put(body, name, value.clone());
         }
         let purpose = format!("the write with `{name}: {value}`");
-        let written =
-            work.call(&template, &fill, Some(&credential), &purpose, Sound::Refuse, &mut trail)?;
-        let after = read(work, &format!("what {} is afterwards", user.id), &mut trail)?;
-        if field(&after, name).as_ref() != Some(value) {
+        let tried = work
+            .call(&template, &fill, Some(&credential), &purpose, Sound::Refuse, &mut trail)
+            .and_then(|written| {
+                let purpose = format!("what {} is afterwards", user.id);
+                Ok((written, read(work, &purpose, &mut trail)?))
+            });
+        let (written, after) = match tried {
+            Ok(both) => both,
+            Err(Stop::Refuse(why) | Stop::Skip(why)) => {
+                judged.undone.push(why);
+                continue;
+            }
+        };
+        if !field(&after, name).is_some_and(|now| same(&now, value)) {
             continue;
         }
         let evidence = format!(
@@ -173,8 +183,41 @@ pub(in super::super) fn mass_assignment(work: &mut Work<'_>) -> Outcome {
             put(body, name, was.unwrap_or(Json::Null));
             let purpose = format!("puts `{name}` back");
             let mut aside = Trail::new();
-            work.call(&template, &fill, Some(&credential), &purpose, Sound::Admit, &mut aside)?;
+            let back =
+                work.call(&template, &fill, Some(&credential), &purpose, Sound::Admit, &mut aside);
+            if let Err(Stop::Refuse(why) | Stop::Skip(why)) = back {
+                judged.undone.push(format!("`{name}` could not be put back: {why}"));
+            }
         }
     }
     Ok(judged)
+}
+
+/// Whether a field has a value, however the service writes it: 1 and 1.0, true and "true".
+fn same(found: &Json, wanted: &Json) -> bool {
+    if let (Some(a), Some(b)) = (found.as_f64(), wanted.as_f64()) {
+        return a == b;
+    }
+    let scalar = |json: &Json| match json {
+        Json::String(text) => Some(text.clone()),
+        Json::Bool(_) | Json::Number(_) => Some(json.to_string()),
+        _ => None,
+    };
+    found == wanted || scalar(found).zip(scalar(wanted)).is_some_and(|(a, b)| a == b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_the_same_however_it_is_written() {
+        for (a, b) in [(json!(1), json!(1.0)), (json!("1"), json!(1)), (json!("true"), json!(true))]
+        {
+            assert!(same(&a, &b) && same(&b, &a), "{a} {b}");
+        }
+        for (a, b) in [(json!(1), json!(2)), (json!(null), json!("null")), (json!([1]), json!(1))] {
+            assert!(!same(&a, &b), "{a} {b}");
+        }
+    }
 }

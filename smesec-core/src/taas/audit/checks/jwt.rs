@@ -7,6 +7,10 @@ use super::super::wire::{Sound, Stop, Trail};
 use super::super::work::{Credential, Judged, Outcome, Proof, Work};
 use std::time::Duration;
 
+/// Seconds after a token's end in which letting it in is no fault yet: libraries forgive up to a minute,
+/// since clocks differ.
+const GRACE: u64 = 65;
+
 /// What every check of tokens begins with: a sign-in, its token, and the proof that it matters.
 struct Stand<'a> {
     user: &'a User,
@@ -126,19 +130,24 @@ pub(in super::super) fn expired(work: &mut Work<'_>) -> Outcome {
     let Some(expires) = stand.token.expires() else {
         return Err(Stop::Skip("the token never ends: it has no `exp`".to_owned()));
     };
-    let left = u64::try_from(expires.saturating_sub(now).max(0)).unwrap_or_default();
-    // Clocks differ by a little, and many targets forgive some seconds.
-    let wait = Duration::from_secs(left.saturating_add(2));
+    // It ends by the target's clock, not by ours.
+    let there = work.time_there(&stand.trail);
+    let left = u64::try_from(expires.saturating_sub(there).max(0)).unwrap_or_default();
+    let wait = Duration::from_secs(left.saturating_add(GRACE));
     if wait > work.description.jwt.wait {
         return Err(Stop::Skip(format!(
-            "the token ends in {left} s; tell its `secret`, or let the audit `wait: {}` under `jwt`",
+            "the token ends in {left} s, and many targets forgive a minute; tell its `secret`, or let the audit `wait: {}` under `jwt`",
             wait.as_secs()
         )));
     }
     work.wire.wait(wait);
     let token = stand.credential.token.clone();
     if stand.accepts(work, &token, "the same token after it has ended")? {
-        return stand.proof(format!("a token is let in {} s after its `exp`", 2));
+        let late = work.time_there(&stand.trail).saturating_sub(expires);
+        return stand.proof(format!(
+            "a token is let in {late} s after its `exp` by the target's clock; {} s were waited",
+            wait.as_secs()
+        ));
     }
     Ok(Judged::default())
 }

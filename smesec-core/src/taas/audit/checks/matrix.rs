@@ -3,7 +3,7 @@
 use super::super::description::{NOBODY, Route, User};
 use super::super::request::Fill;
 use super::super::wire::{Sound, Stop, Trail};
-use super::super::work::{Judged, Outcome, Proof, Work};
+use super::super::work::{Credential, Judged, Outcome, Proof, Work};
 use crate::runner::{Cell, Response};
 
 pub(in super::super) fn read(work: &mut Work<'_>) -> Outcome {
@@ -22,7 +22,7 @@ pub(in super::super) fn method(work: &mut Work<'_>) -> Outcome {
     let routes_written = routes(work, |r| !is_read(r) && (destructive || !r.destructive));
     let held_back = routes(work, |r| !is_read(r) && r.destructive && !destructive).len();
     let (mut judged, kept_out) = roles_at(work, &routes_written)?;
-    let tampered = tamper(work, &mut judged)?;
+    let tampered = tamper(work, &mut judged);
     if !kept_out && !tampered {
         return Err(Stop::Skip(if held_back > 0 {
             format!("{held_back} routes that change something are tried with `--destructive` only")
@@ -48,12 +48,22 @@ pub(in super::super) fn anonymous(work: &mut Work<'_>) -> Outcome {
         tried |= !expected;
         let sound = if expected { Sound::Admit } else { Sound::Refuse };
         let mut trail = Trail::new();
-        if !expected && !baseline(work, route, &mut trail, &mut judged)? {
-            continue;
+        let mut landing = None;
+        if !expected {
+            match baseline(work, route, &mut trail) {
+                Ok(Some(right)) => landing = leads_to(&right),
+                Ok(None) => {}
+                Err(why) => {
+                    cell(work, route, NOBODY, "not tried", false);
+                    judged.undone.push(why);
+                    continue;
+                }
+            }
         }
         let purpose = format!("{} without signing in", route.name());
         let seen = work.call(&route.request, &Fill::new(), None, &purpose, sound, &mut trail);
-        judge(work, &mut judged, route, NOBODY, NOBODY, seen, trail);
+        let whom = Whom { role: NOBODY, who: NOBODY, landing: landing.as_deref() };
+        judge(work, &mut judged, route, whom, seen, trail);
     }
     if tried { Ok(judged) } else { Err(Stop::Skip("every route is open to `nobody`".to_owned())) }
 }
@@ -83,10 +93,12 @@ fn roles_at(work: &mut Work<'_>, routes: &[&Route]) -> Result<(Judged, bool), St
         let (may, may_not): (Vec<_>, Vec<_>) =
             roles.iter().partition(|(role, _)| route.allows(role));
         let mut confirmed = false;
+        let mut landing: Option<String> = None;
         for (role, user) in may {
             let mut trail = Trail::new();
-            let credential = work.credential(user, &mut trail)?;
-            trail.clear();
+            let Some(credential) = signed_in(work, &mut judged, route, role, user) else {
+                continue;
+            };
             let purpose = format!("{} as {role}, who may", route.name());
             let fill = Fill::new();
             let seen = work.call(
@@ -97,16 +109,23 @@ fn roles_at(work: &mut Work<'_>, routes: &[&Route]) -> Result<(Judged, bool), St
                 Sound::Admit,
                 &mut trail,
             );
-            confirmed |= seen.as_ref().is_ok_and(|response| work.admits(response));
+            if let Ok(response) = &seen
+                && work.admits_as(&route.request, response)
+            {
+                confirmed = true;
+                landing = landing.or_else(|| leads_to(response));
+            }
             if baseline_trail.is_empty() {
                 baseline_trail.clone_from(&trail);
             }
-            judge(work, &mut judged, route, role, &user.id, seen, trail);
+            let whom = Whom { role, who: &user.id, landing: None };
+            judge(work, &mut judged, route, whom, seen, trail);
         }
         for (role, user) in may_not {
             kept_out = true;
-            let mut signing = Trail::new();
-            let credential = work.credential(user, &mut signing)?;
+            let Some(credential) = signed_in(work, &mut judged, route, role, user) else {
+                continue;
+            };
             let mut trail = baseline_trail.clone();
             let purpose = format!("{} as {role}, who may not", route.name());
             let fill = Fill::new();
@@ -118,56 +137,100 @@ fn roles_at(work: &mut Work<'_>, routes: &[&Route]) -> Result<(Judged, bool), St
                 Sound::Refuse,
                 &mut trail,
             );
-            if !confirmed && seen.as_ref().is_ok_and(|response| !work.admits(response)) {
+            let whom = Whom { role, who: &user.id, landing: landing.as_deref() };
+            if !confirmed
+                && seen.as_ref().is_ok_and(|response| !whom.is_let_in(work, route, response))
+            {
                 cell(work, route, role, &status(&seen), false);
                 continue;
             }
-            judge(work, &mut judged, route, role, &user.id, seen, trail);
+            judge(work, &mut judged, route, whom, seen, trail);
         }
     }
     Ok((judged, kept_out))
 }
 
-/// Shows that somebody is let in, so that being let in means something. A route that no described
-/// role may use is judged without.
+/// A user's credential. A sign-in that fails is told, and what was found before stands.
+fn signed_in(
+    work: &mut Work<'_>,
+    judged: &mut Judged,
+    route: &Route,
+    role: &str,
+    user: &User,
+) -> Option<Credential> {
+    match work.credential(user, &mut Trail::new()) {
+        Ok(credential) => Some(credential),
+        Err(Stop::Refuse(why) | Stop::Skip(why)) => {
+            cell(work, route, role, "not tried", false);
+            judged.undone.push(why);
+            None
+        }
+    }
+}
+
+/// Shows that somebody is let in, so that being let in means something: the answer. A route that no
+/// described role may use is judged without.
 fn baseline(
     work: &mut Work<'_>,
     route: &Route,
     trail: &mut Trail,
-    judged: &mut Judged,
-) -> Result<bool, Stop> {
+) -> Result<Option<Response>, String> {
     let allowed = work.description.users.iter().find(|user| route.allows(&user.role));
-    let Some(user) = allowed else { return Ok(true) };
-    let mut signing = Trail::new();
-    let credential = work.credential(user, &mut signing)?;
+    let Some(user) = allowed else { return Ok(None) };
     let purpose = format!("baseline: {} as {}", route.name(), user.role);
-    let fill = Fill::new();
-    let response =
-        work.call(&route.request, &fill, Some(&credential), &purpose, Sound::Admit, trail)?;
-    if work.admits(&response) {
-        return Ok(true);
+    let answered = work.credential(user, &mut Trail::new()).and_then(|credential| {
+        let fill = Fill::new();
+        work.call(&route.request, &fill, Some(&credential), &purpose, Sound::Admit, trail)
+    });
+    match answered {
+        Ok(response) if work.admits_as(&route.request, &response) => Ok(Some(response)),
+        Ok(response) => Err(format!(
+            "{}: `{}` may, but got {}; a refusal would tell nothing",
+            route.name(),
+            user.id,
+            response.status
+        )),
+        Err(Stop::Refuse(why) | Stop::Skip(why)) => Err(why),
     }
-    cell(work, route, NOBODY, "not tried", false);
-    judged.undone.push(format!(
-        "{}: `{}` may, but got {}; a refusal would tell nothing",
-        route.name(),
-        user.id,
-        response.status
-    ));
-    Ok(false)
+}
+
+/// Whose answer is judged.
+#[derive(Clone, Copy)]
+struct Whom<'a> {
+    role: &'a str,
+    who: &'a str,
+    /// Where those who may are led, if they are: whoever is led elsewhere is not let in.
+    landing: Option<&'a str>,
+}
+
+impl Whom<'_> {
+    fn is_let_in(&self, work: &Work<'_>, route: &Route, response: &Response) -> bool {
+        let same = match (self.landing, leads_to(response)) {
+            (Some(right), Some(seen)) => right == seen,
+            _ => true,
+        };
+        same && work.admits_as(&route.request, response)
+    }
+}
+
+/// Where a redirect leads, without its parameters.
+fn leads_to(response: &Response) -> Option<String> {
+    let location = response.header("location").filter(|_| (300..400).contains(&response.status))?;
+    let location = String::from_utf8_lossy(location);
+    location.split(['?', '#']).next().map(str::to_owned)
 }
 
 fn judge(
     work: &mut Work<'_>,
     judged: &mut Judged,
     route: &Route,
-    role: &str,
-    who: &str,
+    whom: Whom<'_>,
     seen: Result<Response, Stop>,
     trail: Trail,
 ) {
+    let Whom { role, who, .. } = whom;
     let expected = route.allows(role);
-    let admitted = seen.as_ref().is_ok_and(|response| work.admits(response));
+    let admitted = seen.as_ref().is_ok_and(|response| whom.is_let_in(work, route, response));
     let finding = seen.is_ok() && admitted && !expected;
     cell(work, route, role, &status(&seen), finding);
     match seen {
@@ -189,61 +252,66 @@ fn judge(
 
 /// Guards that are tied to a method let other methods pass: a made-up one, which many frameworks
 /// treat as GET, `HEAD`, and `GET` with a header that overrides it.
-fn tamper(work: &mut Work<'_>, judged: &mut Judged) -> Result<bool, Stop> {
+fn tamper(work: &mut Work<'_>, judged: &mut Judged) -> bool {
     let guarded = routes(work, |route| route.request.method == "GET" && !route.destructive);
     let mut tried = false;
     for route in guarded {
-        let roles = work.description.roles();
-        let kept_out = roles.iter().find(|(role, _)| !route.allows(role)).map(|(_, user)| *user);
-        let Some(allowed) = work.description.users.iter().find(|user| route.allows(&user.role))
-        else {
-            continue;
-        };
-        let Some(user) = kept_out else { continue };
-        let mut trail = Trail::new();
-        let (mine, theirs) =
-            (work.credential(user, &mut trail)?, work.credential(allowed, &mut trail)?);
-        trail.clear();
-        tried = true;
-        let fill = Fill::new();
-        let purpose = format!("baseline: {} as {}", route.name(), allowed.role);
-        let right =
-            work.call(&route.request, &fill, Some(&theirs), &purpose, Sound::Admit, &mut trail)?;
-        let purpose = format!("baseline: {} as {}, who may not", route.name(), user.role);
-        let refused =
-            work.call(&route.request, &fill, Some(&mine), &purpose, Sound::Refuse, &mut trail)?;
-        // What bfla-read tells need not be told twice.
-        if !work.admits(&right) || work.admits(&refused) {
-            continue;
-        }
-        for (method, over) in [("SMESEC", None), ("HEAD", None), ("POST", Some("GET"))] {
-            if over.is_some() && !work.destructive {
-                continue;
-            }
-            let mut template = route.request.clone();
-            method.clone_into(&mut template.method);
-            if let Some(over) = over {
-                template.headers.push(("X-HTTP-Method-Override".to_owned(), over.to_owned()));
-            }
-            let mut trail = trail.clone();
-            let purpose = format!("{method} {} as {}, who may not", route.request.path, user.role);
-            let seen =
-                work.call(&template, &fill, Some(&mine), &purpose, Sound::Refuse, &mut trail)?;
-            // HEAD has no body to compare; what it tells is that the guard let it pass.
-            let same = method == "HEAD" || seen.body == right.body;
-            if work.admits(&seen) && same {
-                let part =
-                    format!("{method} {} as {} ({})", route.request.path, user.id, user.role);
-                let evidence = format!(
-                    "GET is refused with {}, {method} is answered with {}",
-                    refused.status, seen.status
-                );
-                judged.proofs.push(Proof::new(part, evidence, trail).at(route.request.line));
-                break;
+        match tamper_at(work, judged, route) {
+            Ok(possible) => tried |= possible,
+            Err(Stop::Refuse(why) | Stop::Skip(why)) => {
+                tried = true;
+                judged.undone.push(why);
             }
         }
     }
-    Ok(tried)
+    tried
+}
+
+/// False where no role is kept from the route.
+fn tamper_at(work: &mut Work<'_>, judged: &mut Judged, route: &Route) -> Result<bool, Stop> {
+    let roles = work.description.roles();
+    let kept_out = roles.iter().find(|(role, _)| !route.allows(role)).map(|(_, user)| *user);
+    let allowed = work.description.users.iter().find(|user| route.allows(&user.role));
+    let (Some(user), Some(allowed)) = (kept_out, allowed) else { return Ok(false) };
+    let mine = work.credential(user, &mut Trail::new())?;
+    let theirs = work.credential(allowed, &mut Trail::new())?;
+    let mut trail = Trail::new();
+    let (template, fill) = (&route.request, Fill::new());
+    let purpose = format!("baseline: {} as {}", route.name(), allowed.role);
+    let right = work.call(template, &fill, Some(&theirs), &purpose, Sound::Admit, &mut trail)?;
+    let purpose = format!("baseline: {} as {}, who may not", route.name(), user.role);
+    let refused = work.call(template, &fill, Some(&mine), &purpose, Sound::Refuse, &mut trail)?;
+    let landing = leads_to(&right);
+    let whom = Whom { role: &user.role, who: &user.id, landing: landing.as_deref() };
+    // What bfla-read tells need not be told twice.
+    if !work.admits_as(template, &right) || whom.is_let_in(work, route, &refused) {
+        return Ok(true);
+    }
+    for (method, over) in [("SMESEC", None), ("HEAD", None), ("POST", Some("GET"))] {
+        if over.is_some() && !work.destructive {
+            continue;
+        }
+        let mut template = route.request.clone();
+        method.clone_into(&mut template.method);
+        if let Some(over) = over {
+            template.headers.push(("X-HTTP-Method-Override".to_owned(), over.to_owned()));
+        }
+        let mut trail = trail.clone();
+        let purpose = format!("{method} {} as {}, who may not", template.path, user.role);
+        let seen = work.call(&template, &fill, Some(&mine), &purpose, Sound::Refuse, &mut trail)?;
+        // HEAD has no body to compare; what it tells is that the guard let it pass.
+        let same = method == "HEAD" || seen.body == right.body;
+        if whom.is_let_in(work, route, &seen) && same {
+            let part = format!("{method} {} as {} ({})", template.path, user.id, user.role);
+            let evidence = format!(
+                "GET is refused with {}, {method} is answered with {}",
+                refused.status, seen.status
+            );
+            judged.proofs.push(Proof::new(part, evidence, trail).at(template.line));
+            break;
+        }
+    }
+    Ok(true)
 }
 
 fn status(seen: &Result<Response, Stop>) -> String {

@@ -1,61 +1,84 @@
 //! Object level: one user's objects under another user's hands.
 
-use super::super::description::{Object, User};
+use super::super::description::{Object, Template, User};
 use super::super::request::Fill;
+use super::super::verify::placeholders;
 use super::super::wire::{Sound, Stop, Trail};
 use super::super::work::{Judged, Outcome, Proof, Work};
+use crate::runner::Response;
 use serde_json::Value as Json;
 
-/// An id that nobody's object has, beside the shape of one that exists.
-fn unknown_id(like: &str) -> String {
-    if !like.is_empty() && like.bytes().all(|b| b.is_ascii_digit()) {
-        return "998877665544".to_owned();
-    }
-    // The same shape with other letters: a UUID stays a UUID.
-    let turned: String = like
-        .chars()
-        .map(|c| match c {
-            '0'..='8' | 'a'..='e' => char::from_u32(u32::from(c) + 1).unwrap_or(c),
-            '9' => '0',
-            'f' => 'a',
-            other => other,
-        })
-        .collect();
-    if turned == like { format!("{like}-smesec") } else { turned }
+/// By what an owner's write and another's are told apart where a read shows them.
+const OWNER: &str = "smesec-owner";
+const OTHER: &str = "smesec-other";
+
+/// What is done to an object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Deed {
+    Read,
+    Write,
+    Delete,
 }
 
-fn fill(id: &str, marker: &str) -> Fill {
-    vec![("id".to_owned(), Json::from(id)), ("marker".to_owned(), Json::from(marker))]
+impl Deed {
+    /// `reads`, for people.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Read => "reads",
+            Self::Write => "writes",
+            Self::Delete => "deletes",
+        }
+    }
 }
 
 pub(in super::super) fn read(work: &mut Work<'_>) -> Outcome {
-    each_pair(work, |object| object.read.is_some(), read_one)
+    each_pair(work, |object| object.read.as_ref().map(|template| (template, Deed::Read)))
 }
 
 pub(in super::super) fn write(work: &mut Work<'_>) -> Outcome {
-    each_pair(work, |object| object.write.is_some(), write_one)
+    each_pair(work, |object| {
+        let template = object.write.as_ref()?;
+        let deletes = template.method == "DELETE";
+        Some((template, if deletes { Deed::Delete } else { Deed::Write }))
+    })
 }
 
-type Try = fn(&mut Work<'_>, &Object, &User, &User, &str) -> Result<Option<Proof>, Stop>;
+/// One user's try at another's object.
+struct Try<'a> {
+    object: &'a Object,
+    template: &'a Template,
+    deed: Deed,
+    owner: &'a User,
+    other: &'a User,
+    id: &'a str,
+}
 
-fn each_pair(work: &mut Work<'_>, takes: impl Fn(&Object) -> bool, each: Try) -> Outcome {
+fn each_pair(work: &mut Work<'_>, takes: impl Fn(&Object) -> Option<(&Template, Deed)>) -> Outcome {
     work.sign_in_of()?;
     let mut judged = Judged::default();
     let mut tried = false;
-    for object in work.description.objects.iter().filter(|object| takes(object)) {
-        let shared = |user: &User| object.shared_with.contains(&user.role);
+    let description = work.description;
+    for object in &description.objects {
+        let Some((template, deed)) = takes(object) else { continue };
         for (owner, ids) in &object.owned {
-            let Some(owner) = work.description.user(owner) else { continue };
-            let Some(id) = ids.first() else { continue };
-            for other in &work.description.users {
+            let Some(owner) = description.user(owner) else { continue };
+            // What was deleted cannot be tried again.
+            let mut ids = ids.iter().peekable();
+            for other in &description.users {
+                let Some(id) = ids.peek().copied() else { break };
                 let owns =
                     object.owned.iter().any(|(user, ids)| *user == other.id && ids.contains(id));
-                if owns || shared(other) {
+                if owns || object.shared_with.contains(&other.role) {
                     continue;
                 }
                 tried = true;
-                match each(work, object, owner, other, id) {
-                    Ok(proof) => judged.proofs.extend(proof),
+                match (Try { object, template, deed, owner, other, id }).judge(work) {
+                    Ok(proof) => {
+                        if proof.is_some() && deed == Deed::Delete {
+                            ids.next();
+                        }
+                        judged.proofs.extend(proof);
+                    }
                     Err(Stop::Refuse(why) | Stop::Skip(why)) => judged.undone.push(why),
                 }
             }
@@ -71,60 +94,128 @@ fn each_pair(work: &mut Work<'_>, takes: impl Fn(&Object) -> bool, each: Try) ->
     }
 }
 
-fn read_one(
-    work: &mut Work<'_>,
-    object: &Object,
-    owner: &User,
-    other: &User,
-    id: &str,
-) -> Result<Option<Proof>, Stop> {
-    let Some(template) = &object.read else { return Ok(None) };
-    let mut trail = Trail::new();
-    let theirs = work.credential(owner, &mut trail)?;
-    let mine = work.credential(other, &mut trail)?;
-    trail.clear();
-    let kind = &object.kind;
-    let purpose = format!("baseline: {} reads their own {kind}", owner.id);
-    let right =
-        work.call(template, &fill(id, ""), Some(&theirs), &purpose, Sound::Admit, &mut trail)?;
-    if !work.admits(&right) {
-        return Err(Stop::Refuse(format!(
-            "`{}` cannot read their own {kind} `{id}`: {}; check `owned`",
-            owner.id, right.status
-        )));
+impl Try<'_> {
+    fn judge(&self, work: &mut Work<'_>) -> Result<Option<Proof>, Stop> {
+        let Self { object, template, deed, owner, other, id } = *self;
+        let (kind, act) = (&object.kind, deed.word());
+        let mut trail = Trail::new();
+        let theirs = work.credential(owner, &mut Trail::new())?;
+        let mine = work.credential(other, &mut Trail::new())?;
+        // A deletion cannot be tried by its owner first; that the object is there is shown by a read.
+        let (baseline, own_act) = match (deed, &object.read) {
+            (Deed::Delete, Some(read)) => (read, "reads"),
+            (Deed::Delete, None) => {
+                return Err(Stop::Refuse(format!(
+                    "whether a {kind} is deleted shows in nothing; describe `read` beside `write`"
+                )));
+            }
+            _ => (template, act),
+        };
+        let purpose = format!("baseline: {} {own_act} their own {kind}", owner.id);
+        let own = fill(id, OWNER);
+        let right = work.call(baseline, &own, Some(&theirs), &purpose, Sound::Admit, &mut trail)?;
+        if !work.admits_as(baseline, &right) {
+            return Err(Stop::Refuse(format!(
+                "`{}`, who {own_act} their own {kind} `{id}`, got {}; check `owned` and the request",
+                owner.id, right.status
+            )));
+        }
+        let purpose = format!("{} {act} the {kind} of {}", other.id, owner.id);
+        let foreign = fill(id, OTHER);
+        let sound = Sound::Refuse;
+        let seen = work.call(template, &foreign, Some(&mine), &purpose, sound, &mut trail)?;
+        let admitted = work.admits_as(template, &seen);
+        let told = match deed {
+            Deed::Delete => {
+                let after = self.read_again(work, baseline, &theirs, &mut trail)?;
+                if work.admits(&after) {
+                    return Ok(None);
+                }
+                if !matches!(after.status, 404 | 410) {
+                    return Err(Stop::Refuse(format!(
+                        "`{}`, who reads their {kind} `{id}` after {} deleted it, got {}; that tells neither way",
+                        owner.id, other.id, after.status
+                    )));
+                }
+                let (before, now) = (right.status, after.status);
+                format!(
+                    "the {kind} `{id}` was there for `{}` ({before}) and is gone ({now}) after the answer {} to `{}`",
+                    owner.id, seen.status, other.id
+                )
+            }
+            _ if !admitted => return Ok(None),
+            Deed::Read => {
+                let same = seen.body == right.body;
+                if !same && self.is_said_of_none(work, &mine, &seen)? {
+                    return Ok(None);
+                }
+                let same = if same { ", the same as its owner sees" } else { "" };
+                format!("the {kind} `{id}` of `{}` came with {}{same}", owner.id, seen.status)
+            }
+            Deed::Write => {
+                let told =
+                    format!("the {kind} `{id}` of `{}` was written with {}", owner.id, seen.status);
+                let shown = match &object.read {
+                    Some(read) if placeholders(template).iter().any(|name| name == "marker") => {
+                        let after = self.read_again(work, read, &theirs, &mut trail)?;
+                        let body = String::from_utf8_lossy(&after.body).into_owned();
+                        work.admits_as(read, &after)
+                            .then(|| (body.contains(OTHER), body.contains(OWNER)))
+                    }
+                    _ => None,
+                };
+                match shown {
+                    Some((true, _)) => {
+                        // As far as the baseline left it, it is put back.
+                        let purpose = format!("{} writes the {kind} back", owner.id);
+                        let aside = &mut Trail::new();
+                        work.call(template, &own, Some(&theirs), &purpose, Sound::Admit, aside)?;
+                        format!("{told}, and its owner sees the change")
+                    }
+                    // Answered like a success, and nothing was changed.
+                    Some((false, true)) => return Ok(None),
+                    _ if self.is_said_of_none(work, &mine, &seen)? => return Ok(None),
+                    _ => told,
+                }
+            }
+        };
+        let part =
+            format!("{} {} as {} ({})", template.method, template.path, other.id, other.role);
+        Ok(Some(Proof::new(part, told, trail).at(template.line)))
     }
-    let purpose = format!("{} reads the {kind} of {}", other.id, owner.id);
-    let seen =
-        work.call(template, &fill(id, ""), Some(&mine), &purpose, Sound::Refuse, &mut trail)?;
-    if !work.admits(&seen) {
-        return Ok(None);
+
+    fn read_again(
+        &self,
+        work: &mut Work<'_>,
+        read: &Template,
+        theirs: &super::super::work::Credential,
+        trail: &mut Trail,
+    ) -> Result<Response, Stop> {
+        let purpose = format!("{} reads the {} again", self.owner.id, self.object.kind);
+        work.call(read, &fill(self.id, ""), Some(theirs), &purpose, Sound::Admit, trail)
     }
-    // Some APIs answer 200 to everything; then an id of nobody's shows what "not yours" looks like.
-    let purpose = format!("control: {} reads a {kind} that does not exist", other.id);
-    let none = unknown_id(id);
-    let mut control_trail = Trail::new();
-    let control = work.call(
-        template,
-        &fill(&none, ""),
-        Some(&mine),
-        &purpose,
-        Sound::Refuse,
-        &mut control_trail,
-    )?;
-    if seen.body != right.body
-        && work.admits(&control)
-        && alike(&control.body, &none, &seen.body, id)
-    {
-        return Ok(None);
+
+    /// Some APIs answer 200 to everything; an id of nobody's shows what "not yours" looks like there.
+    fn is_said_of_none(
+        &self,
+        work: &mut Work<'_>,
+        mine: &super::super::work::Credential,
+        seen: &Response,
+    ) -> Result<bool, Stop> {
+        let none = unknown_id(self.id, self.object);
+        let (act, kind) = (self.deed.word(), &self.object.kind);
+        let purpose = format!("control: {} {act} a {kind} that does not exist", self.other.id);
+        let (fill, aside) = (fill(&none, OTHER), &mut Trail::new());
+        let control =
+            work.call(self.template, &fill, Some(mine), &purpose, Sound::Refuse, aside)?;
+        Ok(work.admits_as(self.template, &control)
+            && control.header("location") == seen.header("location")
+            && alike(&control.body, &none, &seen.body, self.id))
     }
-    let part = format!("{} {} as {} ({})", template.method, template.path, other.id, other.role);
-    let evidence = format!(
-        "the {kind} `{id}` of `{}` came with {}{}",
-        owner.id,
-        seen.status,
-        if seen.body == right.body { ", the same as its owner sees" } else { "" }
-    );
-    Ok(Some(Proof::new(part, evidence, trail).at(template.line)))
+}
+
+fn fill(id: &str, marker: &str) -> Fill {
+    vec![("id".to_owned(), Json::from(id)), ("marker".to_owned(), Json::from(marker))]
 }
 
 /// Whether two answers are the same but for the id that they echo.
@@ -133,77 +224,52 @@ fn alike(a: &[u8], a_id: &str, b: &[u8], b_id: &str) -> bool {
     plain(a, a_id) == plain(b, b_id)
 }
 
-fn write_one(
-    work: &mut Work<'_>,
-    object: &Object,
-    owner: &User,
-    other: &User,
-    id: &str,
-) -> Result<Option<Proof>, Stop> {
-    let Some(template) = &object.write else { return Ok(None) };
-    let mut trail = Trail::new();
-    let theirs = work.credential(owner, &mut trail)?;
-    let mine = work.credential(other, &mut trail)?;
-    trail.clear();
-    let kind = &object.kind;
-    let purpose = format!("baseline: {} writes their own {kind}", owner.id);
-    let own = fill(id, "smesec-owner");
-    let right = work.call(template, &own, Some(&theirs), &purpose, Sound::Admit, &mut trail)?;
-    if !work.admits(&right) {
-        return Err(Stop::Refuse(format!(
-            "`{}` cannot write their own {kind} `{id}`: {}; check `owned` and `write`",
-            owner.id, right.status
-        )));
+/// An id of the same kind that no described object has: servers answer otherwise to what cannot be
+/// an id at all.
+fn unknown_id(like: &str, object: &Object) -> String {
+    let taken = |id: &str| object.owned.iter().any(|(_, ids)| ids.iter().any(|known| known == id));
+    if !like.is_empty() && like.bytes().all(|b| b.is_ascii_digit()) {
+        // From the end of what so many digits hold, where no object is yet.
+        let most = like.bytes().fold(0_u128, |sum, _| sum.saturating_mul(10).saturating_add(9));
+        let ids =
+            (0..100).map(|n| format!("{:0width$}", most.saturating_sub(n), width = like.len()));
+        return ids.into_iter().find(|id| !taken(id)).unwrap_or_else(|| "9".repeat(like.len()));
     }
-    let purpose = format!("{} writes the {kind} of {}", other.id, owner.id);
-    let foreign = fill(id, "smesec-other");
-    let seen = work.call(template, &foreign, Some(&mine), &purpose, Sound::Refuse, &mut trail)?;
-    if !work.admits(&seen) {
-        return Ok(None);
-    }
-    let mut told = format!("the {kind} `{id}` of `{}` was written with {}", owner.id, seen.status);
-    let marked = super::super::verify::placeholders(template).iter().any(|name| name == "marker");
-    if let (Some(read), true) = (&object.read, marked && template.method != "DELETE") {
-        let purpose = format!("{} reads the {kind} again", owner.id);
-        let after =
-            work.call(read, &fill(id, ""), Some(&theirs), &purpose, Sound::Admit, &mut trail)?;
-        let body = String::from_utf8_lossy(&after.body).into_owned();
-        if work.admits(&after) && !body.contains("smesec-other") {
-            // Answered like a success, and nothing was changed.
-            return Ok(None);
-        }
-        told.push_str(", and its owner sees the change");
-        // As far as the baseline left it, it is put back.
-        let purpose = format!("{} writes the {kind} back", owner.id);
-        work.call(template, &own, Some(&theirs), &purpose, Sound::Admit, &mut Trail::new())?;
-    } else {
-        let none = unknown_id(id);
-        let purpose = format!("control: {} writes a {kind} that does not exist", other.id);
-        let mut aside = Trail::new();
-        let fill = fill(&none, "smesec-other");
-        let control =
-            work.call(template, &fill, Some(&mine), &purpose, Sound::Refuse, &mut aside)?;
-        if work.admits(&control) && alike(&control.body, &none, &seen.body, id) {
-            return Ok(None);
-        }
-    }
-    let part = format!("{} {} as {} ({})", template.method, template.path, other.id, other.role);
-    Ok(Some(Proof::new(part, told, trail).at(template.line)))
+    // The last digits alone: what stands before them says, as a UUID's version does, what kind it is.
+    let tail = like.bytes().rev().take(6).take_while(u8::is_ascii_hexdigit).count();
+    let (head, tail) = like.split_at_checked(like.len() - tail).unwrap_or((like, ""));
+    let turned = |by: u32| -> String {
+        let turn = |c: char| {
+            let digit = c.to_digit(16).map(|digit| (digit + by) % 16)?;
+            let digit = char::from_digit(digit, 16)?;
+            Some(if c.is_ascii_uppercase() { digit.to_ascii_uppercase() } else { digit })
+        };
+        tail.chars().map(|c| turn(c).unwrap_or(c)).collect()
+    };
+    let ids = (1..16).map(|by| format!("{head}{}", turned(by)));
+    let mut ids = ids.filter(|id| id != like && !taken(id));
+    ids.next().unwrap_or_else(|| format!("{like}-smesec"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::unknown_id;
+    use super::*;
 
     #[test]
-    fn an_unknown_id_keeps_its_shape() {
-        assert_eq!(unknown_id("42"), "998877665544");
+    fn an_unknown_id_keeps_its_shape_and_is_nobodys() {
+        let owned = ["42", "99", "7"].map(str::to_owned).to_vec();
+        let object = Object {
+            kind: "thing".into(),
+            read: None,
+            write: None,
+            shared_with: Vec::new(),
+            owned: vec![("alice".to_owned(), owned)],
+        };
+        assert_eq!(unknown_id("42", &object), "98");
+        assert_eq!(unknown_id("7", &object), "9");
         let id = "3f2b8c1e-0000-4a4a-9999-abcdefabcdef";
-        let other = unknown_id(id);
-        assert!(
-            other != id && other.len() == id.len() && other.matches('-').count() == 4,
-            "{other}"
-        );
-        assert_eq!(unknown_id("xyz"), "xyz-smesec");
+        assert_eq!(unknown_id(id, &object), "3f2b8c1e-0000-4a4a-9999-abcdefbcdef0");
+        assert_eq!(unknown_id("xyz", &object), "xyz-smesec");
+        assert_eq!(unknown_id("", &object), "-smesec");
     }
 }

@@ -1,9 +1,10 @@
 //! Sessions: what a sign-in gives, what a sign-out takes, what the cookie says.
 
-use super::super::description::Carrier;
+use super::super::description::{Carrier, Route, User};
 use super::super::request::Fill;
 use super::super::wire::{Sound, Stop, Trail};
 use super::super::work::{Credential, Judged, Outcome, Proof, SetCookie, Work, set_cookies};
+use crate::runner::Response;
 
 pub(in super::super) fn fixation(work: &mut Work<'_>) -> Outcome {
     let name = cookie_name(work)?;
@@ -14,11 +15,42 @@ pub(in super::super) fn fixation(work: &mut Work<'_>) -> Outcome {
     let purpose = "before the sign-in";
     let before =
         work.call(&probe.request, &Fill::new(), None, purpose, Sound::Refuse, &mut trail)?;
-    if let Some(given) = set_cookies(&before).into_iter().find(|cookie| cookie.name == name) {
-        planted = given.value;
+    if let Some(given) = given(work, &before, &name) {
+        planted = given;
     }
+    let judged = plant(work, &name, user, probe, planted, trail)?;
+    if !judged.proofs.is_empty() {
+        return Ok(judged);
+    }
+    // Some know only ids of their own, and give them to whomever they refuse.
+    let mut trail = Trail::new();
+    let refused = work.refuses_wrong_password(user, &mut trail)?;
+    match given(work, &refused, &name) {
+        Some(planted) => plant(work, &name, user, probe, planted, trail),
+        None => {
+            // The count of wrong passwords is set back.
+            work.fresh(user, &[], &mut Trail::new())?;
+            Ok(judged)
+        }
+    }
+}
+
+fn given(work: &Work<'_>, response: &Response, name: &str) -> Option<String> {
+    let cookies = set_cookies(response, work.wire.now());
+    cookies.into_iter().find(|cookie| cookie.name == name).map(|cookie| cookie.value)
+}
+
+/// Signs a user in within a session that was there before, and looks whether it is signed in then.
+fn plant(
+    work: &mut Work<'_>,
+    name: &str,
+    user: &User,
+    probe: &Route,
+    planted: String,
+    mut trail: Trail,
+) -> Outcome {
     work.secrets.add(planted.clone());
-    let cookies = vec![(name.clone(), planted.clone())];
+    let cookies = vec![(name.to_owned(), planted.clone())];
     let attacker = Credential {
         who: "nobody".to_owned(),
         token: planted,
@@ -37,6 +69,7 @@ pub(in super::super) fn fixation(work: &mut Work<'_>) -> Outcome {
     let fill = super::super::work::fill_of(user);
     let purpose = format!("{} signs in within the planted session", user.id);
     let attempt = work.attempt(&user.id, &fill, &cookies, &purpose, sound, &mut trail)?;
+    work.forget(user);
     let purpose = "the planted session after the sign-in";
     if work.opens(probe, Some(&attacker), purpose, Sound::Refuse, &mut trail)? {
         let evidence =
@@ -66,6 +99,7 @@ pub(in super::super) fn sign_out(work: &mut Work<'_>) -> Outcome {
     let purpose = format!("{} signs out", user.id);
     let fill = Fill::new();
     let out = work.call(sign_out, &fill, Some(&credential), &purpose, Sound::Admit, &mut trail)?;
+    work.forget(user);
     if out.status >= 400 {
         return Err(Stop::Refuse(format!("signing out is answered with {}", out.status)));
     }
@@ -98,9 +132,9 @@ fn flag(work: &mut Work<'_>, wanted: &str, has: impl Fn(&SetCookie) -> bool) -> 
     let user = work.first_user()?;
     let mut trail = Trail::new();
     work.fresh(user, &[], &mut trail)?;
-    // Of a cookie set twice the browser keeps the last.
     let response = trail.last().and_then(|step| step.exchanges.last()?.response.as_ref().ok());
-    let cookie = response.and_then(|r| set_cookies(r).into_iter().rfind(|c| c.name == name));
+    let set = response.map(|response| set_cookies(response, work.wire.now())).unwrap_or_default();
+    let cookie = set.into_iter().find(|cookie| cookie.name == name);
     let Some(cookie) = cookie else {
         return Err(Stop::Refuse(format!("the sign-in sets no cookie `{name}`")));
     };

@@ -1,5 +1,7 @@
 //! What is done with an event before it is correlated: dropped, silenced, re-prioritised.
 
+mod yaml;
+
 use super::record::Fields;
 use super::risk::Net;
 use crate::detector::Detector;
@@ -37,7 +39,7 @@ pub struct Policy {
     pub destinations: Vec<Net>,
     /// Destination ports.
     pub ports: Vec<RangeInclusive<u16>>,
-    /// Event types: rules by id or by name.
+    /// Event types: rules by id, name or title.
     pub types: Vec<String>,
     /// The agents, sensors or devices that told.
     pub agents: Vec<String>,
@@ -128,6 +130,21 @@ impl Policies {
     /// These policies.
     pub fn new(policies: Vec<Policy>) -> Self {
         Self { policies }
+    }
+
+    /// The policies again, in their order.
+    pub fn into_vec(self) -> Vec<Policy> {
+        self.policies
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.policies.len()
+    }
+
+    /// Whether there is none, so that everything is reported and correlated.
+    pub fn is_empty(&self) -> bool {
+        self.policies.is_empty()
     }
 
     /// What is done with an event that these rules matched.

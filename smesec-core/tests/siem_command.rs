@@ -1,0 +1,435 @@
+//! `smesec siem run`: directives, policies and assets; what it reads; and that it goes on after being
+//! killed at any moment.
+#![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a panic is the verdict")]
+
+use serde_json::Value;
+use smesec_core::cli;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Exit code, standard output, standard error.
+fn smesec(args: &[&str], input: &[u8]) -> (u8, String, String) {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let args = ["siem", "run"].iter().chain(args).map(Into::into);
+    let code = cli::run(args, &mut &input[..], &mut out, &mut err);
+    // The shop of these tests is no source that the table of log sources knows.
+    let degraded = "smesec: 3 rules do less than they say; `smesec rules check` names them\n";
+    let err = String::from_utf8(err).unwrap().replace(degraded, "");
+    (code, String::from_utf8(out).unwrap(), err)
+}
+
+/// A folder of its own for each test.
+fn folder(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("siem").join(name);
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+fn file(folder: &Path, name: &str, text: impl AsRef<[u8]>) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn lines(out: &str) -> Vec<Value> {
+    out.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+const RULES: &str = "
+title: Failed sign-in
+name: failed
+id: 11111111-1111-1111-1111-111111111111
+level: low
+logsource: {product: shop}
+detection: {selection: {outcome: failure}, condition: selection}
+---
+title: Signed in
+name: signed_in
+logsource: {product: shop}
+detection: {selection: {outcome: success}, condition: selection}
+---
+title: Port scan
+id: 22222222-2222-2222-2222-222222222222
+level: medium
+logsource: {product: shop}
+detection: {selection: {event: scan}, condition: selection}
+---
+title: Guessing
+level: high
+correlation: {type: event_count, rules: [failed], group-by: [src_ip, host], timespan: 5m, condition: {gte: 3}}
+---
+title: Guessed
+level: critical
+correlation: {type: temporal_ordered, rules: [failed, signed_in], group-by: [src_ip], timespan: 1m}
+";
+
+const XML: &str = r#"<directives>
+  <directive id="500" name="guessing against DST_IP" priority="5">
+    <rule type="detector" name="one" reliability="3" from="ANY" to="HOME_NET" plugin_id="4003" plugin_sid="1">
+      <rules>
+        <rule type="detector" name="two" reliability="+2" from="1:SRC_IP" to="ANY" time_out="60" plugin_id="4003" plugin_sid="1"/>
+      </rules>
+    </rule>
+  </directive>
+</directives>"#;
+
+const YAML: &str = "
+directives:
+  - id: '501'
+    name: failures of SRC_IP
+    priority: 4
+    level: {rules: [failed], reliability: 2, next: [{rules: [failed], from: '1:SRC_IP', occurrence: 2, time_out: 10s, reliability: 10}]}
+";
+
+const EVENTS: &str = r#"{"product":"shop","time":"2026-03-02T06:00:00Z","outcome":"failure","src_ip":"203.0.113.9","dst_ip":"10.0.0.5","host":"dc01","plugin_id":4003,"plugin_sid":1}
+{"product":"shop","time":"2026-03-02T06:00:01Z","outcome":"failure","src_ip":"203.0.113.9","dst_ip":"10.0.0.5","host":"dc01","plugin_id":4003,"plugin_sid":1}
+{"product":"shop","time":"2026-03-02T06:00:02Z","outcome":"failure","src_ip":"203.0.113.9","dst_ip":"10.0.0.5","host":"dc01"}
+{"product":"shop","time":"2026-03-02T06:00:03Z","event":"scan","src_ip":"10.0.9.9","host":"lab"}
+{"product":"shop","time":"2026-03-02T06:00:04Z","event":"scan","src_ip":"203.0.113.9","host":"lab"}
+"#;
+
+const ASSETS: &str = "home: [10.0.0.0/8]\nhosts: {dc01: 5, 10.0.0.5: 5}\n";
+
+const POLICIES: &str = "
+policies:
+  - {name: our scanner, sources: 10.0.9.9, types: [Port scan], then: drop}
+  - {name: low ones only together, types: [failed], then: silence}
+";
+
+#[test]
+fn alarms_have_a_risk_and_directives_run_beside_the_rules() {
+    let folder = folder("risk");
+    let [rules, xml, yaml, assets, policies, events] = [
+        ("rules.yml", RULES),
+        ("d.xml", XML),
+        ("d.yml", YAML),
+        ("assets.yml", ASSETS),
+        ("policies.yml", POLICIES),
+        ("events.jsonl", EVENTS),
+    ]
+    .map(|(name, text)| file(&folder, name, text));
+    let given: &[&str] = &[
+        "--rules",
+        &rules,
+        "--directives",
+        &xml,
+        "--directives",
+        &yaml,
+        "--assets",
+        &assets,
+        "--policies",
+        &policies,
+        "--updates",
+    ];
+    let (code, out, err) = smesec(&[given, &["--json", "--stats", &events]].concat(), b"");
+    assert_eq!(code, 1, "{err}");
+    let told = lines(&out);
+    let detections: Vec<_> = told.iter().filter_map(|line| line["title"].as_str()).collect();
+    assert_eq!(detections, ["Port scan"], "the other was dropped by a policy");
+    let alarms: BTreeSet<_> = told
+        .iter()
+        .filter(|line| line["id"].is_string())
+        .map(|line| {
+            let text = |key: &str| line[key].as_str().unwrap().to_owned();
+            (text("kind"), text("message"), text("change"), line["risk"].as_u64().unwrap())
+        })
+        .collect();
+    let alarm = |kind: &str, message: &str, change: &str, risk| {
+        (kind.to_owned(), message.to_owned(), change.to_owned(), risk)
+    };
+    // 5 × 4 × 6 / 25; 5 × 5 × 3 / 25, then 5; 5 × 4 × 2 / 25, then 10.
+    let expected = BTreeSet::from([
+        alarm("correlation", "Guessing: src_ip 203.0.113.9, host dc01", "opened", 4),
+        alarm("directive", "guessing against 10.0.0.5", "opened", 3),
+        alarm("directive", "guessing against 10.0.0.5", "updated", 5),
+        alarm("directive", "guessing against 10.0.0.5", "closed", 5),
+        alarm("directive", "failures of 203.0.113.9", "opened", 1),
+        alarm("directive", "failures of 203.0.113.9", "updated", 8),
+        alarm("directive", "failures of 203.0.113.9", "closed", 8),
+    ]);
+    assert_eq!(alarms, expected);
+    let stats: Value = serde_json::from_str(err.lines().next().unwrap()).unwrap();
+    assert_eq!((stats["dropped"].as_u64(), stats["alarms"].as_u64()), (Some(1), Some(3)));
+
+    let (_, table, err) = smesec(&[given, &["--output", "table", &events]].concat(), b"");
+    let rows: Vec<&str> = table.lines().collect();
+    assert!(rows[0].starts_with("TIME ") && rows[0].ends_with("RISK  WHAT"), "{table}");
+    assert!(
+        rows.contains(&"2026-03-02T06:00:02.000000000Z  ALARM             4  Guessing: src_ip 203.0.113.9, host dc01"),
+        "{table}"
+    );
+    assert_eq!(
+        err,
+        "smesec: 5 records, 1 detections, 3 alarms, 1 dropped by policies, 0 broken lines\n"
+    );
+    // Without an inventory what is at stake counts as a host whose value nobody has set.
+    let (_, out, _) = smesec(&["--rules", &rules, "--json", &events], b"");
+    let risks: Vec<_> = lines(&out).iter().filter_map(|line| line["risk"].as_u64()).collect();
+    assert_eq!(risks, [1], "2 × 4 × 6 / 25");
+    // A network named on the command line is home, and the outside address is not.
+    let home = ["--rules", &rules, "--directives", &xml, "--home-net", "10.0.0.0/8,192.168.0.0/16"];
+    let (_, out, _) = smesec(&[&home[..], &["--json", &events]].concat(), b"");
+    assert!(out.contains("guessing against 10.0.0.5"), "{out}");
+}
+
+#[test]
+fn the_example_logs_give_the_alarms_that_the_readme_shows() {
+    let logs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/logs");
+    let (code, out, err) = smesec(&[logs.to_str().unwrap()], b"");
+    assert_eq!(code, 1);
+    assert!(!err.contains("less than they say") && err.contains(" 0 broken lines"), "{err}");
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    assert!(std::fs::read_to_string(readme).unwrap().contains(&out), "{out}");
+    for what in [
+        "Password guessing: source 203.0.113.9, account anna",
+        "Password guessed: source 203.0.113.9, account anna",
+        "Port scan: src_ip 203.0.113.9, dest_ip 10.0.0.5",
+        "Web site probed: c-ip 203.0.113.9",
+        "Scan, then exploit: src_ip 203.0.113.9, dest_ip 10.0.0.5",
+    ] {
+        assert!(out.contains(what), "no {what} in {out}");
+    }
+    assert_eq!(out.lines().count(), 6, "{out}");
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_told_by_its_place() {
+    let folder = folder("wrong");
+    let rules = file(&folder, "rules.yml", RULES);
+    let with = |option: &str, name: &str, text: &str| {
+        let path = file(&folder, name, text);
+        let (code, out, err) = smesec(&["--rules", &rules, option, &path, "-"], b"");
+        assert_eq!((code, out.as_str()), (2, ""), "{err}");
+        err.replace(folder.to_str().unwrap(), "")
+    };
+    for (told, why) in [
+        (with("--assets", "a.yml", "hosts: {x: 9}"), "smesec: /a.yml:1:12: the value of `x`"),
+        (with("--policies", "p.yml", "policies: [{then: x}]"), "smesec: /p.yml:1:19: `then` is"),
+        (with("--directives", "d.yml", "directives:\n  - {}"), "smesec: /d.yml:2:5: the directive"),
+        (with("--directives", "d.xml", "<directives><"), "smesec: /d.xml:1:"),
+        (with("--home-net", "x", ""), "smesec: `--home-net`: `/x` is no address range"),
+        (with("--output", "x", ""), "smesec: `--output /x`: write table or json"),
+    ] {
+        assert!(told.starts_with(why), "{told}");
+    }
+    // A directive that cannot run is named, and with `--strict` an error.
+    let path = file(&folder, "e.yml", YAML.replace("failed", "nobody"));
+    let (code, _, err) = smesec(&["--rules", &rules, "--directives", &path, "-"], b"");
+    assert_eq!(code, 0);
+    assert!(err.contains("e.yml:3:5: rule `501`") || err.contains("e.yml:3:5: "), "{err}");
+    let strict = ["--strict", "--rules", &rules, "--directives", &path, "-"];
+    assert_eq!(smesec(&strict, b"").0, 2);
+}
+
+#[test]
+fn lists_wrappers_and_utf_16_are_read_like_lines() {
+    let folder = folder("inputs");
+    let rules = file(&folder, "rules.yml", RULES);
+    let objects: Vec<&str> = EVENTS.lines().collect();
+    let list = format!("[{}]", objects.join(","));
+    let records = format!("{{\"Records\": [\n{}\n]}}\n", objects.join(",\n"));
+    let pretty = format!("[{}]", objects.join(",\n").replace(",\"", ",\n  \"").replace('{', "{\n"));
+    let wide = |text: &str, big: bool| -> Vec<u8> {
+        let units = std::iter::once(0xfeff).chain(text.encode_utf16().collect::<Vec<_>>());
+        units.flat_map(|u| if big { u.to_be_bytes() } else { u.to_le_bytes() }).collect()
+    };
+    let expected = smesec(&["--rules", &rules, "--json", "-"], EVENTS.as_bytes());
+    assert_eq!((expected.0, lines(&expected.1).len()), (1, 3), "{}", expected.1);
+    for (name, bytes) in [
+        ("list", list.as_bytes().to_vec()),
+        ("records", records.into_bytes()),
+        ("pretty", pretty.into_bytes()),
+        ("little-endian", wide(EVENTS, false)),
+        ("big-endian", wide(EVENTS, true)),
+        ("list in UTF-16", wide(&list, false)),
+    ] {
+        for format in ["auto", "json"] {
+            let given = ["--rules", &rules, "--json", "--format", format, "-"];
+            assert_eq!(smesec(&given, &bytes), expected, "{name} as {format}");
+        }
+    }
+}
+
+#[test]
+fn broken_lines_are_told_by_number_and_reason() {
+    let folder = folder("broken");
+    let rules = file(&folder, "rules.yml", RULES);
+    let mut text = EVENTS.to_owned();
+    for _ in 0..12 {
+        text.push_str("{\"a\": }\n");
+    }
+    let (code, _, err) = smesec(&["--rules", &rules, "-"], text.as_bytes());
+    assert_eq!(code, 1);
+    assert!(err.contains("5 records, 2 detections, 1 alarms, 12 broken lines\n"), "{err}");
+    assert!(err.contains("smesec: broken: -:6: no valid JSON at byte 6: a value"), "{err}");
+    assert!(err.ends_with("smesec: 2 more broken lines, 12 in all\n"), "{err}");
+}
+
+#[test]
+fn a_run_goes_on_where_the_last_one_came_to() {
+    let folder = folder("state");
+    let (rules, state) = (file(&folder, "rules.yml", RULES), folder.join("state"));
+    let state = state.to_str().unwrap();
+    let events = file(&folder, "events.jsonl", "");
+    let run = |more: &str| {
+        let mut log = std::fs::OpenOptions::new().append(true).open(&events).unwrap();
+        log.write_all(more.as_bytes()).unwrap();
+        smesec(&["--rules", &rules, "--json", "--state", state, &events], b"")
+    };
+    let (first, rest) = EVENTS.split_at(EVENTS.match_indices('\n').nth(1).unwrap().0 + 1);
+    assert_eq!(run(first).0, 0);
+    let (_, out, err) = run(rest);
+    assert_eq!(err, "");
+    let told = lines(&out);
+    assert_eq!(told.len(), 3, "two failures of the first run and one of the second: {out}");
+    let numbers: Vec<_> = told.iter().filter_map(|line| line["record_id"].as_u64()).collect();
+    assert_eq!(numbers, [3, 4]);
+    let whole = smesec(&["--rules", &rules, "--json", &events], b"").1;
+    assert_eq!(lines(&whole).len(), 3);
+    // Nothing new: what waits is judged again, and has the same id.
+    let id = |out: &str| lines(out).iter().find_map(|line| line["id"].as_str().map(str::to_owned));
+    assert_eq!((id(&run("").1), lines(&run("").1).len()), (id(&whole), 1));
+    // Another file under the same name.
+    std::fs::write(&events, EVENTS.replace("06:00", "07:00")).unwrap();
+    let (_, _, err) = run("");
+    assert!(err.contains("is not the file it was; it is read from its start"), "{err}");
+    // Rules that have changed begin anew, and say so.
+    let changed = file(&folder, "changed.yml", RULES.replace("timespan: 5m", "timespan: 6m"));
+    let (_, _, err) = smesec(&["--rules", &changed, "--state", state, &events], b"");
+    assert!(err.contains("groups of the state belong to rules that"), "{err}");
+    // Damage is told, and nothing is lost silently.
+    let path = Path::new(state).join("state");
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let (code, _, err) = run("");
+    assert_eq!(code, 2);
+    assert!(err.contains("is damaged") && err.contains("remove the file to start anew"), "{err}");
+}
+
+/// A stream of `count` events in which groups come near thresholds, cross them and fall again.
+fn stream(count: u64) -> String {
+    let mut random = 0x9e37_79b9_u64;
+    let mut text = String::new();
+    for n in 0..count {
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let (src, what, late) = ((random >> 33) % 1_000, (random >> 50) % 40, (random >> 20) % 20);
+        let second = n / 100 + 60 - late;
+        let time =
+            format!("2026-03-02T{:02}:{:02}:{:02}Z", second / 3_600, second / 60 % 60, second % 60);
+        let outcome = match what {
+            0 => "success",
+            1..=6 => "failure",
+            _ => "none",
+        };
+        let _ = writeln!(
+            text,
+            "{{\"product\":\"shop\",\"time\":\"{time}\",\"outcome\":\"{outcome}\",\"src_ip\":\"10.1.{}.{}\",\"dst_ip\":\"10.0.0.5\",\"host\":\"dc01\",\"n\":{n}}}",
+            src / 250,
+            src % 250
+        );
+    }
+    text
+}
+
+/// The alarms told: each change by id.
+fn told(out: &str) -> BTreeSet<(String, String)> {
+    let change =
+        |line: &Value| Some((line["id"].as_str()?.to_owned(), line["change"].as_str()?.to_owned()));
+    lines(out).iter().filter_map(change).collect()
+}
+
+/// Runs the command until it is killed after `patience`, or ends; gives what it told, and whether it ended.
+/// What is left of standard input comes from where it says it goes on.
+fn run_and_kill(args: &[&str], input: Option<&[u8]>, patience: Option<Duration>) -> (String, bool) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_smesec"))
+        .args(["siem", "run"])
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut to, mut out) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(move || {
+            let mut text = Vec::new();
+            out.read_to_end(&mut text).unwrap();
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        scope.spawn(move || {
+            let mut line = String::new();
+            while err.read_line(&mut line).unwrap_or(0) > 0 {
+                if let (Some(at), Some(input)) =
+                    (line.trim().strip_prefix("smesec: standard input is read from byte "), input)
+                {
+                    let rest = &input[at.parse::<usize>().unwrap()..];
+                    for piece in rest.chunks(50_001) {
+                        if to.write_all(piece).is_err() {
+                            break;
+                        }
+                    }
+                    break;
+                }
+                line.clear();
+            }
+            drop(to);
+            let _ = err.read_to_end(&mut Vec::new());
+        });
+        if let Some(patience) = patience {
+            std::thread::sleep(patience);
+            let ended = child.try_wait().unwrap().is_some();
+            child.kill().unwrap();
+            child.wait().unwrap();
+            return (reading.join().unwrap(), ended);
+        }
+        let ended = child.wait().unwrap().code() == Some(1);
+        (reading.join().unwrap(), ended)
+    })
+}
+
+#[test]
+fn killed_at_any_moment_it_tells_the_same_alarms() {
+    let folder = folder("killed");
+    let text = stream(80_000);
+    let [rules, yaml, events] = [("rules.yml", RULES), ("d.yml", YAML), ("events.jsonl", &text)]
+        .map(|(name, text)| file(&folder, name, text));
+    let given = ["--json", "--updates", "--rules", &rules, "--directives", &yaml];
+    let (expected, ended) = run_and_kill(&[&given[..], &[&events]].concat(), None, None);
+    let expected = told(&expected);
+    assert!(ended && expected.len() > 1_000, "{}", expected.len());
+
+    for (name, input) in [("file", None), ("stdin", Some(text.as_bytes()))] {
+        let state = folder.join(name);
+        let state = state.to_str().unwrap();
+        let source = if input.is_some() { "-" } else { events.as_str() };
+        let args = [&given[..], &["--state", state, source]].concat();
+        let (mut all, mut kills, mut random) = (BTreeSet::new(), 0, 12_345_u64);
+        for _ in 0..8 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let patience = Duration::from_millis(60 + (random >> 33) % 500);
+            let (out, ended) = run_and_kill(&args, input, Some(patience));
+            all.extend(told(&out));
+            if ended {
+                break;
+            }
+            kills += 1;
+        }
+        let (out, ended) = run_and_kill(&args, input, None);
+        assert!(ended, "{name}");
+        all.extend(told(&out));
+        let missing = expected.difference(&all).count();
+        let more = all.difference(&expected).count();
+        assert_eq!((missing, more), (0, 0), "{name}, killed {kills} times");
+        eprintln!("{name}: killed {kills} times, {} changes of alarms, all the same", all.len());
+        assert!(kills >= 2, "{name}: killed only {kills} times");
+    }
+}

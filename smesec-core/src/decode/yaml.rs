@@ -92,7 +92,7 @@ pub struct Document {
 pub struct Limits {
     /// How deep values may nest. 64: real rules reach 12.
     pub depth: usize,
-    /// How many nodes a document may have, aliases expanded. 200,000: the largest real rule file
+    /// How many nodes a document may have, aliases expanded and what anchors name counted twice. 200,000: the largest real rule file
     /// has some thousands; "billion laughs" is cut here.
     pub nodes: usize,
     /// Whether an alias may name an anchor of an earlier document, as Tavern's loader allows.
@@ -209,6 +209,8 @@ struct Loader<'a> {
 struct Open {
     node: Node,
     anchor: usize,
+    /// The places of keys, in a mapping that has many: they are not looked through one by one.
+    keys: HashMap<String, usize>,
     /// The key that waits for its value, in a mapping.
     key: Option<Node>,
 }
@@ -238,7 +240,7 @@ impl<'a> Loader<'a> {
                         && tag.as_ref().is_none_or(|t| t.suffix != "str");
                     let value = Value::Scalar { text: text.into_owned(), plain };
                     let node = Node { value, place, tag: own_tag(tag.as_deref()) };
-                    self.keep(anchor, &node);
+                    self.keep(anchor, &node, &mut nodes)?;
                     node
                 }
                 Event::SequenceStart(anchor, tag) => {
@@ -254,7 +256,7 @@ impl<'a> Loader<'a> {
                 Event::SequenceEnd | Event::MappingEnd => {
                     let Some(open) = stack.pop() else { continue };
                     let node = merged(open.node, &mut nodes);
-                    self.keep(open.anchor, &node);
+                    self.keep(open.anchor, &node, &mut nodes)?;
                     node
                 }
                 Event::Alias(anchor) => {
@@ -284,10 +286,10 @@ impl<'a> Loader<'a> {
             match stack.last_mut() {
                 None => root = Some(node),
                 Some(Open { node: Node { value: Value::List(items), .. }, .. }) => items.push(node),
-                Some(Open { node: Node { value: Value::Map(entries), .. }, key, .. }) => {
+                Some(Open { node: Node { value: Value::Map(entries), .. }, key, keys, .. }) => {
                     match key.take() {
                         None => *key = Some(node),
-                        Some(key) => insert(entries, key, node, &mut duplicates),
+                        Some(key) => insert(entries, keys, key, node, &mut duplicates),
                     }
                 }
                 Some(_) => {}
@@ -321,15 +323,27 @@ impl<'a> Loader<'a> {
         if stack.len() >= self.limits.depth {
             return Err(self.too_deep(place));
         }
-        stack.push(Open { node: Node { value, place, tag: own_tag(tag) }, anchor, key: None });
+        stack.push(Open {
+            node: Node { value, place, tag: own_tag(tag) },
+            anchor,
+            keys: HashMap::new(),
+            key: None,
+        });
         Ok(())
     }
 
-    fn keep(&mut self, anchor: usize, node: &Node) {
+    /// Keeps what an anchor names. The copy counts: anchors within anchors would copy the rest of a
+    /// file at each depth.
+    fn keep(&mut self, anchor: usize, node: &Node, nodes: &mut usize) -> Result<(), RuleError> {
         // The scanner numbers anchors from 1; 0 says that there is none.
         if anchor > 0 {
+            *nodes += weight(node);
+            if *nodes > self.limits.nodes {
+                return Err(self.too_many(node.place));
+            }
             self.anchors.insert(anchor, node.clone());
         }
+        Ok(())
     }
 
     fn too_deep(&mut self, place: Place) -> RuleError {
@@ -367,15 +381,39 @@ fn own_tag(tag: Option<&saphyr_parser::Tag>) -> Option<String> {
     (!plain).then(|| format!("!!{}", tag.suffix))
 }
 
+/// From how many keys on a mapping has a table of them.
+const MANY: usize = 16;
+
+/// The place of a key, if it stands in a mapping already.
+fn place_of(
+    entries: &[(Node, Node)],
+    keys: &mut HashMap<String, usize>,
+    key: &str,
+) -> Option<usize> {
+    if entries.len() < MANY {
+        return entries.iter().position(|(known, _)| known.as_str() == Some(key));
+    }
+    // Entries are only ever added, so the table knows a beginning of them.
+    if keys.is_empty() {
+        for (at, (known, _)) in entries.iter().enumerate() {
+            if let Some(known) = known.as_str() {
+                keys.entry(known.to_owned()).or_insert(at);
+            }
+        }
+    }
+    keys.get(key).copied()
+}
+
 fn insert(
     entries: &mut Vec<(Node, Node)>,
+    keys: &mut HashMap<String, usize>,
     key: Node,
     value: Node,
     duplicates: &mut Vec<Duplicate>,
 ) {
-    let same = |known: &Node| known.as_str().is_some() && known.as_str() == key.as_str();
-    if key.as_str() != Some("<<")
-        && let Some((known, old)) = entries.iter_mut().find(|(known, _)| same(known))
+    let text = key.as_str().filter(|text| *text != "<<");
+    if let Some((known, old)) =
+        text.and_then(|text| place_of(entries, keys, text)).and_then(|at| entries.get_mut(at))
     {
         duplicates.push(Duplicate {
             key: key.as_str().unwrap_or_default().to_owned(),
@@ -384,6 +422,9 @@ fn insert(
         });
         *old = value;
         return;
+    }
+    if let Some(text) = text.filter(|_| !keys.is_empty()) {
+        keys.insert(text.to_owned(), entries.len());
     }
     entries.push((key, value));
 }
@@ -399,6 +440,7 @@ fn merged(mut node: Node, nodes: &mut usize) -> Node {
     }
     let (merges, mut own): (Vec<_>, Vec<_>) =
         std::mem::take(entries).into_iter().partition(|(key, _)| is_merge(key));
+    let mut keys = HashMap::new();
     for (_, source) in merges {
         let maps = match source.value {
             Value::List(items) => items,
@@ -412,8 +454,18 @@ fn merged(mut node: Node, nodes: &mut usize) -> Node {
             })
             .flatten()
         {
-            if !own.iter().any(|(known, _)| known.as_str() == key.as_str()) {
+            let Some(text) = key.as_str() else {
+                if !own.iter().any(|(known, _)| known.as_str().is_none()) {
+                    *nodes += 1;
+                    own.push((key, value));
+                }
+                continue;
+            };
+            if place_of(&own, &mut keys, text).is_none() {
                 *nodes += 1;
+                if !keys.is_empty() {
+                    keys.insert(text.to_owned(), own.len());
+                }
                 own.push((key, value));
             }
         }
@@ -490,13 +542,13 @@ fn whole(text: &str) -> Option<Scalar<'_>> {
     i64::try_from(if negative { -number } else { number }).ok().map(Scalar::Int)
 }
 
-/// A number with a fraction or an exponent: `[-+]?([0-9][0-9_]*)?\.[0-9_]*([eE][-+][0-9]+)?`, and, as JSON
-/// writes them, without the dot where there is an exponent.
+/// A number with a fraction: `[-+]?([0-9][0-9_]*)?\.[0-9_]*([eE][-+]?[0-9]+)?`. An exponent alone makes none:
+/// `12e4` is the beginning of a hash far more often than a number.
 fn broken(text: &str) -> Option<Scalar<'_>> {
     let looks = text.bytes().all(|c| c.is_ascii_digit() || b"+-._eE".contains(&c))
         && text.bytes().any(|c| c.is_ascii_digit())
         && text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c))
-        && text.contains(['.', 'e', 'E']);
+        && text.contains('.');
     if !looks {
         return None;
     }
@@ -524,7 +576,8 @@ mod tests {
             ("1_000", Scalar::Int(1_000)),
             ("1.5", Scalar::Float(1.5)),
             (".5", Scalar::Float(0.5)),
-            ("1e3", Scalar::Float(1_000.0)),
+            ("1.0e3", Scalar::Float(1_000.0)),
+            ("1e3", Scalar::Text("1e3")),
             ("089", Scalar::Text("089")),
             ("1.2.3", Scalar::Text("1.2.3")),
             ("-", Scalar::Text("-")),

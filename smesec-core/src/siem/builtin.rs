@@ -166,13 +166,16 @@ mod tests {
         assert_eq!(raised(&lines), expected, "{lines:#?}");
     }
 
-    const FAILED: &str = r#"{"product":"linux","service":"sshd","outcome":"failure","src_ip":"203.0.113.9","user":"anna"}"#;
+    const FAILED: &str = r#"{"product":"linux","service":"sshd","outcome":"failure","method":"password","src_ip":"203.0.113.9","user":"anna"}"#;
     const SIGNED: &str = r#"{"product":"linux","service":"sshd","outcome":"success","src_ip":"203.0.113.9","user":"anna"}"#;
 
     #[test]
     fn guessing() {
         check(&[times(10, 0, 33, FAILED)], &["Password guessing"]);
         check(&[times(9, 0, 33, FAILED)], &[]);
+        // What PAM says of the same attempt counts no second time.
+        let pam = FAILED.replace("\"method\":\"password\",", "");
+        check(&[times(9, 0, 33, FAILED), times(9, 0, 33, &pam)], &[]);
         check(&[times(10, 0, 34, FAILED)], &[]);
         let windows = r#"{"product":"windows","service":"security","EventID":4625,"LogonType":3,"IpAddress":"203.0.113.9","TargetUserName":"anna"}"#;
         check(&[times(5, 0, 10, FAILED), times(5, 60, 10, windows)], &["Password guessing"]);

@@ -57,12 +57,9 @@ impl Detector<Event> for Correlator {
             }
             let (plan, source) = (self.plan().clone(), service(event.detector));
             let rules = rules(event, |name| plan.by_id.get(name).copied());
-            for rule in &rules {
-                self.hit(*rule, event.time, source, event, alarms);
-            }
-            if rules.is_empty() {
-                self.saw(event.time, source, alarms);
-            }
+            // Once, however many findings there are: a bad clock must not confirm itself.
+            self.saw(event.time, source, alarms);
+            self.matched(&rules, event.time, event, alarms);
         })
     }
 

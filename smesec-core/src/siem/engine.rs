@@ -59,6 +59,8 @@ pub struct Engine {
     rules: Arc<RuleSet>,
     matcher: Matcher,
     correlator: Correlator,
+    /// Rules that matched a record and that correlations listen to.
+    hits: Vec<u32>,
     directives: Option<Directives>,
     policies: Policies,
     assets: Assets,
@@ -166,6 +168,7 @@ impl EngineBuilder {
             rules,
             dropped: 0,
             taken: Vec::new(),
+            hits: Vec::new(),
             detections: Vec::new(),
             alarms: Vec::new(),
         }
@@ -314,6 +317,7 @@ impl Engine {
         let plan = Arc::clone(self.correlator.plan());
         let (time, origin) = (record.time, record.origin);
         self.detections.clear();
+        self.hits.clear();
         self.taken.clear();
         if record.arrival != Timestamp::default() {
             self.correlator.arrived(record.arrival);
@@ -321,7 +325,9 @@ impl Engine {
                 directives.arrived(record.arrival);
             }
         }
-        if !plan.is_empty() {
+        // The clock is told once a record, whatever matches it, and never of a time that is only
+        // when the record was read.
+        if !plan.is_empty() && !record.undated {
             self.correlator.saw(time, origin, &mut self.alarms);
         }
         let fields = Envelope::new(record, &self.mapping);
@@ -346,9 +352,16 @@ impl Engine {
                 self.detections.push(*rule);
             }
             if plan.listens(*rule) {
-                self.correlator.hit(*rule, time, origin, &fields, &mut self.alarms);
+                self.hits.push(*rule);
             }
             self.taken.push(*rule);
+        }
+        // All rules that match a record at once, so that it counts once.
+        let (hits, alarms) = (&self.hits, &mut self.alarms);
+        if record.undated {
+            self.correlator.matched_undated(hits, time, origin, &fields, alarms);
+        } else {
+            self.correlator.matched(hits, time, &fields, alarms);
         }
         if let Some(directives) = &mut self.directives {
             // An event that no rule knows is dropped by policies that name no type.

@@ -1,7 +1,8 @@
 //! Why a rule matches a record, or does not: each search, each line, with what the record has.
 
 use super::compile::{Asks, value_asks};
-use super::record::{Kind, Record};
+use super::log_sources::{Need, Needed};
+use super::record::{Field, Kind, Record};
 use super::ruleset::RuleSet;
 use super::sigma::{Anchor, Body, Condition, Item, Literal, Rule, Test, ask};
 use std::fmt;
@@ -63,6 +64,9 @@ impl RuleSet {
     /// Explains a rule, by its index, over a record. `None` where there is no such rule.
     pub fn explain(&self, rule: u32, record: &Record<'_>) -> Option<Explanation> {
         let rule = self.rule(rule)?;
+        let mut fields = record.fields.to_vec();
+        self.alias(record, &mut fields);
+        let record = &Record { fields: &fields, ..*record };
         let searches: Vec<SearchTold> = rule
             .searches
             .iter()
@@ -75,6 +79,34 @@ impl RuleSet {
         let verdicts: Vec<bool> = searches.iter().map(|search| search.matches).collect();
         let matches = holds(&rule.condition, &verdicts);
         Some(Explanation { matches, decisive: decisive(rule, &verdicts, matches), searches })
+    }
+
+    /// What a record's fields stand for in the log sources it is of, as the matcher sees them.
+    fn alias<'r>(&'r self, record: &Record<'r>, fields: &mut Vec<Field<'r>>) {
+        let holds = |need: &Need| {
+            let text = match &need.field {
+                Needed::Product => record.log_source.product,
+                Needed::Category => record.log_source.category,
+                Needed::Service => record.log_source.service,
+                Needed::Field(name) => match record.first(name) {
+                    Some(value) => value.text,
+                    None => return false,
+                },
+            };
+            need.values.is_empty() || need.values.contains(&super::compile::fold(text))
+        };
+        let rows = self.program.rows.iter().map(|placed| &placed.row);
+        for row in rows.filter(|row| !row.needs.is_empty() && row.needs.iter().all(holds)) {
+            for (of_rule, of_record) in &row.aliases {
+                if fields.iter().any(|field| field.name == *of_rule) {
+                    continue;
+                }
+                let of = |field: &&Field<'r>| field.name == *of_record;
+                let named = |field: &Field<'r>| Field { name: of_rule, value: field.value };
+                let meant: Vec<_> = fields.iter().filter(of).map(named).collect();
+                fields.extend(meant);
+            }
+        }
     }
 
     fn body(&self, body: &Body, record: &Record<'_>, lines: &mut Vec<LineTold>) -> bool {
@@ -121,7 +153,7 @@ impl RuleSet {
 
 fn test_holds(test: &Test, item: &Item, record: &Record<'_>) -> bool {
     let name = item.field.as_deref();
-    let mine = |field: &&super::record::Field<'_>| name.is_none_or(|name| field.name == name);
+    let mine = |field: &&Field<'_>| name.is_none_or(|name| field.name == name);
     let mut values = record.fields.iter().filter(mine).map(|field| field.value);
     match test {
         Test::Exists(there) => values.next().is_some() == *there,

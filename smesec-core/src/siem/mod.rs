@@ -40,6 +40,9 @@ pub mod sigma;
 pub(crate) mod snapshot;
 pub mod sources;
 
+#[cfg(test)]
+mod tests;
+
 pub use engine::{Engine, EngineBuilder, Told};
 pub use explain::{Explanation, LineTold, SearchTold};
 pub use matcher::Matcher;

@@ -88,6 +88,7 @@ impl<'e> OwnEvent<'e> {
             fields: buffer,
             log_source: LogSource { product: "smesec", category: "", service },
             time: self.event.time,
+            undated: false,
             arrival: self.event.ingest_time,
             origin: service,
             number: 0,

@@ -77,6 +77,9 @@ pub struct Record<'r> {
     pub log_source: LogSource<'r>,
     /// When it happened by its own account, nanoseconds UTC.
     pub time: Timestamp,
+    /// Whether it tells no time, so that `time` is only when it was taken in. Such a record moves no
+    /// watermark, and correlates at the newest time that its origin has told.
+    pub undated: bool,
     /// When it was taken in, nanoseconds UTC.
     pub arrival: Timestamp,
     /// The file, socket or name of the stream.
@@ -126,6 +129,11 @@ impl Fields for Event {
             "entity" => text(&self.entity),
             "transaction_id" => text(&self.transaction_id),
             "message" => Some(self.message.as_str().into()),
+            "action" => Some(self.action.word().into()),
+            "severity_id" => Some(self.severity_id.to_string().into()),
+            "risk" => self.risk.map(|risk| risk.to_string().into()),
+            "rule.id" => self.findings.first().map(|f| f.rule.id.as_str().into()),
+            "rule.name" => self.findings.first().map(|f| f.rule.name.as_str().into()),
             _ => match self.extra.get(name)? {
                 serde_json::Value::Null => None,
                 serde_json::Value::String(text) => Some(text.as_str().into()),

@@ -10,7 +10,6 @@ use crate::decode::yaml;
 use crate::error::{ConfigError, Error, IoError, RuleError};
 use crate::event::RuleInfo;
 use crate::ruleset::{LoadReport, Refused};
-use crate::verdict::Severity;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -177,8 +176,8 @@ impl RuleSetBuilder {
         self
     }
 
-    /// Adds a pipeline, in pySigma's form; pipelines change rules by ascending priority, before
-    /// filters do.
+    /// Adds a pipeline, in pySigma's form; pipelines change rules by ascending priority, after
+    /// filters have been added, and with them.
     pub fn pipeline(&mut self, origin: &str, text: &str) -> &mut Self {
         match Pipeline::parse(text, origin) {
             Ok(pipeline) => self.pipelines.push(pipeline),
@@ -213,15 +212,17 @@ impl RuleSetBuilder {
             return Err(error);
         }
         refuse_twice(&mut self.rules, &mut self.report);
+        // Filters first, as pySigma has it: they name the rules' own fields and log sources, and
+        // what a pipeline renames is renamed in them too.
+        for filter in &self.filters {
+            apply(filter, &mut self.rules, &mut self.report);
+        }
         self.pipelines.sort_by_key(|pipeline| pipeline.priority);
         for pipeline in &self.pipelines {
             for (name, values) in &pipeline.placeholders {
                 self.placeholders.entry(name.clone()).or_default().extend_from_slice(values);
             }
             change(pipeline, &mut self.rules, &mut self.report);
-        }
-        for filter in &self.filters {
-            apply(filter, &mut self.rules, &mut self.report);
         }
         degrade::name(&self.rules, &self.rows, &mut self.report);
         let program =
@@ -255,27 +256,6 @@ impl RuleSetBuilder {
     fn fail(&mut self, error: Error) {
         self.error.get_or_insert(error);
     }
-}
-
-/// The severity of a level; `medium` where a rule tells none.
-pub(super) fn severity(level: &str) -> Severity {
-    match level {
-        "informational" => Severity::Info,
-        "low" => Severity::Low,
-        "high" => Severity::High,
-        "critical" => Severity::Critical,
-        _ => Severity::Medium,
-    }
-}
-
-/// The techniques among a rule's tags: `attack.t1059.001` is `T1059.001`.
-pub(super) fn techniques(tags: &[String]) -> Vec<String> {
-    let technique = |tag: &String| {
-        let name = tag.strip_prefix("attack.")?;
-        let digits = name.strip_prefix(['t', 'T'])?;
-        digits.starts_with(|c: char| c.is_ascii_digit()).then(|| name.to_ascii_uppercase())
-    };
-    tags.iter().filter_map(technique).collect()
 }
 
 /// How deep folders may nest. 32: rule repositories reach 6, a link that leads back is cut here.
@@ -345,7 +325,9 @@ fn refuse_twice(rules: &mut Vec<Rule>, report: &mut LoadReport) {
         if meta.id.is_empty() {
             return true;
         }
-        if let Some(first) = known.get(&meta.id) {
+        // Ids are UUIDs, which are the same in any case.
+        let id = meta.id.to_ascii_lowercase();
+        if let Some(first) = known.get(&id) {
             report.refused.push(Refused {
                 file: meta.file.clone(),
                 line: meta.place.line,
@@ -355,7 +337,7 @@ fn refuse_twice(rules: &mut Vec<Rule>, report: &mut LoadReport) {
             });
             return false;
         }
-        known.insert(meta.id.clone(), format!("{}:{}", meta.file, meta.place.line));
+        known.insert(id, format!("{}:{}", meta.file, meta.place.line));
         true
     });
 }
@@ -522,13 +504,5 @@ mod tests {
         builder.strict(true).text("b.yml", "title: t\nlogsource: {product: x}\n");
         let told = builder.build().unwrap_err().to_string();
         assert!(told.starts_with("b.yml:1:1: a rule without `detection`"), "{told}");
-    }
-
-    #[test]
-    fn levels_and_techniques() {
-        assert_eq!(severity("high"), Severity::High);
-        assert_eq!(severity(""), Severity::Medium);
-        let tags = ["attack.execution", "attack.t1059.001", "cve.2021-1"].map(str::to_owned);
-        assert_eq!(techniques(&tags), ["T1059.001"]);
     }
 }

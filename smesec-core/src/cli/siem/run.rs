@@ -4,7 +4,7 @@ use super::inputs::{STANDARD, files};
 use super::options::Options;
 use super::progress::Progress;
 use super::state::State;
-use super::tell::{Lines, tell_bad, tell_report, tell_unplaced};
+use super::tell::{Lines, tell_bad, tell_report, tell_unplaced, tell_without_field};
 use crate::cli::{memory, thread_cpu_nanos};
 use crate::siem::Engine;
 use crate::siem::record::Record;
@@ -99,6 +99,7 @@ pub(in crate::cli) fn run(
     }
     tell_bad(&counts, stderr)?;
     tell_unplaced(engine.matcher(), stderr)?;
+    tell_without_field(engine.correlator(), stderr)?;
     let found = lines.detections + lines.alarms > 0;
     Ok(match (found, counts.bad + engine.matcher().unplaced() > 0) {
         (true, _) => 1,

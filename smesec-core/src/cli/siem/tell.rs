@@ -2,7 +2,7 @@
 
 use super::options::Options;
 use super::run::Counts;
-use crate::siem::correlation::{Alarm, AlarmKind, Change};
+use crate::siem::correlation::{Alarm, AlarmKind, Change, Correlator};
 use crate::siem::record::Record;
 use crate::siem::{Matcher, RuleSet};
 use std::collections::BTreeMap;
@@ -187,6 +187,23 @@ pub(super) fn tell_bad(counts: &Counts, stderr: &mut dyn Write) -> Result<(), St
         more => writeln!(stderr, "smesec: {more} more broken lines, {} in all", counts.bad)
             .map_err(|e| e.to_string()),
     }
+}
+
+/// Correlations that can say nothing of what matched, since their fields are missing there.
+pub(super) fn tell_without_field(
+    correlator: &Correlator,
+    stderr: &mut dyn Write,
+) -> Result<(), String> {
+    for (rule, count) in correlator.without_field() {
+        writeln!(
+            stderr,
+            "smesec: {count} hits lack a field that the correlation `{}` groups by or looks at; check \
+             its `group-by`, its condition's `field` and its aliases",
+            rule.name
+        )
+        .map_err(|e| e.to_string())?;
+    }
+    Ok(())
 }
 
 pub(super) fn tell_unplaced(matcher: &Matcher, stderr: &mut dyn Write) -> Result<(), String> {

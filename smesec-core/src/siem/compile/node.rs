@@ -34,7 +34,43 @@ pub(super) fn rule<'r>(
     for search in &rule.searches {
         searches.push(body(&search.body, placeholders, atoms, slot)?);
     }
+    let sizes: Vec<usize> = searches.iter().map(size).collect();
+    if mentioned(&rule.condition, &sizes) > MOST_NODES {
+        let why = format!(
+            "its condition repeats its searches up to more than {MOST_NODES} tests; mention each once"
+        );
+        let item = first_item(rule.searches.first().map_or(&NOTHING, |search| &search.body));
+        return Err(Wrong { item, why });
+    }
     Ok(flat(condition(&rule.condition, &searches)))
+}
+
+static NOTHING: Body = Body::Any(Vec::new());
+
+/// What a tree may hold once each mention of a search is written out; the largest real rules have some
+/// thousands.
+const MOST_NODES: usize = 200_000;
+
+fn size(node: &Node) -> usize {
+    1 + match node {
+        Node::Atom(_) => 0,
+        Node::Not(inner) => size(inner),
+        Node::All(parts) | Node::Any(parts) | Node::Count(_, parts) => parts.iter().map(size).sum(),
+    }
+}
+
+fn mentioned(of: &Condition, sizes: &[usize]) -> usize {
+    let search = |index: &usize| sizes.get(*index).copied().unwrap_or(1);
+    match of {
+        Condition::Search(index) => search(index),
+        Condition::Not(inner) => 1 + mentioned(inner, sizes),
+        Condition::All(parts) | Condition::Any(parts) => {
+            parts.iter().fold(1, |sum: usize, part| sum.saturating_add(mentioned(part, sizes)))
+        }
+        Condition::Count(_, of) => {
+            of.iter().fold(1, |sum: usize, index| sum.saturating_add(search(index)))
+        }
+    }
 }
 
 fn condition(of: &Condition, searches: &[Node]) -> Node {

@@ -1,6 +1,8 @@
 //! What a correlator raises.
 
+use super::hash::sip128;
 use crate::event::{Event, EventId, Finding, RuleInfo, Source};
+use crate::siem::sigma::techniques;
 use crate::time::Timestamp;
 use crate::verdict::{Action, Severity};
 use std::fmt;
@@ -114,10 +116,18 @@ impl Alarm {
         }
     }
 
-    /// The alarm as an event: a detection finding whose `extra` has the group under `group`, and what
-    /// has happened under `alarm`.
+    /// The alarm as an event: a detection finding whose `extra` has the group under `group`, what has
+    /// happened under `alarm`, and [`Alarm::id`] under `alarm_id`: each change is an event of its own
+    /// with an id of its own, and the same again after a restart.
     pub fn to_event(&self) -> Event {
-        let id = self.id.as_u128();
+        let told = format!(
+            "{}\0{}\0{}\0{}",
+            self.id,
+            self.change.word(),
+            self.count,
+            self.time.unix_nanos()
+        );
+        let id = sip128(9, told.as_bytes());
         let half = |part: u128| u64::try_from(part & u128::from(u64::MAX)).unwrap_or_default();
         let mut event = Event::new(EventId::new(half(id >> 64), half(id)), Source::Siem, self.time);
         // OCSF: detection finding; 1 create, 2 update, 3 close.
@@ -130,13 +140,7 @@ impl Alarm {
         event.severity_id = self.severity.ocsf_id();
         event.action = Action::Log;
         event.risk = self.risk;
-        let technique = |tag: &&str| {
-            let mut letters = tag.bytes();
-            matches!(letters.next(), Some(b't' | b'T'))
-                && letters.next().is_some_and(|digit| digit.is_ascii_digit())
-        };
-        let tags = self.rule.tags.iter().filter_map(|tag| tag.strip_prefix("attack."));
-        event.attack = tags.filter(technique).map(str::to_ascii_uppercase).collect();
+        event.attack = techniques(&self.rule.tags);
         event.message.clone_from(&self.message);
         for (name, value) in &self.group {
             let address = || value.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 0));
@@ -159,6 +163,7 @@ impl Alarm {
             .collect();
         event.extra.insert("group".into(), group.into());
         event.extra.insert("alarm".into(), self.change.word().into());
+        event.extra.insert("alarm_id".into(), self.id.to_string().into());
         event.extra.insert("count".into(), self.count.into());
         event.extra.insert("start".into(), self.start.unix_nanos().into());
         if let Some(figure) = self.figure {

@@ -62,6 +62,17 @@ impl Clock {
         self.sources.iter().fold(self.newest, |newest, source| newest.max(source.leap))
     }
 
+    /// What a line without a time is taken as of: the newest time of its source, or `arrival` where
+    /// that has told none. Never before the frontier, since a line that comes now is not late.
+    pub(crate) fn undated(&self, source: &str, arrival: i64) -> i64 {
+        let told = self.names.get(source).and_then(|at| self.sources.get(*at));
+        let told = told.map_or(NEVER, |source| match source.newest {
+            NEVER => source.leap,
+            newest => newest,
+        });
+        (if told == NEVER { arrival } else { told }).max(self.frontier)
+    }
+
     /// The time told last.
     pub(crate) fn now(&self) -> Option<i64> {
         self.now
@@ -86,7 +97,7 @@ impl Clock {
             slowest != at
                 && self.sources.get(slowest).is_some_and(|slow| {
                     slow.watermark() <= watermark
-                        && self.newest.saturating_sub(slow.newest) <= settings.idle
+                        && self.newest.saturating_sub(slow.newest) <= slow.patience(settings)
                 })
         });
         if !stays {
@@ -102,6 +113,14 @@ impl Clock {
         for source in &mut self.sources {
             if first || source.heard.is_none() {
                 source.heard = Some(now);
+            }
+            // Nothing may ever follow a source's only event, so the time told confirms it.
+            if source.newest == NEVER
+                && source.leap != NEVER
+                && source.leap <= now.saturating_add(settings.ahead)
+            {
+                source.newest = std::mem::replace(&mut source.leap, NEVER);
+                self.newest = self.newest.max(source.newest);
             }
         }
         self.settle(settings);
@@ -160,9 +179,10 @@ impl Clock {
     /// Finds the slowest source and moves the frontier.
     fn settle(&mut self, settings: &Settings) {
         let silent = |source: &Source| {
-            let by_events = self.newest.saturating_sub(source.newest) > settings.idle;
+            let patience = source.patience(settings);
+            let by_events = self.newest.saturating_sub(source.newest) > patience;
             let by_clock = match (self.now, source.heard) {
-                (Some(now), Some(heard)) => now.saturating_sub(heard) > settings.idle,
+                (Some(now), Some(heard)) => now.saturating_sub(heard) > patience,
                 _ => false,
             };
             by_events || by_clock
@@ -192,6 +212,11 @@ impl Source {
         self.newest.saturating_sub(self.lateness)
     }
 
+    /// How long it may be silent: one that is late by right is not silent within its lateness.
+    fn patience(&self, settings: &Settings) -> i64 {
+        settings.idle.saturating_add(self.lateness)
+    }
+
     /// Takes a time in; true where it tells more than was known.
     ///
     /// One event with a bad clock would carry the watermark years ahead and make everything after
@@ -204,6 +229,8 @@ impl Source {
         }
         if self.newest != NEVER && (time <= self.newest || near(time, self.newest)) {
             self.newest = self.newest.max(time);
+            // The source goes on where it was, so the leap was a bad clock's.
+            self.leap = NEVER;
         } else if self.leap == NEVER {
             self.leap = time;
         } else if near(time, self.leap) {
@@ -239,10 +266,25 @@ mod tests {
             told(&mut clock, "b", second);
         }
         assert_eq!(told(&mut clock, "a", 1_050), 971, "b still tells 1,001");
-        assert_eq!(told(&mut clock, "a", 1_061), 971, "60 s are not yet silence");
-        assert_eq!(told(&mut clock, "a", 1_062), 1_032, "61 s are");
-        assert_eq!(told(&mut clock, "b", 1_010), 1_032, "and never back");
-        assert_eq!(told(&mut clock, "a", 1_070), 1_032, "b holds back again");
+        assert_eq!(told(&mut clock, "a", 1_091), 971, "90 s are not yet silence");
+        assert_eq!(told(&mut clock, "a", 1_092), 1_062, "91 s are");
+        assert_eq!(told(&mut clock, "b", 1_040), 1_062, "and never back");
+        assert_eq!(told(&mut clock, "a", 1_100), 1_062, "b holds back again");
+    }
+
+    #[test]
+    fn a_source_that_is_late_by_right_is_waited_for() {
+        let sources = vec![("late".to_owned(), 600 * SECOND)];
+        let settings = Settings { sources, ..Settings::default() };
+        let mut clock = Clock::new();
+        for (source, second) in
+            [("late", 1_000), ("late", 1_001), ("a", 1_002), ("a", 1_300), ("a", 1_661)]
+        {
+            clock.told(source, second * SECOND, &settings);
+        }
+        assert_eq!(clock.frontier() / SECOND, 401, "660 s are not yet silence");
+        clock.told("a", 1_662 * SECOND, &settings);
+        assert_eq!(clock.frontier() / SECOND, 1_632);
     }
 
     #[test]
@@ -268,9 +310,9 @@ mod tests {
         told(&mut clock, "a", 1_000);
         told(&mut clock, "a", 1_000);
         clock.tell(1_000 * SECOND, &settings);
-        clock.tell(1_060 * SECOND, &settings);
+        clock.tell(1_090 * SECOND, &settings);
         assert_eq!(clock.frontier() / SECOND, 970);
-        clock.tell(1_061 * SECOND, &settings);
-        assert_eq!(clock.frontier() / SECOND, 1_031);
+        clock.tell(1_091 * SECOND, &settings);
+        assert_eq!(clock.frontier() / SECOND, 1_061);
     }
 }

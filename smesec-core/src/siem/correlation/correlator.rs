@@ -10,6 +10,7 @@ use super::shard::Shard;
 use super::state::{Carry, Input, Judged};
 use super::table::{Open, Table};
 use super::values::{canonical, decode, encode};
+use crate::event::RuleInfo;
 use crate::siem::record::Fields;
 use crate::time::Timestamp;
 use std::borrow::Cow;
@@ -67,6 +68,8 @@ pub struct Correlator {
     /// Up to when groups whose window has passed have been let go of.
     forgotten: i64,
     pub(crate) statistics: Statistics,
+    /// By correlation, [`Statistics::no_group`].
+    without_field: Vec<u64>,
     pub(crate) health: Health,
     scratch: Scratch,
 }
@@ -81,13 +84,15 @@ pub struct Statistics {
     pub late_dropped: u64,
     /// Hits whose time lay too far ahead of their arrival, taken as of their arrival.
     pub clock_ahead: u64,
+    /// Hits whose record told no time, taken as of the newest time of their source.
+    pub undated: u64,
     /// Hits without a field that their correlation groups by or looks at.
     pub no_group: u64,
     /// Hits whose value is no number where one was asked for.
     pub not_numeric: u64,
     /// Groups forgotten because there were too many.
     pub groups_evicted: u64,
-    /// Hits lost with them.
+    /// Hits lost with them: those that they kept, and those that waited for them.
     pub hits_evicted: u64,
     /// Values dropped because a group keeps no more.
     pub samples_dropped: u64,
@@ -148,6 +153,7 @@ pub(crate) struct Deadline {
 #[derive(Debug, Default)]
 struct Scratch {
     key: Vec<u8>,
+    hits: Vec<Pending>,
 }
 
 const SECOND: i64 = 1_000_000_000;
@@ -155,7 +161,11 @@ const SECOND: i64 = 1_000_000_000;
 impl Correlator {
     /// A correlator over a plan.
     pub fn new(plan: Arc<Plan>, settings: Settings) -> Self {
-        let tables = (0_u64..).zip(&plan.correlations).map(|(at, _)| Table::new(at)).collect();
+        let tables = (0_u64..)
+            .zip(&plan.correlations)
+            .map(|(at, _)| Table::new(settings.seed ^ at))
+            .collect();
+        let without_field = vec![0; plan.correlations.len()];
         Self {
             plan,
             settings,
@@ -169,6 +179,7 @@ impl Correlator {
             arrival: None,
             forgotten: NEVER,
             statistics: Statistics::default(),
+            without_field,
             health: Health::default(),
             scratch: Scratch::default(),
         }
@@ -196,6 +207,9 @@ impl Correlator {
     }
 
     /// The base rule with this number matched a record. Alarms that this decides go to `out`.
+    ///
+    /// It tells the source's time as [`saw`](Self::saw) does. A record that several rules match is
+    /// one confirmation of its time, not several: [`Engine`](crate::siem::Engine) tells it once.
     pub fn hit(
         &mut self,
         rule: u32,
@@ -204,22 +218,55 @@ impl Correlator {
         fields: &dyn Fields,
         out: &mut Vec<Alarm>,
     ) {
-        self.statistics.hits += 1;
-        let time = if let Some(time) = self.settings.plausible(time, self.arrival) {
+        if let Some(time) = self.settings.plausible(time, self.arrival) {
             self.told(source, time);
-            time
-        } else {
-            self.statistics.clock_ahead += 1;
+        }
+        self.matched(&[rule], time, fields, out);
+    }
+
+    /// Hits of one record whose source has been told of already. However many of a correlation's
+    /// rules match it, it is one event: it counts once, is there for each of them, and takes one
+    /// step of an order.
+    pub(crate) fn matched(
+        &mut self,
+        rules: &[u32],
+        time: Timestamp,
+        fields: &dyn Fields,
+        out: &mut Vec<Alarm>,
+    ) {
+        if rules.is_empty() {
+            return;
+        }
+        let count = rules.len() as u64;
+        self.statistics.hits += count;
+        let time = self.settings.plausible(time, self.arrival).unwrap_or_else(|| {
+            self.statistics.clock_ahead += count;
             self.arrival.unwrap_or(time).unix_nanos()
-        };
+        });
         if time < self.clock.frontier() {
-            self.statistics.late_dropped += 1;
+            self.statistics.late_dropped += count;
             let count = self.statistics.late_dropped;
             self.health.told(Trouble::Late, count, time, out);
         } else {
-            self.enqueue(rule, time, fields, out);
+            self.enqueue(rules, time, fields, out);
         }
         self.run(out);
+    }
+
+    /// A hit of a record that told no time. Its source's clock stays, and the hit is taken as of the
+    /// newest time that the source has told: the time of reading would make all that a stored file
+    /// tells afterwards late.
+    pub(crate) fn matched_undated(
+        &mut self,
+        rules: &[u32],
+        arrival: Timestamp,
+        source: &str,
+        fields: &dyn Fields,
+        out: &mut Vec<Alarm>,
+    ) {
+        self.statistics.undated += rules.len() as u64;
+        let time = self.clock.undated(source, arrival.unix_nanos());
+        self.matched(rules, Timestamp::from_unix_nanos(time), fields, out);
     }
 
     /// Tells the time, so that absences are noticed and silent sources no longer hold others back.
@@ -233,18 +280,30 @@ impl Correlator {
     ///
     /// Absences whose deadline lies beyond the newest event stay undecided.
     pub fn flush(&mut self, out: &mut Vec<Alarm>) {
-        let waiting = self.pending.iter().map(|Reverse(hit)| hit.time).max();
-        let newest = self.clock.newest().max(waiting.unwrap_or(NEVER));
+        let newest = self.clock.newest();
         if newest != NEVER {
             self.clock.pass(newest.saturating_add(1));
         }
         self.forgotten = NEVER;
         self.run(out);
+        // What is left is of clocks that run ahead of their source: hits all the same, but they do
+        // not tell that something has stayed away until then.
+        let plan = Arc::clone(&self.plan);
+        while !self.pending.is_empty() {
+            self.judge_first(&plan, out);
+        }
     }
 
     /// What it has seen, kept and lost.
     pub fn statistics(&self) -> Statistics {
         self.statistics
+    }
+
+    /// Correlations that hits did not reach because a field that they group by or look at was
+    /// missing, each with the number of such hits. A rule that can never alarm shows here.
+    pub fn without_field(&self) -> impl Iterator<Item = (&RuleInfo, u64)> {
+        let infos = self.plan.correlations.iter().map(|compiled| &*compiled.info);
+        infos.zip(self.without_field.iter().copied()).filter(|(_, count)| *count > 0)
     }
 
     /// Groups kept now, over all correlations.
@@ -273,13 +332,35 @@ impl Correlator {
     }
 
     /// Puts a hit before each correlation that listens.
-    fn enqueue(&mut self, rule: u32, time: i64, fields: &dyn Fields, out: &mut Vec<Alarm>) {
-        let plan = Arc::clone(&self.plan);
-        let Some(listened) = plan.rules.get(rule as usize).filter(|l| !l.listeners.is_empty())
-        else {
-            return;
-        };
+    fn enqueue(&mut self, rules: &[u32], time: i64, fields: &dyn Fields, out: &mut Vec<Alarm>) {
         self.sequence += 1;
+        let mut hits = std::mem::take(&mut self.scratch.hits);
+        for rule in rules {
+            self.gather(*rule, time, fields, &mut hits, out);
+        }
+        self.pending.extend(hits.drain(..).map(Reverse));
+        self.scratch.hits = hits;
+        while self.pending.len() > self.settings.pending.max(1) {
+            let Some(Reverse(first)) = self.pending.peek() else { break };
+            let first = first.time;
+            self.statistics.forced += 1;
+            self.health.told(Trouble::Pending, self.statistics.forced, time, out);
+            self.clock.pass(first.saturating_add(1));
+            self.run(out);
+        }
+    }
+
+    /// What a record is to those that listen to one of the rules it has matched.
+    fn gather(
+        &mut self,
+        rule: u32,
+        time: i64,
+        fields: &dyn Fields,
+        hits: &mut Vec<Pending>,
+        out: &mut Vec<Alarm>,
+    ) {
+        let plan = Arc::clone(&self.plan);
+        let Some(listened) = plan.rules.get(rule as usize) else { return };
         // Each field is looked up once, however many correlations ask for it.
         let mut read = FieldValues::default();
         for name in &listened.fields {
@@ -292,7 +373,8 @@ impl Correlator {
             };
             let mut scratch = std::mem::take(&mut self.scratch);
             let values = listener.values.iter().map(|slot| read.get(*slot));
-            let place = self.value(compiled, values, &mut scratch).and_then(|value| {
+            let place = self.value(compiled, listener.correlation, values, &mut scratch);
+            let place = place.and_then(|value| {
                 let group = |at| listener.group.get(at).and_then(|slot: &usize| read.get(*slot));
                 let count = listener.group.len();
                 let at = listener.correlation;
@@ -300,43 +382,35 @@ impl Correlator {
             });
             self.scratch = scratch;
             let Some((slot, value)) = place else { continue };
+            let same = |hit: &&mut Pending| {
+                (hit.correlation, hit.slot, hit.value) == (listener.correlation, slot, value)
+            };
+            if let Some(hit) = hits.iter_mut().find(same) {
+                hit.steps |= listener.steps;
+                continue;
+            }
             let carry = if listener.carry.is_empty() {
                 0
             } else {
                 let values = listener.carry.iter().map(|slot| read.get(*slot).map(Into::into));
                 self.keep(Some(values.collect()))
             };
-            self.wait(listener.correlation, slot, time, listener.steps, value, carry);
+            let correlation = listener.correlation;
+            let table = self.tables.get_mut(correlation as usize);
+            let Some(group) = table.and_then(|table| table.get_mut(slot)) else { continue };
+            group.waiting = group.waiting.saturating_add(1);
+            let (generation, sequence, steps) = (group.generation, self.sequence, listener.steps);
+            hits.push(Pending {
+                time,
+                sequence,
+                correlation,
+                slot,
+                generation,
+                carry,
+                steps,
+                value,
+            });
         }
-        while self.pending.len() > self.settings.pending.max(1) {
-            let Some(Reverse(first)) = self.pending.peek() else { break };
-            let first = first.time;
-            self.statistics.forced += 1;
-            self.health.told(Trouble::Pending, self.statistics.forced, time, out);
-            self.clock.pass(first.saturating_add(1));
-            self.run(out);
-        }
-    }
-
-    fn wait(&mut self, correlation: u32, slot: u32, time: i64, steps: u64, value: u64, carry: u32) {
-        let Some(group) =
-            self.tables.get_mut(correlation as usize).and_then(|table| table.get_mut(slot))
-        else {
-            return;
-        };
-        group.waiting = group.waiting.saturating_add(1);
-        let generation = group.generation;
-        let sequence = self.sequence;
-        self.pending.push(Reverse(Pending {
-            time,
-            sequence,
-            correlation,
-            slot,
-            generation,
-            carry,
-            steps,
-            value,
-        }));
     }
 
     /// The group that a correlation's values belong to; `None` where one is missing, or where the
@@ -355,7 +429,7 @@ impl Correlator {
         scratch.key.clear();
         for at in 0..count {
             let Some(value) = value(at) else {
-                self.statistics.no_group += 1;
+                self.misses_field(correlation);
                 return None;
             };
             encode(&mut scratch.key, value);
@@ -370,6 +444,7 @@ impl Correlator {
             table.find_or_make(key, &scratch.key, shard, &compiled.kind, self.settings.groups);
         if found.evicted {
             self.statistics.groups_evicted += 1;
+            self.statistics.hits_evicted += found.lost;
             self.health.told(Trouble::Groups, self.statistics.groups_evicted, time, out);
         }
         Some(found.slot)
@@ -379,6 +454,7 @@ impl Correlator {
     fn value<'v>(
         &mut self,
         compiled: &Compiled,
+        correlation: u32,
         mut values: impl Iterator<Item = Option<&'v str>>,
         scratch: &mut Scratch,
     ) -> Option<u64> {
@@ -387,7 +463,7 @@ impl Correlator {
                 scratch.key.clear();
                 for value in values {
                     let Some(value) = value else {
-                        self.statistics.no_group += 1;
+                        self.misses_field(correlation);
                         return None;
                     };
                     encode(&mut scratch.key, value);
@@ -396,7 +472,7 @@ impl Correlator {
             }
             Kind::Samples { .. } => {
                 let Some(value) = values.next().flatten() else {
-                    self.statistics.no_group += 1;
+                    self.misses_field(correlation);
                     return None;
                 };
                 let number = value.trim().parse::<f64>().ok().filter(|number| number.is_finite());
@@ -406,6 +482,13 @@ impl Correlator {
                 number.map(f64::to_bits)
             }
             _ => Some(0),
+        }
+    }
+
+    fn misses_field(&mut self, correlation: u32) {
+        self.statistics.no_group += 1;
+        if let Some(count) = self.without_field.get_mut(correlation as usize) {
+            *count += 1;
         }
     }
 
@@ -489,7 +572,9 @@ impl Correlator {
             self.statistics.samples_dropped += judged.dropped;
             self.health.told(Trouble::Samples, self.statistics.samples_dropped, input.time, out);
         }
-        if let Some(time) = judged.deadline {
+        if let Some(time) = judged.deadline
+            && !std::mem::replace(&mut group.due, true)
+        {
             let (key, generation) = (group.key, group.generation);
             let correlation = at;
             self.deadlines.push(Reverse(Deadline { time, correlation, key, slot, generation }));
@@ -531,6 +616,9 @@ impl Correlator {
             (None, true) => {
                 let mut bytes = compiled.identity.to_le_bytes().to_vec();
                 bytes.extend(judged.mark.unwrap_or(judged.start).to_le_bytes());
+                if judged.nth > 0 {
+                    bytes.extend(judged.nth.to_le_bytes());
+                }
                 bytes.extend(&group.text);
                 let open = Open {
                     id: sip128(6, &bytes),
@@ -604,7 +692,7 @@ impl Correlator {
         };
         let mut scratch = std::mem::take(&mut self.scratch);
         let values = link.values.iter().copied().map(value);
-        let place = self.value(parent, values, &mut scratch).and_then(|looked_at| {
+        let place = self.value(parent, link.parent, values, &mut scratch).and_then(|looked_at| {
             let group = |at| link.group.get(at).copied().and_then(value);
             let count = link.group.len();
             let slot = self.group(parent, link.parent, count, group, &mut scratch, time, out)?;
@@ -627,9 +715,17 @@ impl Correlator {
             .and_then(|table| table.get_mut(due.slot))
             .filter(|group| group.generation == due.generation);
         let Some(group) = group else { return };
+        group.due = false;
         let Some(wait) = group.state.wait() else { return };
-        // A wait that was broken, and perhaps begun anew, has another deadline.
-        let Some(kept) = wait.take_if(|wait| wait.deadline == due.time) else { return };
+        // INVARIANT: a wait that was broken and begun anew has a later deadline, since the latest
+        // hits decide where it begins; so one queued deadline a group is enough.
+        let Some(kept) = wait.take_if(|wait| wait.deadline <= due.time) else {
+            if let Some(wait) = wait {
+                group.due = true;
+                self.deadlines.push(Reverse(Deadline { time: wait.deadline, ..due }));
+            }
+            return;
+        };
         let text = group.text.clone();
         let judged = Judged { holds: true, start: kept.start, count: 1, ..Judged::default() };
         let opened = self.settle(compiled, due.correlation, due.slot, judged, due.time, out);

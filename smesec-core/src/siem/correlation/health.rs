@@ -75,7 +75,8 @@ impl Health {
         }
         *next = count.saturating_mul(2);
         out.push(Alarm {
-            id: AlarmId::new(sip128(7, format!("{id}\0{count}").as_bytes())),
+            // With the time: what is counted begins anew after a restart.
+            id: AlarmId::new(sip128(7, format!("{id}\0{count}\0{time}").as_bytes())),
             change: Change::Opened,
             kind: AlarmKind::Health,
             rule: Arc::new(RuleInfo {

@@ -19,6 +19,9 @@
 //! - A condition is judged **at each hit**. It *opens* an alarm when it holds and did not at the hit
 //!   before, or when the window holds none of the hits before; it *updates* the same alarm while it
 //!   holds; it *closes* it, and may open another, once it does not.
+//! - A record that **several rules** of a correlation match is one event: it counts once, in whatever
+//!   order the rules stand. For rules in any order it is there for each of them; of an order it takes
+//!   one step, since nothing comes after itself.
 //! - An **order** holds if the window has hits of all steps one after another. For each step the latest
 //!   start is kept of a chain that has reached it: one pass, a number a step.
 //! - An **absence** (`a and not b`) is decided when the watermark passes its deadline, which is the

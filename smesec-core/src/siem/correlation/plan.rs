@@ -6,9 +6,10 @@ use super::resolve::{self, Target};
 use super::shard::{self, Shard};
 use crate::event::RuleInfo;
 use crate::ruleset::{LoadReport, Refused};
-use crate::siem::sigma::{Correlation, CorrelationKind, Criterion, Meta, Threshold};
+use crate::siem::sigma::{Correlation, CorrelationKind, Criterion, Meta, Threshold, severity};
 use crate::verdict::Severity;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 /// Correlations ready to run, shared by all that run them.
@@ -174,6 +175,7 @@ impl Plan {
                 why,
             });
         };
+        let correlations = once(correlations, &mut refuse);
         let resolved = resolve::resolve(&correlations, known, &mut refuse);
         let mut kinds = Vec::with_capacity(correlations.len());
         for (at, correlation) in correlations.iter().enumerate() {
@@ -245,6 +247,36 @@ impl Plan {
     pub fn listens(&self, rule: u32) -> bool {
         self.rules.get(rule as usize).is_some_and(|rule| !rule.listeners.is_empty())
     }
+}
+
+/// Correlations without those whose id is another's already: they would raise the same alarms.
+fn once(correlations: Vec<Correlation>, refuse: &mut resolve::Refuse<'_>) -> Vec<Correlation> {
+    let mut known: HashMap<String, String> = HashMap::new();
+    correlations
+        .into_iter()
+        .filter(|correlation| {
+            let meta = &correlation.meta;
+            if meta.id.is_empty() {
+                return true;
+            }
+            let (line, column) = (meta.place.line.max(1), meta.place.column.max(1));
+            // Ids are UUIDs, which are the same in any case.
+            match known.entry(meta.id.to_ascii_lowercase()) {
+                Entry::Occupied(first) => {
+                    let first = first.get();
+                    let why = format!(
+                        "a correlation with this id stands in {first}; give it an id of its own"
+                    );
+                    refuse(correlation, line, column, why);
+                    false
+                }
+                Entry::Vacant(place) => {
+                    place.insert(format!("{}:{line}", meta.file));
+                    true
+                }
+            }
+        })
+        .collect()
 }
 
 /// What a document is called: its id, else its name, else its title.
@@ -604,16 +636,5 @@ fn compiled(
         reported,
         links,
         shard,
-    }
-}
-
-/// A Sigma level as a severity; a correlation without one is of medium gravity.
-pub(crate) fn severity(level: &str) -> Severity {
-    match level.to_ascii_lowercase().as_str() {
-        "informational" => Severity::Info,
-        "low" => Severity::Low,
-        "high" => Severity::High,
-        "critical" => Severity::Critical,
-        _ => Severity::Medium,
     }
 }

@@ -12,8 +12,8 @@ pub struct Settings {
     pub lateness: i64,
     /// Sources that are later (or more punctual) than the rest, by name.
     pub sources: Vec<(String, i64)>,
-    /// How long a source may be silent, in nanoseconds, before the others no longer wait for it.
-    /// 60 s: twice the lateness, so that a quiet source costs no more than two minutes.
+    /// How long a source may be silent beyond its lateness, in nanoseconds, before the others no longer
+    /// wait for it. 60 s: twice the lateness, so that a quiet source costs no more than two minutes.
     pub idle: i64,
     /// How far an event's time may lie ahead of its arrival, in nanoseconds; what is beyond is taken
     /// as of its arrival, and counted. 5 min: what the clocks of a domain may differ by.
@@ -28,6 +28,9 @@ pub struct Settings {
     pub pending: usize,
     /// Values kept for each group of a sum, mean, percentile or median. 65,536: 1 MB a group.
     pub samples: usize,
+    /// What the places of groups in memory are mixed with, so that nobody outside can aim keys at one
+    /// place; a host gives a random number. 0. No alarm hangs on it.
+    pub seed: u64,
     /// Into how many buckets groups are cut for snapshots and for sharding. 1.
     pub buckets: u16,
     /// The buckets that this correlator works on; groups of others are somebody else's. All.
@@ -45,6 +48,7 @@ impl Default for Settings {
             groups: 100_000,
             pending: 1_000_000,
             samples: 65_536,
+            seed: 0,
             buckets: 1,
             owned: 0..u16::MAX,
         }

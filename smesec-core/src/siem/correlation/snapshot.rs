@@ -198,8 +198,10 @@ impl Correlator {
         group.last = read.last;
         group.open = read.open.map(Box::new);
         let generation = group.generation;
-        if let Some(wait) = group.state.wait().and_then(|wait| wait.as_ref()) {
-            let time = wait.deadline;
+        let deadline = group.state.wait().and_then(|wait| wait.as_ref()).map(|wait| wait.deadline);
+        if let Some(time) = deadline
+            && !std::mem::replace(&mut group.due, true)
+        {
             let correlation = at;
             self.deadlines.push(Reverse(Deadline { time, correlation, key, slot, generation }));
         }

@@ -58,6 +58,9 @@ pub(crate) struct Judged {
     /// What tells this alarm from others of the group: the start; where a window may come to hold
     /// twice (a mean goes up and down), the deciding hit.
     pub(crate) mark: Option<i64>,
+    /// And how many hits of that very time came before it: within one second a mean can go up, down
+    /// and up again.
+    pub(crate) nth: u32,
     /// Hits or values in the window, as far as they are kept.
     pub(crate) count: u64,
     pub(crate) figure: Option<f64>,
@@ -124,6 +127,7 @@ impl State {
                     count: held.ring.len() as u64,
                     figure: Some(value),
                     mark: Some(input.time),
+                    nth: held.same,
                     dropped,
                     ..Judged::default()
                 }
@@ -166,6 +170,19 @@ impl State {
             }
             _ => 0,
         }
+    }
+
+    /// Hits, values or rules that it remembers.
+    pub(crate) fn kept(&self) -> u64 {
+        let count = match self {
+            Self::Times(times) => times.len(),
+            Self::Distinct(values) => values.len(),
+            Self::Samples(held) => held.ring.len(),
+            Self::Present(marks) | Self::Ordered(marks) => {
+                marks.times.iter().filter(|time| **time != NEVER).count()
+            }
+        };
+        count as u64
     }
 
     /// Bytes on the heap.
@@ -272,6 +289,8 @@ pub(crate) struct Samples {
     /// In units of 10^-9: adding and taking away is exact, so that a window's sum does not depend
     /// on what has passed through it, and 0.1 and 0.2 are 0.3.
     pub(crate) sum: i128,
+    /// How many before the newest have its time.
+    same: u32,
 }
 
 impl Samples {
@@ -291,6 +310,9 @@ impl Samples {
                 }
             }
         }
+        let before = self.ring.back().is_some_and(|(newest, _)| *newest == time);
+        let most = u32::try_from(self.ring.len()).unwrap_or(u32::MAX);
+        self.same = if before { self.same.saturating_add(1).min(most) } else { 0 };
         self.ring.push_back((time, value));
         self.sum += fixed(value);
         if ranked {
@@ -323,7 +345,9 @@ impl Samples {
             sorted.extend(ring.iter().map(|(_, value)| *value));
             sorted.sort_unstable_by(f64::total_cmp);
         }
-        Self { ring, sorted, sum }
+        let newest = ring.back().map(|(time, _)| *time);
+        let same = ring.iter().rev().skip(1).take_while(|(time, _)| Some(*time) == newest).count();
+        Self { ring, sorted, sum, same: u32::try_from(same).unwrap_or(u32::MAX) }
     }
 }
 

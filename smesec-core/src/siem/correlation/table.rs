@@ -24,6 +24,9 @@ pub(crate) struct Group {
     pub(crate) generation: u32,
     live: bool,
     queued: bool,
+    /// Whether a deadline of it is queued; a group has one at most, however often its wait is broken
+    /// and begun anew.
+    pub(crate) due: bool,
 }
 
 /// An alarm that holds.
@@ -41,6 +44,8 @@ pub(crate) struct Open {
 pub(crate) struct Found {
     pub(crate) slot: u32,
     pub(crate) evicted: bool,
+    /// Hits that went with the one that was evicted.
+    pub(crate) lost: u64,
 }
 
 /// Open addressing over the places of the groups: four bytes an entry, the keys stay in the groups.
@@ -116,9 +121,9 @@ impl Table {
         most: usize,
     ) -> Found {
         if let Some(slot) = self.find(key) {
-            return Found { slot, evicted: false };
+            return Found { slot, evicted: false, lost: 0 };
         }
-        let evicted = self.live >= most.max(1) && self.evict(kind);
+        let lost = if self.live >= most.max(1) { self.evict(kind) } else { None };
         let slot = self.make(Group {
             key,
             state: State::new(kind),
@@ -130,8 +135,9 @@ impl Table {
             generation: 0,
             live: true,
             queued: false,
+            due: false,
         });
-        Found { slot, evicted }
+        Found { slot, evicted: lost.is_some(), lost: lost.unwrap_or_default() }
     }
 
     /// Puts the group into the queue of those to be forgotten.
@@ -212,8 +218,8 @@ impl Table {
         slot
     }
 
-    /// Where a key is looked for first. Mixed with the host's seed, so that nobody outside can aim
-    /// keys at one place.
+    /// Where a key is looked for first. Mixed with [`Settings::seed`](super::Settings::seed), so that
+    /// nobody outside can aim keys at one place.
     fn home(&self, key: u128) -> usize {
         let mixed = u128::from(low(key) ^ self.seed) * u128::from(high(key) | 1);
         let folded = low(mixed) ^ high(mixed);
@@ -274,7 +280,8 @@ impl Table {
     /// equally far the one that was hit longest ago.
     ///
     /// A flood of new groups is sparse, so it evicts itself; a group near its alarm is not lost to it.
-    fn evict(&mut self, kind: &Kind) -> bool {
+    /// Gives the number of hits that it kept.
+    fn evict(&mut self, kind: &Kind) -> Option<u64> {
         let mut worst: Option<(u8, i64, u32)> = None;
         for looked in 0..LOOKED_AT + LOOKED_AT_AGAIN {
             if looked >= LOOKED_AT && worst.is_some_and(|(progress, ..)| progress < HALFWAY) {
@@ -291,10 +298,10 @@ impl Table {
                 worst = Some((progress, group.last, slot));
             }
         }
-        if let Some((_, _, slot)) = worst {
-            self.remove(slot);
-        }
-        worst.is_some()
+        let (_, _, slot) = worst?;
+        let lost = self.get(slot).map_or(0, |group| group.state.kept());
+        self.remove(slot);
+        Some(lost)
     }
 }
 

@@ -457,10 +457,10 @@ fn event(rules: &RuleSet, rule: u32, record: &Record<'_>, id: EventId) -> Event 
     event.class_uid = 2004;
     event.activity_id = 1;
     if let (Some(info), Some(meta)) = (rules.info(rule), rules.meta(rule)) {
-        let severity = super::ruleset::severity(&meta.level);
+        let severity = super::sigma::severity(&meta.level);
         event.severity_id = severity.ocsf_id();
         event.message.clone_from(&meta.title);
-        event.attack = super::ruleset::techniques(&meta.tags);
+        event.attack = super::sigma::techniques(&meta.tags);
         event.findings.push(Finding::new(Arc::clone(info), severity, meta.title.as_str()));
     }
     let device = ["Computer", "host", "hostname"].into_iter().find_map(|name| record.first(name));

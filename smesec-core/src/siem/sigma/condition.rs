@@ -23,7 +23,8 @@ pub enum Condition {
 
 /// Reads a condition. An error comes with the character where it was noticed.
 pub(super) fn parse(text: &str, searches: &[Search]) -> Result<Condition, (usize, String)> {
-    let mut parser = Parser { tokens: tokens(text)?, next: 0, end: text.chars().count(), searches };
+    let mut parser =
+        Parser { tokens: tokens(text)?, next: 0, end: text.chars().count(), searches, looked: 0 };
     let condition = parser.any(0)?;
     match parser.peek() {
         None => Ok(condition),
@@ -39,7 +40,12 @@ struct Parser<'t> {
     next: usize,
     end: usize,
     searches: &'t [Search],
+    /// Searches looked at so far for those that the condition mentions.
+    looked: usize,
 }
+
+/// A thousand mentions among a thousand searches; real rules have a dozen of each.
+const MOST_LOOKED: usize = 1_000_000;
 
 fn tokens(text: &str) -> Result<Vec<(usize, &str)>, (usize, String)> {
     let mut tokens = Vec::new();
@@ -120,6 +126,11 @@ impl Parser<'_> {
             return Err((at, "the condition ends too early; name a search".to_owned()));
         };
         self.next += 1;
+        self.looked += self.searches.len();
+        if self.looked > MOST_LOOKED {
+            let why = "the condition mentions too many searches; put their values into lists";
+            return Err((at, why.to_owned()));
+        }
         if self.take("of") {
             return self.of(&word, at);
         }

@@ -28,3 +28,4 @@ pub use pattern::{DASHES, Pattern, Piece};
 pub use pipeline::Pipeline;
 pub use rule::{Body, Item, Literal, Rule, RuleSource, Search};
 pub use syntax::{Correlation, CorrelationKind, Criterion, Meta, Reference, Threshold};
+pub(crate) use syntax::{severity, techniques};

@@ -356,7 +356,7 @@ fn numeric(item: &Item) -> Option<(Option<TimePart>, Comparison)> {
 fn number(value: &Literal) -> Option<f64> {
     match value {
         Literal::Int(value) => Some(*value as f64),
-        Literal::Float(value) => Some(*value),
+        Literal::Float(value) | Literal::Written { value, .. } => Some(*value),
         Literal::Text(text) => text.trim().parse().ok(),
         Literal::Null | Literal::Bool(_) => None,
     }
@@ -426,6 +426,10 @@ fn patterns(
         expand(&written, placeholders)?
     } else if plain {
         vec![Pattern::parse(&written)]
+    } else if let Literal::Written { value, .. } = value
+        && !item.modifiers.contains(&Modifier::All)
+    {
+        vec![Pattern::literal(&written), Pattern::literal(&value.to_string())]
     } else {
         vec![Pattern::literal(&written)]
     };

@@ -5,7 +5,7 @@
 //! rules. Those that format queries for a server have no meaning here and are refused by name.
 
 use super::condition::Condition;
-use super::modifier::Placeholders;
+use super::modifier::{Modifier, Placeholders};
 use super::rule::{self, Body, Item, Literal, Rule, RuleSource, Search};
 use crate::decode::yaml::{self, Node, Place, Scalar};
 use crate::error::RuleError;
@@ -170,32 +170,47 @@ impl Step {
                 }
             }
             Body::Item(item) => {
-                let Some(field) = item.field.clone() else { return };
-                if let Some((only, fields)) = &self.fields
-                    && fields.contains(&field) != *only
-                {
-                    return;
-                }
-                match &self.change {
-                    Change::Prefix(prefix) => item.field = Some(format!("{prefix}{field}")),
-                    Change::Suffix(suffix) => item.field = Some(format!("{field}{suffix}")),
-                    Change::Rename(names) => {
-                        let new = names.iter().find(|(old, _)| *old == field);
-                        match new.map(|(_, new)| new.as_slice()) {
-                            None | Some([]) => {}
-                            Some([one]) => item.field = Some(one.clone()),
-                            Some(several) => {
-                                let of = |name: &String| {
-                                    Body::Item(Item { field: Some(name.clone()), ..item.clone() })
-                                };
-                                *body = Body::Any(several.iter().map(of).collect());
-                            }
+                if item.modifiers.contains(&Modifier::FieldRef) {
+                    // A value that names a field is renamed as a field is.
+                    let named = item.values.iter().flat_map(|value| match value {
+                        Literal::Text(name) => {
+                            self.named(name).into_iter().map(Literal::Text).collect()
                         }
+                        other => vec![other.clone()],
+                    });
+                    item.values = named.collect();
+                }
+                let Some(field) = &item.field else { return };
+                match self.named(field).as_slice() {
+                    [one] => item.field = Some(one.clone()),
+                    several => {
+                        let of = |name: &String| {
+                            Body::Item(Item { field: Some(name.clone()), ..item.clone() })
+                        };
+                        *body = Body::Any(several.iter().map(of).collect());
                     }
-                    _ => {}
                 }
             }
         }
+    }
+
+    /// What a field is called after this step: one name, or several of which any will do.
+    fn named(&self, field: &str) -> Vec<String> {
+        let concerned = self
+            .fields
+            .as_ref()
+            .is_none_or(|(only, fields)| fields.iter().any(|known| known == field) == *only);
+        let changed = match &self.change {
+            _ if !concerned => None,
+            Change::Prefix(prefix) => Some(vec![format!("{prefix}{field}")]),
+            Change::Suffix(suffix) => Some(vec![format!("{field}{suffix}")]),
+            Change::Rename(names) => {
+                let new = names.iter().find(|(old, _)| old == field);
+                new.map(|(_, new)| new.clone()).filter(|new| !new.is_empty())
+            }
+            _ => None,
+        };
+        changed.unwrap_or_else(|| vec![field.to_owned()])
     }
 }
 
@@ -248,6 +263,7 @@ impl Reader<'_> {
     fn step(&self, node: &Node) -> Result<Option<Step>, RuleError> {
         let kind = self.needed(node, "type")?;
         let named = self.text(kind)?;
+        self.only_known(node, &named)?;
         let change = match named.as_str() {
             "field_name_mapping" => {
                 let mapping = self.needed(node, "mapping")?;
@@ -285,14 +301,26 @@ impl Reader<'_> {
                 "conditions over detection items are not offered; use field_name_conditions",
             ));
         }
-        let list = |key: &str| node.key(key).and_then(Node::list).unwrap_or_default();
-        let rules = list("rule_conditions").iter().map(|node| self.rule_condition(node));
-        let fields = match list("field_name_conditions") {
+        let list = |key: &str| match node.key(key) {
+            None => Ok::<&[Node], RuleError>(&[]),
+            // pySigma's mapping gives conditions names for an expression, which is not offered.
+            Some(value) => value.list().ok_or_else(|| {
+                self.wrong(value, &format!("`{key}` is {}; write a list", value.kind()))
+            }),
+        };
+        let rules = list("rule_conditions")?.iter().map(|node| self.rule_condition(node));
+        let any = match node.key("rule_cond_op").map(|value| (value, value.as_str())) {
+            None | Some((_, Some("and"))) => false,
+            Some((_, Some("or"))) => true,
+            Some((value, _)) => return Err(self.wrong(value, "`rule_cond_op` is `and` or `or`")),
+        };
+        let all_but = self.flag(node, "field_name_cond_not")?;
+        let fields = match list("field_name_conditions")? {
             [] => None,
             [one] => Some((
                 match self.text(self.needed(one, "type")?)?.as_str() {
-                    "include_fields" => true,
-                    "exclude_fields" => false,
+                    "include_fields" => !all_but,
+                    "exclude_fields" => all_but,
                     other => {
                         let why = format!(
                             "`{other}` is not offered; write include_fields or exclude_fields"
@@ -309,10 +337,42 @@ impl Reader<'_> {
         Ok(Some(Step {
             change,
             rules: rules.collect::<Result<_, _>>()?,
-            any: node.key("rule_cond_op").and_then(Node::as_str) == Some("or"),
+            any,
             not: self.flag(node, "rule_cond_not")?,
             fields,
         }))
+    }
+
+    /// Refuses keys that nothing reads: a condition that is passed over changes rules that were not
+    /// meant.
+    fn only_known(&self, node: &Node, kind: &str) -> Result<(), RuleError> {
+        const ALL: [&str; 8] = [
+            "id",
+            "type",
+            "rule_conditions",
+            "rule_cond_op",
+            "rule_cond_not",
+            "field_name_conditions",
+            "field_name_cond_not",
+            "detection_item_conditions",
+        ];
+        let own: &[&str] = match kind {
+            "field_name_mapping" => &["mapping"],
+            "field_name_prefix" => &["prefix"],
+            "field_name_suffix" => &["suffix"],
+            "add_condition" => &["conditions", "negated"],
+            "change_logsource" => &["product", "category", "service"],
+            "rule_failure" => &["message"],
+            _ => &[],
+        };
+        for (key, _) in node.map().unwrap_or_default() {
+            let name = key.as_str().unwrap_or_default();
+            if !ALL.contains(&name) && !own.contains(&name) {
+                let why = format!("the key `{name}` is not offered here; leave it out");
+                return Err(self.wrong(key, &why));
+            }
+        }
+        Ok(())
     }
 
     fn rule_condition(&self, node: &Node) -> Result<RuleCondition, RuleError> {
@@ -333,13 +393,9 @@ impl Reader<'_> {
 
     fn item(&self, field: &Node, value: &Node) -> Result<Item, RuleError> {
         let values = value.list().unwrap_or(std::slice::from_ref(value)).iter();
-        let literal = |node: &Node| match node.scalar() {
-            Some(Scalar::Null) => Ok(Literal::Null),
-            Some(Scalar::Bool(value)) => Ok(Literal::Bool(value)),
-            Some(Scalar::Int(value)) => Ok(Literal::Int(value)),
-            Some(Scalar::Float(value)) => Ok(Literal::Float(value)),
-            Some(Scalar::Text(text)) => Ok(Literal::Text(text.to_owned())),
-            None => Err(self.wrong(node, "a value is text, a number or a boolean")),
+        let literal = |node: &Node| {
+            Literal::of(node)
+                .ok_or_else(|| self.wrong(node, "a value is text, a number or a boolean"))
         };
         Ok(Item {
             field: Some(self.text(field)?),
@@ -394,6 +450,12 @@ mod tests {
         );
         assert_eq!(
             names(
+                "- type: field_name_prefix\n  prefix: w.\n  field_name_cond_not: true\n  field_name_conditions: [{type: include_fields, fields: [User]}]"
+            ),
+            ["w.Image", "User"]
+        );
+        assert_eq!(
+            names(
                 "- type: field_name_prefix\n  prefix: w.\n  field_name_conditions: [{type: include_fields, fields: [User]}]"
             ),
             ["Image", "w.User"]
@@ -419,6 +481,20 @@ mod tests {
             ("- {type: drop_detection_item}", "`drop_detection_item` is not offered"),
             ("- {type: field_name_mapping}", "no `mapping`"),
             (
+                "- {type: field_name_prefix, prefix: a, rule_conditions: {c: {type: tag, tag: x}}}",
+                "`rule_conditions` is a mapping; write a list",
+            ),
+            (
+                "- {type: field_name_prefix, prefix: a, rule_cond_expr: c}",
+                "the key `rule_cond_expr` is not offered here",
+            ),
+            (
+                "- {type: field_name_prefix, prefix: a, field_name_cond_op: or}",
+                "the key `field_name_cond_op` is not offered here",
+            ),
+            ("- {type: field_name_prefix, prefix: a, mapping: {}}", "the key `mapping`"),
+            ("- {type: field_name_prefix, prefix: a, rule_cond_op: xor}", "is `and` or `or`"),
+            (
                 "- {type: field_name_prefix, prefix: a, rule_conditions: [{type: x}]}",
                 "`x` is not offered",
             ),
@@ -426,5 +502,42 @@ mod tests {
             let why = applied(steps).unwrap_err();
             assert!(why.starts_with("p.yml:5:") && why.contains(says), "{why}");
         }
+    }
+
+    #[test]
+    fn a_value_that_names_a_field_is_renamed_as_a_field_is() {
+        let asked = |steps: &str| {
+            let text = "title: t\nlogsource: {product: windows}\n\
+                detection: {a: {A|fieldref: B, C: B}, condition: a}\n";
+            let mut rules = Vec::new();
+            load(text, "t.yml", &mut |document| match document {
+                Ok(Sigma::Rule(rule)) => rules.push(rule),
+                other => unreachable!("{other:?}"),
+            });
+            let text = format!("name: p\ntransformations:\n{steps}");
+            Pipeline::parse(&text, "p.yml").unwrap().apply(&mut rules[0]).unwrap();
+            let Body::All(parts) = &rules[0].searches[0].body else { unreachable!() };
+            let items = parts.iter().map(|part| match part {
+                Body::Item(item) => {
+                    let values: Vec<_> = item.values.iter().map(Literal::to_string).collect();
+                    format!("{}: {}", item.key(), values.join(","))
+                }
+                other => unreachable!("{other:?}"),
+            });
+            items.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            asked("- {type: field_name_mapping, mapping: {B: [x, y]}}"),
+            ["A|fieldref: x,y", "C: B"]
+        );
+        assert_eq!(
+            asked("- {type: field_name_prefix, prefix: e.}"),
+            ["e.A|fieldref: e.B", "e.C: B"]
+        );
+        let only = "field_name_conditions: [{type: include_fields, fields: [A]}]";
+        assert_eq!(
+            asked(&format!("- {{type: field_name_suffix, suffix: _s, {only}}}")),
+            ["A_s|fieldref: B", "C: B"]
+        );
     }
 }

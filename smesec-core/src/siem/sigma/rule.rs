@@ -82,8 +82,32 @@ pub enum Literal {
     Int(i64),
     /// Another number.
     Float(f64),
+    /// A number that is written otherwise than its value is: `1.0`, `0x1F`, `007`. Tests of text
+    /// ask for both.
+    Written {
+        /// As the rule has it.
+        text: String,
+        /// What YAML reads in it.
+        value: f64,
+    },
     /// Text, with wildcards and escapes as written.
     Text(String),
+}
+
+impl Literal {
+    /// A scalar; `None` for lists and mappings.
+    pub(super) fn of(node: &Node) -> Option<Self> {
+        let text = node.as_str()?;
+        let (plain, value) = match node.scalar()? {
+            Scalar::Null => return Some(Self::Null),
+            Scalar::Bool(value) => return Some(Self::Bool(value)),
+            Scalar::Text(text) => return Some(Self::Text(text.to_owned())),
+            Scalar::Int(value) => (Self::Int(value), value as f64),
+            Scalar::Float(value) => (Self::Float(value), value),
+        };
+        let same = plain.to_string() == text;
+        Some(if same { plain } else { Self::Written { text: text.to_owned(), value } })
+    }
 }
 
 impl Item {
@@ -105,7 +129,7 @@ impl std::fmt::Display for Literal {
             Self::Bool(value) => write!(f, "{value}"),
             Self::Int(value) => write!(f, "{value}"),
             Self::Float(value) => write!(f, "{value}"),
-            Self::Text(text) => f.write_str(text),
+            Self::Written { text, .. } | Self::Text(text) => f.write_str(text),
         }
     }
 }
@@ -185,7 +209,9 @@ pub(super) fn detection_of(
     for (key, value) in entries {
         let name = key.as_str().unwrap_or_default();
         match name {
-            "condition" | "rules" => {}
+            "condition" => {}
+            // A filter's rules; in a detection it is a search like others.
+            "rules" if called == "filter" => {}
             "timeframe" => {
                 let why = "`timeframe` belongs to the old aggregations; write a correlation with `timespan`";
                 return Err(error(file, key.place, why.to_owned()));
@@ -215,10 +241,17 @@ pub(super) fn detection_of(
         Some([]) => {
             return Err(error(file, written.place, "no condition in the list; write one".into()));
         }
+        Some([_, more @ ..]) if more.len() >= MOST_CONDITIONS => {
+            let why = format!("more than {MOST_CONDITIONS} conditions; join them with `or`");
+            return Err(error(file, written.place, why));
+        }
         Some(list) => Condition::Any(list.iter().map(one).collect::<Result<_, _>>()?),
     };
     Ok((searches, condition))
 }
+
+/// Each of them looks through the searches.
+const MOST_CONDITIONS: usize = 64;
 
 /// A place some characters on; in a folded or quoted text it is near, not exact.
 fn place_in(start: Place, characters: usize) -> Place {
@@ -290,16 +323,9 @@ fn item(key: &Node, value: &Node, file: &str) -> Result<Item, RuleError> {
 }
 
 fn literal(node: &Node, file: &str) -> Result<Literal, RuleError> {
-    Ok(match node.scalar() {
-        Some(Scalar::Null) => Literal::Null,
-        Some(Scalar::Bool(value)) => Literal::Bool(value),
-        Some(Scalar::Int(value)) => Literal::Int(value),
-        Some(Scalar::Float(value)) => Literal::Float(value),
-        Some(Scalar::Text(text)) => Literal::Text(text.to_owned()),
-        None => {
-            let why = format!("a value is {}; write text, a number or a boolean", node.kind());
-            return Err(error(file, node.place, why));
-        }
+    Literal::of(node).ok_or_else(|| {
+        let why = format!("a value is {}; write text, a number or a boolean", node.kind());
+        error(file, node.place, why)
     })
 }
 

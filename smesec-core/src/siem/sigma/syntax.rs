@@ -1,6 +1,7 @@
 //! The syntax tree of Sigma documents.
 
 use crate::decode::yaml::Place;
+use crate::verdict::Severity;
 
 /// What every Sigma document says of itself.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -121,4 +122,38 @@ pub struct Correlation {
     pub aliases: Vec<(String, Vec<(Reference, String)>)>,
     /// Whether the rules it builds on are reported too.
     pub generate: bool,
+}
+
+/// The severity of a level; `medium` where a document tells none.
+pub(crate) fn severity(level: &str) -> Severity {
+    match level.to_ascii_lowercase().as_str() {
+        "informational" => Severity::Info,
+        "low" => Severity::Low,
+        "high" => Severity::High,
+        "critical" => Severity::Critical,
+        _ => Severity::Medium,
+    }
+}
+
+/// The techniques among a document's tags: `attack.t1059.001` is `T1059.001`.
+pub(crate) fn techniques(tags: &[String]) -> Vec<String> {
+    let technique = |tag: &String| {
+        let name = tag.strip_prefix("attack.")?;
+        let digits = name.strip_prefix(['t', 'T'])?;
+        digits.starts_with(|c: char| c.is_ascii_digit()).then(|| name.to_ascii_uppercase())
+    };
+    tags.iter().filter_map(technique).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_techniques() {
+        assert_eq!(severity("High"), Severity::High);
+        assert_eq!(severity(""), Severity::Medium);
+        let tags = ["attack.execution", "attack.t1059.001", "cve.2021-1"].map(str::to_owned);
+        assert_eq!(techniques(&tags), ["T1059.001"]);
+    }
 }

@@ -63,7 +63,8 @@ impl Pending {
         if event.text.len() + line.len() > most {
             event.complete = true;
             return Err(
-                "an event of auditd longer than the limit; its later lines are left out".into()
+                "an event of auditd longer than the limit; its later lines are an event of their own"
+                    .into()
             );
         }
         event.text.push_str(line);

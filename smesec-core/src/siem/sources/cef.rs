@@ -109,16 +109,9 @@ fn extension<'l>(text: &'l str, draft: &mut Draft<'l>) -> Result<(), Fault> {
     loop {
         let (key, after) = rest.split_at_checked(equals).unwrap_or((rest, ""));
         let value = after.strip_prefix('=').unwrap_or(after);
-        let next = unescaped(value, b'=');
-        // The next key is the word before the next `=`.
-        let (value, next_key) = match next {
-            Some(at) => {
-                let (before, _) = value.split_at_checked(at).unwrap_or((value, ""));
-                match before.rsplit_once(' ') {
-                    Some((value, key)) => (value, Some((before.len() - key.len(), key.len()))),
-                    // `a=b=c`: an `=` that the sender forgot to escape.
-                    None => (value, None),
-                }
+        let (value, next_key) = match next_key(value) {
+            Some((end, start, length)) => {
+                (value.get(..end).unwrap_or_default(), Some((start, length)))
             }
             None => (value, None),
         };
@@ -128,6 +121,27 @@ fn extension<'l>(text: &'l str, draft: &mut Draft<'l>) -> Result<(), Fault> {
         rest = after.get(1 + start..).unwrap_or_default();
         equals = length;
     }
+}
+
+/// Where a value ends and the next key begins, and the key's length: the word before the next `=`
+/// that has one. An `=` that the sender forgot to escape has none, and must not hide what follows.
+fn next_key(value: &str) -> Option<(usize, usize, usize)> {
+    let mut from = 0;
+    loop {
+        let at = from + unescaped(value.get(from..)?, b'=')?;
+        if let Some((before, key)) = value.get(from..at)?.rsplit_once(' ')
+            && is_key(key)
+        {
+            return Some((from + before.len(), at - key.len(), key.len()));
+        }
+        from = at + 1;
+    }
+}
+
+/// Keys are words; what links and expressions have before an `=` is none.
+fn is_key(key: &str) -> bool {
+    let part = |c: char| c.is_alphanumeric() || "_.-[]:".contains(c);
+    !key.is_empty() && key.chars().all(part)
 }
 
 /// `cs1Label=Rule` and `cs1=x` also give `Rule=x`, the name without blanks.
@@ -249,6 +263,14 @@ mod tests {
             fields(r"CEF:0|S|I|1|9|n|5|rt=1364481363243 msg=a \= b\nc cs1Label=Rule Name cs1=x y request=http://h/?q=1").unwrap(),
             "Some(1364481363243000000) Name=n|Severity=5|rt=1364481363243|msg=a = b\nc|cs1Label=Rule Name|cs1=x y|request=http://h/?q=1|RuleName=x y"
         );
+        // What a sender forgot to escape hides nothing that follows.
+        assert_eq!(
+            fields("CEF:0|S|I|1|9|n|5|msg=a=b=c act=blocked u=http://h/?a b/c=d=e src=10.0.0.1")
+                .unwrap(),
+            "None Name=n|Severity=5|msg=a=b=c|act=blocked|u=http://h/?a b/c=d=e|src=10.0.0.1"
+        );
+        let many = format!("CEF:0|S|I|1|9|n|5|msg={} act=x", "=".repeat(1_000_000));
+        assert!(fields(&many).unwrap().ends_with("|act=x"));
         assert_eq!(fields("CEF:0|S|I|1|9|n|5").unwrap(), "None Name=n|Severity=5");
         assert_eq!(fields("CEF:0|S|I|1|9|n|5|").unwrap(), "None Name=n|Severity=5");
         assert!(fields("CEF:0|S|I|1|9").is_err());

@@ -33,6 +33,8 @@ pub(super) struct Spent(Vec<Field<'static>>);
 /// Text that does not stand in the line as it is meant: unescaped, joined, decoded.
 pub(super) struct Arena<'l> {
     free: &'l mut [u8],
+    /// When less than this is free, names that were joined before are looked for.
+    scarce: usize,
 }
 
 /// A piece of the arena that is being written.
@@ -60,7 +62,7 @@ impl Memory {
         }
         Draft {
             fields: recycled(std::mem::take(&mut self.fields)),
-            arena: Arena { free: &mut self.slab },
+            arena: Arena { free: &mut self.slab, scarce: size / 2 },
             log_source: LogSource::default(),
             time: None,
             number: None,
@@ -140,11 +142,27 @@ impl<'l> Draft<'l> {
         separator: &str,
         second: &str,
     ) -> Result<&'l str, Fault> {
+        // A long list of objects below a long path has the same names again and again.
+        if self.arena.free.len() < self.arena.scarce
+            && let Some(known) = self.known(first, separator, second)
+        {
+            return Ok(known);
+        }
         let mut out = self.arena.writer();
         out.push(first);
         out.push(separator);
         out.push(second);
         out.finish()
+    }
+
+    /// The beginning of an earlier field's name that is this text.
+    #[cold]
+    fn known(&self, first: &str, separator: &str, second: &str) -> Option<&'l str> {
+        let length = first.len() + separator.len() + second.len();
+        let names = self.fields.iter().rev().map(|field| field.name);
+        names.filter_map(|name| name.get(..length)).find(|name| {
+            name.strip_prefix(first).and_then(|rest| rest.strip_prefix(separator)) == Some(second)
+        })
     }
 
     /// What to hand to [`Memory::keep`].
@@ -166,6 +184,7 @@ impl<'l> Draft<'l> {
             fields: &self.fields,
             log_source: self.log_source,
             time: self.time.unwrap_or(arrival),
+            undated: self.time.is_none(),
             arrival,
             origin,
             number: self.number.unwrap_or(number),

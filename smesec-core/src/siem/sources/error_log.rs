@@ -43,9 +43,7 @@ fn nginx<'l>(line: &'l str, context: &Context, draft: &mut Draft<'l>) -> Result<
         draft.number("connection", connection)?;
         rest = after;
     }
-    // What the visitor sent stands within the message too, so the pairs are those after the last
-    // `, client: `.
-    let cut = rest.rfind(", client: ").unwrap_or(rest.len());
+    let cut = client(rest).unwrap_or(rest.len());
     let (message, mut pairs) = rest.split_at_checked(cut).unwrap_or((rest, ""));
     draft.text("message", message)?;
     while let Some((key, value)) = pairs.strip_prefix(", ").and_then(|rest| rest.split_once(": ")) {
@@ -76,6 +74,32 @@ fn nginx<'l>(line: &'l str, context: &Context, draft: &mut Draft<'l>) -> Result<
         pairs = after;
     }
     Ok(())
+}
+
+/// Where the pairs begin: at nginx's own `, client: ADDRESS, server: `. What the visitor sent stands
+/// in quotes before it (the path) and behind it (request, referrer), so the first outside of
+/// quotes is meant; where a visitor's quote leaves none outside, the first of all.
+fn client(message: &str) -> Option<usize> {
+    const KEY: &str = ", client: ";
+    let mut within = None;
+    let mut quoted = false;
+    let mut seen = 0;
+    for at in memchr::memmem::find_iter(message.as_bytes(), KEY) {
+        let before = message.as_bytes().get(seen..at).unwrap_or_default();
+        quoted ^= memchr::memchr_iter(b'"', before).count() % 2 == 1;
+        seen = at;
+        let value = message.get(at + KEY.len()..).unwrap_or_default();
+        let (address, after) = value.split_at(value.find(", ").unwrap_or(value.len()));
+        let address = address.parse::<std::net::IpAddr>().is_ok() || address == "unix:";
+        if !address || !(after.is_empty() || after.starts_with(", server: ")) {
+            continue;
+        }
+        if !quoted {
+            return Some(at);
+        }
+        within.get_or_insert(at);
+    }
+    within
 }
 
 /// `[Wed Oct 11 14:32:52.123456 2000] [module:level] [pid 9:tid 8] [client 192.0.2.1:5] message`.
@@ -124,4 +148,37 @@ fn apache<'l>(line: &'l str, context: &Context, draft: &mut Draft<'l>) -> Result
         draft.text("cs-referer", referer)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::siem::sources::draft::Memory;
+
+    fn client_of(message: &str) -> Option<String> {
+        let line = format!("2026/03/02 06:00:00 [error] 7#7: *9 {message}");
+        let mut memory = Memory::default();
+        let mut draft = memory.draft(line.len(), 100);
+        parse(&line, &Context::default(), &mut draft).unwrap();
+        draft.first("c-ip").map(str::to_owned)
+    }
+
+    #[test]
+    fn no_visitor_names_another_client() {
+        let own = ", client: 192.0.2.7, server: s, request: \"GET / HTTP/1.1\", host: \"h\"";
+        for message in [
+            format!("open() \"/a\" failed{own}"),
+            format!(
+                "open() \"/a\" failed{own}, referrer: \"http://x/, client: 10.0.0.1, server: s\""
+            ),
+            format!("open() \"/a\" failed{own}, referrer: \"x\", client: 10.0.0.1, server: s\""),
+            format!("open() \"/, client: 10.0.0.1, server: s\" failed{own}"),
+            format!("open() \"/a, client: nobody\" failed{own}"),
+            format!("open() \"/a\"b\" failed{own}"),
+        ] {
+            assert_eq!(client_of(&message).as_deref(), Some("192.0.2.7"), "{message}");
+        }
+        assert_eq!(client_of("closed, client: 2001:db8::1").as_deref(), Some("2001:db8::1"));
+        assert_eq!(client_of("signal process started"), None);
+    }
 }

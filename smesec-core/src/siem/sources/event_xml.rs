@@ -18,7 +18,11 @@ struct Element<'l> {
 
 /// Reads one `<Event>…</Event>`; what precedes it (a declaration, `<Events>`) is passed over.
 pub(super) fn parse<'l>(text: &'l str, draft: &mut Draft<'l>) -> Result<(), Fault> {
-    let start = ["<Event ", "<Event>"].iter().filter_map(|tag| text.find(tag)).min();
+    // `<Event` and a blank of any kind: exports break the line before its name space.
+    let start = memchr::memmem::find_iter(text.as_bytes(), "<Event").find(|at| {
+        let next = text.as_bytes().get(at + "<Event".len());
+        next.is_some_and(|byte| *byte == b'>' || byte.is_ascii_whitespace())
+    });
     let mut rest =
         text.get(start.ok_or("no Windows event: `<Event` is expected")?..).unwrap_or_default();
     let mut open: Vec<Element<'l>> = Vec::with_capacity(8);

@@ -70,6 +70,8 @@ pub(super) struct Frames {
     quoted: bool,
     skipping: bool,
     header_seen: bool,
+    /// Bytes in which quotes do not count: one that never closed was met there.
+    plain: usize,
     items: Items,
 }
 
@@ -77,7 +79,7 @@ impl Frames {
     pub(super) fn new(framing: Framing, limit: usize) -> Self {
         let (quoted, skipping, header_seen) = (false, false, false);
         let items = Items::default();
-        Self { framing, limit, scanned: 0, quoted, skipping, header_seen, items }
+        Self { framing, limit, scanned: 0, quoted, skipping, header_seen, plain: 0, items }
     }
 
     /// Whether what follows can be cut without what came before.
@@ -112,6 +114,7 @@ impl Frames {
         let most = bytes.len().min(self.limit.saturating_add(self.framing.end().len()));
         let within = bytes.get(..most).unwrap_or_default();
         let found = match self.framing {
+            Framing::Csv if self.plain > 0 => self.plain_line(within),
             Framing::Lines => line(within, self.scanned),
             Framing::Csv => self.csv(within),
             Framing::Xml => xml(within, self.scanned),
@@ -123,8 +126,18 @@ impl Frames {
             self.begin();
             return cut;
         }
-        if bytes.len() > self.limit {
+        let over = bytes.len() > self.limit;
+        if (over || ended) && self.quoted && self.plain == 0 {
+            // A stray quote must not take the lines that follow with it. They are cut at newlines
+            // alone from here to where the quote was given up, so that each byte is looked at twice
+            // at most, whatever quotes there are.
             self.begin();
+            self.plain = bytes.len().min(self.limit);
+            return self.next(bytes, ended);
+        }
+        if over {
+            self.begin();
+            self.plain = 0;
             self.skipping = true;
             return Cut::TooLong { used: self.limit };
         }
@@ -137,10 +150,20 @@ impl Frames {
                 last
             };
         }
-        if !matches!(self.framing, Framing::Csv | Framing::Journal | Framing::Items) {
+        if self.plain > 0
+            || !matches!(self.framing, Framing::Csv | Framing::Journal | Framing::Items)
+        {
             self.scanned = bytes.len().saturating_sub(self.framing.end().len() - 1);
         }
         Cut::More
+    }
+
+    fn plain_line(&mut self, bytes: &[u8]) -> Option<Cut> {
+        let cut = line(bytes, self.scanned)?;
+        if let Cut::Event { used, .. } = cut {
+            self.plain = self.plain.saturating_sub(used);
+        }
+        Some(cut)
     }
 
     fn begin(&mut self) {

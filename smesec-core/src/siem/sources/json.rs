@@ -10,6 +10,7 @@ use super::kinds::Kinds;
 use super::{Context, journal, stamp, windows};
 use crate::decode::body::json::{is_number, plain_run};
 use crate::siem::record::{Field, Kind};
+use crate::time::Timestamp;
 use memchr::memmem;
 
 /// Objects and lists open at once. The deepest that real sources nest is about a dozen.
@@ -64,10 +65,10 @@ fn conclude<'l>(
     kinds: &Kinds,
     draft: &mut Draft<'l>,
 ) -> Result<(), Fault> {
-    draft.time = marks.time.and_then(|(_, text)| {
-        stamp::iso(text, context.zone).map(|(time, _)| time).or_else(|| stamp::epoch(text))
-    });
-    if !marks.product.is_empty() || !marks.category.is_empty() {
+    draft.time =
+        marks.time.and_then(|(_, text)| time(text, context).or_else(|| any_time(draft, context)));
+    // A category alone is a word that many services write; with a product it is Sigma's.
+    if !marks.product.is_empty() {
         draft.log_source.product = marks.product;
         draft.log_source.category = marks.category;
         draft.log_source.service = marks.service;
@@ -83,8 +84,27 @@ fn conclude<'l>(
         draft.log_source.service = marks.path;
     } else if let Some(kind) = kinds.of(draft) {
         draft.log_source = kind;
+    } else {
+        draft.log_source.category = marks.category;
     }
     Ok(())
+}
+
+fn time(text: &str, context: &Context) -> Option<Timestamp> {
+    stamp::iso(text, context.zone).map(|(time, _)| time).or_else(|| stamp::epoch(text))
+}
+
+/// The best field that can be read as a time, where the best one cannot.
+#[cold]
+fn any_time(draft: &Draft<'_>, context: &Context) -> Option<Timestamp> {
+    let ranked = draft.fields.iter().filter_map(|field| {
+        let rank = Role::of(field.name).time;
+        if rank == 0 {
+            return None;
+        }
+        Some((rank, time(field.value.text, context)?))
+    });
+    ranked.min_by_key(|(rank, _)| *rank).map(|(_, time)| time)
 }
 
 /// What the keys of the outermost object say of the whole.

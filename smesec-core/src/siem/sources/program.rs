@@ -23,6 +23,16 @@ pub(super) fn read<'l>(
         _ => "syslog",
     };
     draft.log_source = LogSource { product: "linux", category: "", service };
+    // What rsyslog and syslogd make of a run of equal messages.
+    let mut message = message;
+    if let Some((count, inner)) = message
+        .strip_prefix("message repeated ")
+        .and_then(|rest| rest.split_once(" times: ["))
+        .filter(|(count, _)| !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit()))
+    {
+        draft.number("repeated", count)?;
+        message = inner.strip_suffix(']').unwrap_or(inner).trim_matches(' ');
+    }
     match service {
         "sshd" => sshd(message, draft),
         "sudo" => sudo(message, draft),
@@ -218,6 +228,18 @@ mod tests {
             "outcome=failure|action=login|user=root|src_ip=192.0.2.7"
         );
         assert_eq!(sshd("Server listening on 0.0.0.0 port 22."), "");
+    }
+
+    #[test]
+    fn repeated_messages_are_read_as_what_they_repeat() {
+        assert_eq!(
+            fields(
+                "sshd",
+                "message repeated 5 times: [ Failed password for root from 192.0.2.7 port 4022 ssh2]"
+            ),
+            "repeated=5|outcome=failure|action=login|user=root|src_ip=192.0.2.7|src_port=4022|method=password"
+        );
+        assert_eq!(fields("sshd", "message repeated often times: [ Failed password ]"), "");
     }
 
     #[test]

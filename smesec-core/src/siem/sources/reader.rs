@@ -288,17 +288,27 @@ impl Reader {
 impl Stream {
     /// Reads the events at the start of `bytes`; gives how many bytes are done with.
     fn run(&mut self, bytes: &[u8], ended: bool, each: &mut Each<'_>) -> usize {
+        let mut at = 0;
         if !self.settled {
-            if bytes.is_empty() {
-                return 0;
+            // Blanks before the first event are done with at once: a stream of nothing else would be
+            // held, and looked at again with each piece.
+            let mark = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+            let rest = mark.trim_ascii_start();
+            if rest.len() < mark.len() {
+                at = bytes.len() - rest.len();
+                self.lines +=
+                    memchr::memchr_iter(b'\n', bytes.get(..at).unwrap_or_default()).count() as u64;
             }
+            if rest.is_empty() {
+                return at;
+            }
+            let bytes = bytes.get(at..).unwrap_or_default();
             let found = auto::of_stream(self.format, bytes, ended, &self.context);
-            let Some((format, framing)) = found else { return 0 };
+            let Some((format, framing)) = found else { return at };
             self.settled = true;
             self.format = format;
             self.frames = Frames::new(framing, self.options.event_bytes);
         }
-        let mut at = 0;
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
             let used = match self.frames.next(rest, ended) {

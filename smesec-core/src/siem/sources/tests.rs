@@ -448,3 +448,81 @@ fn events_of_the_audit_daemon_that_never_end_still_come() {
     assert_eq!(statistics.records, 1_000);
     assert_eq!(numbers, (0..1_000).collect::<Vec<_>>());
 }
+
+#[test]
+fn blank_lines_before_the_first_event_are_not_held() {
+    for start in ["\n", "\u{feff}\r\n \t\n"] {
+        let mut reader = Reader::new(Format::Auto, "x", options());
+        let mut bad = Vec::new();
+        let mut each = |line: Result<crate::siem::record::Record<'_>, super::BadLine>| {
+            bad.extend(line.err().map(|line| line.line));
+        };
+        reader.feed(start.as_bytes(), &mut each);
+        for _ in 0..1_000 {
+            reader.feed("\n".repeat(1_000).as_bytes(), &mut each);
+            assert!(reader.held.is_empty());
+        }
+        reader.feed(b"{\"a\":1}\n{\n", &mut each);
+        reader.finish(&mut each);
+        assert_eq!(reader.statistics().records, 1);
+        let blank = start.matches('\n').count() as u64 + 1_000_000;
+        assert_eq!(bad, [blank + 2], "lines are counted all the same");
+    }
+}
+
+#[test]
+fn a_stray_quote_in_a_table_costs_its_line_alone() {
+    let rows = (0..1_000).map(|n| format!("{n},x\n")).collect::<String>();
+    let table = format!("a,b\n1,\"x\n{rows}");
+    let read = |limit: usize, piece: usize| {
+        let options = ReaderOptions { event_bytes: limit, ..options() };
+        let mut reader = Reader::new(Format::Csv, "x", options);
+        let mut bad = Vec::new();
+        let mut each = |line: Result<crate::siem::record::Record<'_>, super::BadLine>| {
+            bad.extend(line.err().map(|line| line.line));
+        };
+        for piece in table.as_bytes().chunks(piece) {
+            reader.feed(piece, &mut each);
+        }
+        reader.finish(&mut each);
+        (reader.statistics().records, bad)
+    };
+    for limit in [200, 1 << 20] {
+        for piece in [1, 7, 1_000, table.len()] {
+            assert_eq!(read(limit, piece), (1_000, vec![2]), "{limit} {piece}");
+        }
+    }
+    // Lines each of which begins a value that never ends are still looked at twice only.
+    let text = format!("a,b\n{}", "\"x\",\"\n".repeat(300_000));
+    let statistics = records_of(Format::Csv, "x", text.as_bytes(), options(), &mut |_| {});
+    assert_eq!(statistics.records + statistics.bad, 300_000);
+}
+
+#[test]
+fn a_long_list_below_a_long_path_is_kept() {
+    let items = vec!["{\"name\":1,\"deep\":{\"id\":2}}"; 800].join(",");
+    let path = ["properties", "additionalDetails", "targetResources", "modifiedProperties"];
+    let open = path.map(|name| format!("{{\"{name}\":")).concat();
+    let line = format!("{open}[{items}]{}", "}".repeat(path.len()));
+    let mut names = Vec::new();
+    let statistics = records_of(Format::Json, "x", line.as_bytes(), options(), &mut |record| {
+        names.extend(record.unwrap().fields.iter().map(|field| field.name.to_owned()));
+    });
+    assert_eq!((statistics.records, names.len()), (1, 1_600));
+    let long = path.join(".");
+    for (at, name) in names.iter().enumerate() {
+        let own = if at % 2 == 0 { "name" } else { "deep.id" };
+        assert_eq!(*name, format!("{long}.{own}"));
+    }
+}
+
+#[test]
+fn an_event_may_break_the_line_within_its_tag() {
+    for blank in [" ", "\n", "\r\n  ", "\t"] {
+        let text = format!(
+            "<Events><Event{blank}xmlns='u'><System><EventID>7</EventID></System></Event></Events>"
+        );
+        let out = whole(Format::EventXml, text.as_bytes());
+        assert!(out.contains("EventID=\"7\"") && !out.contains("is expected"), "{blank:?}: {out}");
+    }
+}

@@ -1,6 +1,7 @@
 //! What a correlation means, one test for each row of the table of required semantics.
 
 use super::*;
+use std::cmp::Reverse;
 
 const S: i64 = SECOND;
 
@@ -489,4 +490,144 @@ fn a_sign_in_may_follow_the_last_failure_of_many() {
     let mut hits: Vec<Hit<'_>> = (1..=300).map(|n| ("a", n * S, "g=1")).collect();
     hits.push(("b", 359 * S, "g=1"));
     assert_eq!(opened(&run(text, &hits)), ["then 359000000000 1"]);
+}
+
+#[test]
+fn an_absence_after_the_only_event_of_a_source_is_judged() {
+    let text = "title: T\ncorrelation: {type: temporal, rules: [a, b], group-by: [g], timespan: 1h, \
+                condition: a and not b}\n";
+    let mut correlator = Correlator::new(plan(text), Settings::default());
+    let mut out = feed(&mut correlator, &[("a", 1_000 * S, "g=1")]);
+    correlator.advance(Timestamp::from_unix_seconds(1_000), &mut out);
+    correlator.advance(Timestamp::from_unix_seconds(1_000 + 7_200), &mut out);
+    assert_eq!(opened(&out), [format!("T {} 1", 4_600 * S)]);
+    // A clock years ahead is not confirmed by a time that lies before it.
+    let mut correlator = Correlator::new(plan(text), Settings::default());
+    let mut out = feed(&mut correlator, &[("a", 900_000_000 * S, "g=1")]);
+    correlator.advance(Timestamp::from_unix_seconds(9_000), &mut out);
+    assert_eq!(feed(&mut correlator, &[("a", 9_000 * S, "g=1")]), []);
+    assert_eq!(correlator.statistics().late_dropped, 0);
+}
+
+#[test]
+fn waits_broken_again_and_again_leave_one_deadline() {
+    let text = "title: T\ncorrelation: {type: temporal_ordered, rules: [a, b], group-by: [g], timespan: 1h, \
+                condition: a and not b}\n";
+    let mut correlator = Correlator::new(plan(text), Settings::default());
+    let mut out = Vec::new();
+    for second in 0..3_000 {
+        let rule = if second % 2 == 0 { "a" } else { "b" };
+        out.extend(feed(&mut correlator, &[(rule, second * S, "g=1")]));
+        assert!(correlator.deadlines.len() <= 1, "{second}");
+    }
+    // On and on, so that no leap has to be confirmed.
+    let on = [("c", 5_000), ("a", 6_700), ("c", 10_000), ("c", 10_400)];
+    for (rule, second) in on {
+        out.extend(feed(&mut correlator, &[(rule, second * S, "g=1")]));
+    }
+    correlator.flush(&mut out);
+    assert_eq!(opened(&out), [format!("T {} 1", 10_300 * S)]);
+}
+
+/// Two rules that match the same records.
+fn twice(kind: &str) -> (String, String) {
+    let text = |rules: &str| {
+        format!("title: T\ncorrelation: {{{kind}, rules: {rules}, group-by: [g], timespan: 1h}}\n")
+    };
+    (text("[a, b]"), text("[b, a]"))
+}
+
+#[test]
+fn a_record_that_two_rules_match_is_one_event() {
+    let run = |text: &str, hits: &[(&[u32], i64, &str)]| {
+        let mut correlator = Correlator::new(plan(text), Settings::default());
+        let mut out = Vec::new();
+        for (rules, second, words) in hits {
+            correlator.matched(rules, Timestamp::from_unix_seconds(*second), &row(words), &mut out);
+        }
+        correlator.flush(&mut out);
+        for Reverse(waiting) in correlator.pending.drain() {
+            unreachable!("{waiting:?}");
+        }
+        opened(&out).len()
+    };
+    let both: &[u32] = &[0, 1];
+    let turned: &[u32] = &[1, 0];
+    let count = twice("type: event_count, condition: {gte: 3}");
+    let sum = twice("type: value_sum, condition: {field: v, gte: 30}");
+    let present = twice("type: temporal");
+    let ordered = twice("type: temporal_ordered");
+    for text in [&count.0, &count.1] {
+        assert_eq!(run(text, &[(both, 1, "g=1"), (turned, 2, "g=1")]), 0, "{text}");
+        assert_eq!(run(text, &[(both, 1, "g=1"), (turned, 2, "g=1"), (&[1], 3, "g=1")]), 1);
+    }
+    for text in [&sum.0, &sum.1] {
+        assert_eq!(run(text, &[(both, 1, "g=1 v=10"), (both, 2, "g=1 v=10")]), 0, "{text}");
+    }
+    for text in [&present.0, &present.1] {
+        assert_eq!(run(text, &[(both, 1, "g=1")]), 1, "{text}");
+    }
+    for text in [&ordered.0, &ordered.1] {
+        for rules in [both, turned] {
+            assert_eq!(run(text, &[(rules, 1, "g=1")]), 0, "{text}: nothing comes after itself");
+            assert_eq!(run(text, &[(rules, 1, "g=1"), (rules, 2, "g=1")]), 1, "{text}");
+        }
+    }
+}
+
+#[test]
+fn openings_within_one_time_are_told_apart() {
+    let text = "title: T\ncorrelation: {type: value_avg, rules: [a], group-by: [g], timespan: 1h, \
+                condition: {field: v, gte: 10}}\n";
+    let told =
+        run(text, &[("a", 5 * S, "g=1 v=10"), ("a", 5 * S, "g=1 v=0"), ("a", 5 * S, "g=1 v=50")]);
+    let mut ids: Vec<_> =
+        told.iter().filter(|a| a.change == Change::Opened).map(|alarm| alarm.id).collect();
+    assert_eq!(ids.len(), 2);
+    ids.dedup();
+    assert_eq!(ids.len(), 2, "each has its own id");
+    // And each change of one alarm is an event of its own that names the alarm.
+    let events: Vec<_> = told.iter().map(Alarm::to_event).collect();
+    assert_eq!(events[0].extra["alarm_id"], events[1].extra["alarm_id"]);
+    assert_ne!(events[0].id, events[1].id);
+}
+
+#[test]
+fn a_clock_far_ahead_decides_no_absence() {
+    let text = "title: T\ncorrelation: {type: temporal, rules: [a, b], group-by: [g], timespan: 1h, \
+                condition: a and not b}\n\
+                ---\ntitle: C\ncorrelation: {type: event_count, rules: [c], group-by: [g], \
+                timespan: 1h, condition: {gte: 1}}\n";
+    let hits = [("a", 1_000 * S, "g=1"), ("c", 900_000_000 * S, "g=2"), ("a", 1_010 * S, "g=1")];
+    assert_eq!(opened(&run(text, &hits)), [format!("C {} 2", 900_000_000 * S)]);
+    // Where the stream goes on there, it is the time.
+    let on = [&hits[..2], &[("c", 900_000_001 * S, "g=2")]].concat();
+    let told = opened(&run(text, &on));
+    assert_eq!(told, [format!("T {} 1", 4_600 * S), format!("C {} 2", 900_000_000 * S)]);
+}
+
+#[test]
+fn correlations_that_lack_a_field_are_named() {
+    let text = "title: T\ncorrelation: {type: event_count, rules: [a], group-by: [g], timespan: 1h, \
+                condition: {gte: 2}}\n\
+                ---\ntitle: U\ncorrelation: {type: event_count, rules: [a], timespan: 1h, \
+                condition: {gte: 2}}\n";
+    let mut correlator = Correlator::new(plan(text), Settings::default());
+    feed(&mut correlator, &[("a", S, ""), ("a", 2 * S, "g=1"), ("a", 3 * S, "h=1")]);
+    let told: Vec<_> =
+        correlator.without_field().map(|(rule, count)| (rule.name.as_str(), count)).collect();
+    assert_eq!(told, [("T", 2)]);
+}
+
+#[test]
+fn a_second_correlation_of_one_id_is_refused() {
+    let one = |id: &str| {
+        format!(
+            "title: T\nid: {id}\ncorrelation: {{type: event_count, rules: [a], timespan: 1h, \
+             condition: {{gte: 2}}}}\n"
+        )
+    };
+    let (plan, report) = load(&format!("{}---\n{}", one("ab-1"), one("AB-1")));
+    assert_eq!((plan.len(), report.refused.len()), (1, 1));
+    assert!(report.to_string().contains("stands in t.yml:1"), "{report}");
 }

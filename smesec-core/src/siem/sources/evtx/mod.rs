@@ -10,6 +10,9 @@ mod bytes;
 mod template;
 mod value;
 
+#[cfg(test)]
+mod tests;
+
 use super::draft::{Draft, Fault};
 use super::{stamp, windows};
 use bytes::Bytes;

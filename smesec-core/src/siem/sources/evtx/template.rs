@@ -11,10 +11,22 @@ use std::ops::Range;
 const DEPTH: usize = 32;
 /// What the templates of one chunk may hold; a chunk of 64 KiB cannot hold more honest ones.
 const PIECES: usize = 16_384;
+/// Bytes of their names and texts; a name is told in four bytes and read in 64 KiB, so that this is
+/// looked at after each.
+const TEXT: usize = PIECES * 64;
+/// Tokens compiled for one chunk: each takes a byte of it at least, and templates that overlap
+/// would be read again at every offset.
+const TOKENS: usize = 65_536;
+/// What reading one event may cost in pieces, parts and blocks of [`BLOCK`] bytes of its values:
+/// templates within values name templates again, and each such level multiplies the pieces.
+const STEPS: usize = PIECES;
+const BLOCK: usize = 64;
 
 const CUT: Fault = Fault::Borrowed("an event whose XML is cut off");
 const DEEP: Fault = Fault::Borrowed("an event nested deeper than 32");
 const MANY: Fault = Fault::Borrowed("an event log with templates beyond any real one's");
+const LONG: Fault =
+    Fault::Borrowed("an event whose templates name one another more often than any real one's");
 
 /// All templates of a chunk, and the event that is being read.
 #[derive(Debug, Default)]
@@ -24,6 +36,8 @@ pub(super) struct Templates {
     pieces: Vec<Piece>,
     parts: Vec<Part>,
     text: String,
+    /// Tokens compiled so far.
+    tokens: usize,
     slots: Vec<Slot>,
     calls: Vec<Call>,
 }
@@ -76,6 +90,7 @@ impl Templates {
         self.pieces.clear();
         self.parts.clear();
         self.text.clear();
+        self.tokens = 0;
     }
 
     /// Finds the values of the event at `at` and compiles the templates that it uses.
@@ -174,9 +189,15 @@ impl Templates {
         if let Some(known) = self.known.get(&at) {
             return known.clone().ok_or(CUT);
         }
-        let first = self.pieces.len();
+        let (first, parts, text) = (self.pieces.len(), self.parts.len(), self.text.len());
         let done = self.compile(chunk, at, end.min(chunk.0.len()), dependencies);
         let pieces = done.is_ok().then_some(first..self.pieces.len());
+        if pieces.is_none() {
+            // One broken template takes no room from the others of its chunk.
+            self.pieces.truncate(first);
+            self.parts.truncate(parts);
+            self.text.truncate(text);
+        }
         // A broken template is looked at once, however many events name it.
         self.known.insert(at, pieces.clone());
         done?;
@@ -197,6 +218,10 @@ impl Templates {
         while at < end {
             let token = chunk.u8(at).ok_or(CUT)?;
             at += 1;
+            self.tokens += 1;
+            if self.tokens > TOKENS {
+                return Err(MANY);
+            }
             let plain = token & 0x3f;
             if matches!(plain, 0x01..=0x04 | 0x06)
                 && let Some((name, parts)) = attribute.take()
@@ -296,7 +321,12 @@ impl Templates {
                 return Ok(Part::Hole(hole));
             }
         }
+        self.fits()?;
         Ok(Part::Text(from..self.text.len()))
+    }
+
+    fn fits(&self) -> Result<(), Fault> {
+        if self.text.len() > TEXT { Err(MANY) } else { Ok(()) }
     }
 
     /// A name by its offset; where that is the place itself, the name stands here and is passed over.
@@ -309,6 +339,7 @@ impl Templates {
         }
         let from = self.text.len();
         push_utf16(&mut self.text, units);
+        self.fits()?;
         Ok(from..self.text.len())
     }
 
@@ -352,10 +383,11 @@ impl Templates {
     }
 
     fn piece(&mut self, name: Name, parts: Vec<Part>, needs: Option<u16>) -> Result<(), Fault> {
-        // Both grow by what the file says, so both are bounded.
-        if self.pieces.len() >= PIECES || self.text.len() > PIECES * 64 {
+        // They grow by what the file says, so they are bounded; the parts are by the tokens.
+        if self.pieces.len() >= PIECES {
             return Err(MANY);
         }
+        self.fits()?;
         let from = self.parts.len();
         self.parts.extend(parts);
         self.pieces.push(Piece { name, parts: from..self.parts.len(), needs });
@@ -364,8 +396,9 @@ impl Templates {
 
     /// Adds the fields of the event that was prepared.
     pub(super) fn emit<'l>(&'l self, chunk: Bytes<'l>, draft: &mut Draft<'l>) -> Result<(), Fault> {
+        let mut steps = STEPS;
         match self.calls.first() {
-            Some(call) => self.call(chunk, call, draft, 0),
+            Some(call) => self.call(chunk, call, draft, 0, &mut steps),
             None => Err("an event without content".into()),
         }
     }
@@ -376,6 +409,7 @@ impl Templates {
         call: &'l Call,
         draft: &mut Draft<'l>,
         depth: usize,
+        steps: &mut usize,
     ) -> Result<(), Fault> {
         if depth >= DEPTH {
             return Err(DEEP);
@@ -383,6 +417,7 @@ impl Templates {
         let slots = self.slots.get(call.slots.clone()).unwrap_or_default();
         let slot = |hole: u16| slots.get(usize::from(hole)).filter(|slot| slot.kind != 0);
         for piece in self.pieces.get(call.pieces.clone()).unwrap_or_default() {
+            spend(steps, 1 + piece.parts.len())?;
             if piece.needs.is_some_and(|needs| slot(needs).is_none()) {
                 continue;
             }
@@ -390,6 +425,7 @@ impl Templates {
                 Name::Told(range) => self.text.get(range.clone()).unwrap_or_default(),
                 Name::Hole(hole) => match slot(*hole) {
                     Some(slot) => {
+                        spend(steps, usize::from(slot.size) / BLOCK)?;
                         let name = slot.text(chunk, draft)?;
                         draft.name(name)?
                     }
@@ -400,8 +436,9 @@ impl Templates {
                 [Part::Hole(hole)] => {
                     let Some(slot) = slot(*hole) else { continue };
                     if let Some(inner) = slot.call.and_then(|inner| self.calls.get(inner)) {
-                        self.call(chunk, inner, draft, depth + 1)?;
+                        self.call(chunk, inner, draft, depth + 1, steps)?;
                     } else if slot.kind != 0x21 {
+                        spend(steps, usize::from(slot.size) / BLOCK)?;
                         slot.field(name, chunk, draft)?;
                         if name == windows::TIME && draft.time.is_none() {
                             draft.time = slot.time(chunk);
@@ -417,7 +454,10 @@ impl Templates {
                         texts.push(match part {
                             Part::Text(text) => self.text.get(text.clone()).unwrap_or_default(),
                             Part::Hole(hole) => match slot(*hole) {
-                                Some(slot) => slot.text(chunk, draft)?,
+                                Some(slot) => {
+                                    spend(steps, usize::from(slot.size) / BLOCK)?;
+                                    slot.text(chunk, draft)?
+                                }
                                 None => "",
                             },
                         });
@@ -433,4 +473,9 @@ impl Templates {
         }
         Ok(())
     }
+}
+
+fn spend(steps: &mut usize, cost: usize) -> Result<(), Fault> {
+    *steps = steps.checked_sub(cost).ok_or(LONG)?;
+    Ok(())
 }

@@ -214,12 +214,12 @@ fn rules_made_to_grow_are_refused_in_time() {
     };
     let head = "title: t\nlogsource: {product: p}\ndetection:\n";
     // Each mention of a search is a copy of it.
-    let lines = (0..2_000).map(|n| format!("    f{n}: v\n")).collect::<String>();
+    let lines = (0..2_000).map(|n| format!("    f{n}: v\n")).collect::<Vec<_>>().concat();
     let mentions = vec!["a"; 2_000].join(" or ");
     let report = refused(&format!("{head}  a:\n{lines}  condition: {mentions}\n"));
     assert!(report.contains("mention each once"), "{report}");
     // Each mention looks through the searches.
-    let searches = (0..5_000).map(|n| format!("  s{n}: {{f: v}}\n")).collect::<String>();
+    let searches = (0..5_000).map(|n| format!("  s{n}: {{f: v}}\n")).collect::<Vec<_>>().concat();
     let mentions = vec!["1 of s*"; 5_000].join(" or ");
     let report = refused(&format!("{head}{searches}  condition: {mentions}\n"));
     assert!(report.contains("mentions too many searches"), "{report}");
@@ -233,7 +233,7 @@ fn rules_made_to_grow_are_refused_in_time() {
     let report = refused(&text);
     assert!(report.contains("aliases are expanded"), "{report}");
     // Many keys are found by a table.
-    let keys = (0..60_000).map(|n| format!("  k{n}: v\n")).collect::<String>();
+    let keys = (0..60_000).map(|n| format!("  k{n}: v\n")).collect::<Vec<_>>().concat();
     let report = refused(&format!("title: t\nlogsource:\n{keys}{keys}"));
     assert!(report.contains("stands already") || report.contains("values"), "{report}");
 }

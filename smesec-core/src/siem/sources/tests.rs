@@ -454,7 +454,7 @@ fn blank_lines_before_the_first_event_are_not_held() {
     for start in ["\n", "\u{feff}\r\n \t\n"] {
         let mut reader = Reader::new(Format::Auto, "x", options());
         let mut bad = Vec::new();
-        let mut each = |line: Result<crate::siem::record::Record<'_>, super::BadLine>| {
+        let mut each = |line: Result<Record<'_>, BadLine>| {
             bad.extend(line.err().map(|line| line.line));
         };
         reader.feed(start.as_bytes(), &mut each);
@@ -472,13 +472,13 @@ fn blank_lines_before_the_first_event_are_not_held() {
 
 #[test]
 fn a_stray_quote_in_a_table_costs_its_line_alone() {
-    let rows = (0..1_000).map(|n| format!("{n},x\n")).collect::<String>();
+    let rows = (0..1_000).map(|n| format!("{n},x\n")).collect::<Vec<_>>().concat();
     let table = format!("a,b\n1,\"x\n{rows}");
     let read = |limit: usize, piece: usize| {
         let options = ReaderOptions { event_bytes: limit, ..options() };
         let mut reader = Reader::new(Format::Csv, "x", options);
         let mut bad = Vec::new();
-        let mut each = |line: Result<crate::siem::record::Record<'_>, super::BadLine>| {
+        let mut each = |line: Result<Record<'_>, BadLine>| {
             bad.extend(line.err().map(|line| line.line));
         };
         for piece in table.as_bytes().chunks(piece) {

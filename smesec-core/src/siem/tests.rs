@@ -92,6 +92,28 @@ fn lines_without_a_time_move_no_clock() {
 }
 
 #[test]
+fn lines_without_a_time_move_no_clock_of_directives() {
+    let text = "
+directives:
+  - {id: '1', name: guessing from SRC_IP, priority: 5,
+     level: {rules: [fail], reliability: 1, next: [
+       {rules: [fail], from: '1:SRC_IP', occurrence: 3, time_out: 5m, reliability: 10}]}}
+";
+    let mut rules = RuleSet::builder();
+    rules.strict(true).text("r.yml", GUESSING);
+    let mut engine = Engine::builder(Arc::new(rules.build().unwrap()))
+        .directives(crate::siem::directive::parse_yaml(text, "d.yml").unwrap())
+        .build();
+    let failures = failures(5).replace("\"u\":", "\"src_ip\":\"192.0.2.7\",\"u\":");
+    let undated = "{\"ev\":\"fail\",\"u\":\"b\"}\n".repeat(2);
+    let lines = format!("{undated}{failures}{undated}");
+    let mut alarms = read(&mut engine, Format::Json, &lines, TODAY);
+    alarms.extend(engine.finish().to_vec());
+    assert_eq!(engine.directives().unwrap().late_dropped(), 0);
+    assert!(alarms.iter().any(|alarm| alarm.message == "guessing from 192.0.2.7"), "{alarms:?}");
+}
+
+#[test]
 fn the_best_time_that_can_be_read_is_taken() {
     let times = |line: &str| {
         let mut times = Vec::new();

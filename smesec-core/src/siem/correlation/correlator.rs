@@ -104,7 +104,7 @@ pub struct Statistics {
 
 impl Statistics {
     /// All counts, in the order of a snapshot.
-    pub(crate) fn all_mut(&mut self) -> [&mut u64; 10] {
+    pub(crate) fn all_mut(&mut self) -> [&mut u64; 11] {
         [
             &mut self.hits,
             &mut self.late_dropped,
@@ -116,10 +116,11 @@ impl Statistics {
             &mut self.samples_dropped,
             &mut self.forced,
             &mut self.alarms,
+            &mut self.undated,
         ]
     }
 
-    pub(crate) fn all(mut self) -> [u64; 10] {
+    pub(crate) fn all(mut self) -> [u64; 11] {
         self.all_mut().map(|counted| *counted)
     }
 }

@@ -213,6 +213,32 @@ impl Directives {
         out: &mut Vec<Alarm>,
     ) {
         let time = self.told(time, source);
+        self.take_in(rules, time, fields, priority, out);
+    }
+
+    /// An event whose record told no time: its source's clock stays, and it is taken as of the newest time that
+    /// the source has told. See [`Correlator`](crate::siem::correlation::Correlator), which does the same.
+    pub(crate) fn see_undated(
+        &mut self,
+        rules: &[u32],
+        arrival: Timestamp,
+        source: &str,
+        fields: &dyn Fields,
+        priority: Option<u8>,
+        out: &mut Vec<Alarm>,
+    ) {
+        let time = self.clock.undated(source, arrival.unix_nanos());
+        self.take_in(rules, time, fields, priority, out);
+    }
+
+    fn take_in(
+        &mut self,
+        rules: &[u32],
+        time: i64,
+        fields: &dyn Fields,
+        priority: Option<u8>,
+        out: &mut Vec<Alarm>,
+    ) {
         // Most events are none of any directive's: of those no value is copied, and few are looked up.
         if self.loaded.iter().any(|loaded| loaded.may_take(rules, fields, &self.assets)) {
             if time < self.clock.frontier() {

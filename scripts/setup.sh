@@ -29,10 +29,11 @@ if [ ! -x "$venv/bin/python" ]; then
   echo "making a Python environment in $venv"
   python3 -m venv "$venv" || { skipped "no Python virtual environment"; exit 0; }
 fi
-if ! cmp -s scripts/requirements.txt "$venv/installed.txt"; then
+cat scripts/requirements.txt scripts/constraints.txt > "$venv/wanted.txt"
+if ! cmp -s "$venv/wanted.txt" "$venv/installed.txt"; then
   echo "installing Python packages: $(grep -v '^#' scripts/requirements.txt | tr '\n' ' ')"
-  if "$venv/bin/pip" install -q --disable-pip-version-check -r scripts/requirements.txt; then
-    cp scripts/requirements.txt "$venv/installed.txt"
+  if "$venv/bin/pip" install -q --disable-pip-version-check -r scripts/requirements.txt -c scripts/constraints.txt; then
+    cp "$venv/wanted.txt" "$venv/installed.txt"
   else
     skipped "Python packages could not be installed; the stages that need them will say so"
   fi

@@ -587,6 +587,14 @@ typedef struct {
   int32_t zone_seconds;
   // The records are stored ones in no order: all that is correlated waits for smesec_siem_engine_finish().
   bool stored;
+  // HOME_NET: networks divided by commas, such as `10.0.0.0/8, 192.168.0.0/16`. None.
+  smesec_bytes home_net;
+  // An inventory in YAML: what hosts and networks are worth, 0 to 5. None.
+  smesec_bytes assets;
+  // Policies in YAML: what is done with an event before it is correlated. None.
+  smesec_bytes policies;
+  // Directives, in OSSIM's XML or in YAML. None. Single ones that cannot run stand in smesec_siem_engine_report().
+  smesec_bytes directives;
 } smesec_siem_options;
 
 // What an engine has met so far.
@@ -991,6 +999,24 @@ smesec_status smesec_siem_engine_finish(const smesec_siem_engine *engine,
 // Fills `out` with what the engine has met so far. Set `size` before the call.
 smesec_status smesec_siem_engine_statistics(const smesec_siem_engine *engine,
                                             smesec_siem_statistics *out);
+
+// Tells what of the options' directives cannot run, as smesec_siem_rules_report() tells it of rules.
+smesec_status smesec_siem_engine_report(const smesec_siem_engine *engine,
+                                        smesec_text_fn tell_to,
+                                        void *user);
+
+// Tells all that correlations and directives hold, as bytes with a version and a checksum: an engine over the same rules
+// goes on from it with smesec_siem_engine_restore(). Pieces of events whose end has not come are not in it.
+smesec_status smesec_siem_engine_snapshot(const smesec_siem_engine *engine,
+                                          smesec_text_fn tell_to,
+                                          void *user);
+
+// Takes a snapshot up, beside what the engine holds already. `skipped`, which may be NULL, gets how many groups were left
+// out because their rule is gone or has changed. SMESEC_STATUS_CONFIG for bytes that are no snapshot, are damaged or of
+// another version.
+smesec_status smesec_siem_engine_restore(const smesec_siem_engine *engine,
+                                         smesec_bytes snapshot,
+                                         size_t *skipped);
 
 // Frees an engine; what waited in it is not judged.
 void smesec_siem_engine_free(smesec_siem_engine *engine);

@@ -251,9 +251,18 @@ pub(crate) fn check_size(size: usize, least: usize, what: &str) -> Result<(), Fa
 }
 
 pub(crate) unsafe fn tell(function: TextFn, user: *mut c_void, text: &str) -> Result<(), Fault> {
+    // SAFETY: as `tell_bytes`.
+    unsafe { tell_bytes(function, user, text.as_bytes()) }
+}
+
+pub(crate) unsafe fn tell_bytes(
+    function: TextFn,
+    user: *mut c_void,
+    bytes: &[u8],
+) -> Result<(), Fault> {
     let function = function.ok_or_else(|| Fault::null("the callback"))?;
     // SAFETY: the caller vouches for its function and its user data.
-    unsafe { function(user, Bytes::of(text.as_bytes())) };
+    unsafe { function(user, Bytes::of(bytes)) };
     Ok(())
 }
 

@@ -3,12 +3,13 @@
 
 use crate::border::{
     Bytes, Fault, Opaque, Status, TextFn, check_size, guard, hand_out, shared, take_back, tell,
-    unique,
+    tell_bytes, unique,
 };
 use crate::http::time;
 use crate::siem_rules::SiemRules;
 use crate::sink::Sink;
 use smesec_core::detector::Detector;
+use smesec_core::error::Error;
 use smesec_core::siem;
 use smesec_core::siem::correlation::Settings;
 use smesec_core::siem::record::Record;
@@ -51,6 +52,14 @@ pub struct SiemOptions {
     pub zone_seconds: i32,
     /// The records are stored ones in no order: all that is correlated waits for smesec_siem_engine_finish().
     pub stored: bool,
+    /// HOME_NET: networks divided by commas, such as `10.0.0.0/8, 192.168.0.0/16`. None.
+    pub home_net: Bytes,
+    /// An inventory in YAML: what hosts and networks are worth, 0 to 5. None.
+    pub assets: Bytes,
+    /// Policies in YAML: what is done with an event before it is correlated. None.
+    pub policies: Bytes,
+    /// Directives, in OSSIM's XML or in YAML. None. Single ones that cannot run stand in smesec_siem_engine_report().
+    pub directives: Bytes,
 }
 
 /// What an engine has met so far.
@@ -229,6 +238,7 @@ fn engine(rules: &SiemRules, options: Option<&SiemOptions>) -> Result<SiemEngine
     let mut settings = Settings::default();
     let mut reading = ReaderOptions::default();
     let mut origins = ORIGINS;
+    let mut site = siem::Site::default();
     let (mut bad_line, mut user) = (None, std::ptr::null_mut());
     if let Some(options) = options {
         if options.stored {
@@ -254,10 +264,23 @@ fn engine(rules: &SiemRules, options: Option<&SiemOptions>) -> Result<SiemEngine
         set(&mut origins, options.origins);
         reading.zone = options.zone_seconds;
         (bad_line, user) = (options.bad_line, options.bad_line_user);
+        // SAFETY: the host vouches for the texts during the call.
+        let (home, assets, policies, directives) = unsafe {
+            (
+                options.home_net.text("`home_net`")?,
+                options.assets.text("`assets`")?,
+                options.policies.text("`policies`")?,
+                options.directives.get()?,
+            )
+        };
+        site.home(home).map_err(Error::from)?;
+        site.assets(assets, "assets").map_err(Error::from)?;
+        site.policies(policies, "policies");
+        site.directives(directives, "directives").map_err(Error::from)?;
     }
     Ok(SiemEngine {
         inner: Mutex::new(Inner {
-            engine: siem::Engine::new(Arc::clone(&rules.inner), settings),
+            engine: site.engine(Arc::clone(&rules.inner), settings)?,
             readers: HashMap::new(),
             reading,
             origins,
@@ -389,9 +412,119 @@ pub unsafe extern "C" fn smesec_siem_engine_statistics(
     })
 }
 
+/// Tells what of the options' directives cannot run, as smesec_siem_rules_report() tells it of rules.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn smesec_siem_engine_report(
+    engine: *const SiemEngine,
+    tell_to: TextFn,
+    user: *mut c_void,
+) -> Status {
+    guard(|| {
+        // SAFETY: see `shared` and `tell`; the host's function runs when the engine is free again.
+        unsafe {
+            let engine = shared(engine, "the engine")?;
+            let json = serde_json::to_string(engine.enter("report")?.engine.report());
+            tell(tell_to, user, &json.unwrap_or_default())
+        }
+    })
+}
+
+/// Tells all that correlations and directives hold, as bytes with a version and a checksum: an engine over the same rules
+/// goes on from it with smesec_siem_engine_restore(). Pieces of events whose end has not come are not in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn smesec_siem_engine_snapshot(
+    engine: *const SiemEngine,
+    tell_to: TextFn,
+    user: *mut c_void,
+) -> Status {
+    guard(|| {
+        // SAFETY: see `shared` and `tell_bytes`; the host's function runs when the engine is free again.
+        unsafe {
+            let engine = shared(engine, "the engine")?;
+            let snapshot = engine.enter("snapshot")?.engine.snapshot();
+            tell_bytes(tell_to, user, &snapshot)
+        }
+    })
+}
+
+/// Takes a snapshot up, beside what the engine holds already. `skipped`, which may be NULL, gets how many groups were left
+/// out because their rule is gone or has changed. SMESEC_STATUS_CONFIG for bytes that are no snapshot, are damaged or of
+/// another version.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn smesec_siem_engine_restore(
+    engine: *const SiemEngine,
+    snapshot: Bytes,
+    skipped: *mut usize,
+) -> Status {
+    guard(|| {
+        // SAFETY: see `shared` and `Bytes`; `skipped` is null or a place to write to.
+        unsafe {
+            let engine = shared(engine, "the engine")?;
+            let restored = engine.enter("restore")?.engine.restore(snapshot.get()?)?;
+            if let Some(skipped) = skipped.as_mut() {
+                *skipped = restored.skipped;
+            }
+        }
+        Ok(())
+    })
+}
+
 /// Frees an engine; what waited in it is not judged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn smesec_siem_engine_free(engine: *mut SiemEngine) {
     // SAFETY: see `take_back`.
     unsafe { take_back(engine) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::border::smesec_last_error;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Panics at its first event, as a defect would; counts the later ones.
+    #[derive(Debug, Default)]
+    struct Broken(AtomicUsize);
+
+    impl smesec_core::Sink for Broken {
+        fn accept(&self, _: smesec_core::event::Event) {
+            assert_ne!(self.0.fetch_add(1, Ordering::Relaxed), 0, "provoked");
+        }
+    }
+
+    const RULE: &str = "title: t\nlogsource: {product: linux, service: sshd}\n\
+        detection: {keywords: ['Failed password'], condition: keywords}\n";
+    const LINE: &str =
+        "Mar  1 10:00:00 web sshd[7]: Failed password for anna from 192.0.2.7 port 5 ssh2\n";
+
+    #[test]
+    fn a_panic_inside_stays_inside_and_the_engine_stays_usable() {
+        let mut builder = siem::RuleSet::builder();
+        builder.text("r.yml", RULE);
+        let Ok(rules) = builder.build() else { panic!("the rule is sound") };
+        let rules = SiemRules { inner: Arc::new(rules) };
+        let Ok(made) = engine(&rules, None) else { panic!("the defaults are sound") };
+        let broken = Arc::new(Broken::default());
+        let sink = Sink::over(Arc::clone(&broken) as _);
+        let text = |text: &str| Bytes::of(text.as_bytes());
+        let feed = || {
+            // SAFETY: all of it outlives the call.
+            unsafe {
+                smesec_siem_engine_feed(
+                    &raw const made,
+                    text("a"),
+                    text("syslog"),
+                    text(LINE),
+                    1,
+                    &raw const sink,
+                )
+            }
+        };
+        assert_eq!(feed(), Status::Panic);
+        // SAFETY: the text belongs to this thread until its next call.
+        let why = unsafe { smesec_last_error().get() };
+        assert!(why.is_ok_and(|why| why.starts_with(b"a defect")));
+        assert_eq!(feed(), Status::Ok);
+        assert_eq!(broken.0.load(Ordering::Relaxed), 2);
+    }
 }

@@ -24,6 +24,14 @@ enum Drains {
     Detector(Arc<DetectorSink<CDetector>>),
 }
 
+#[cfg(test)]
+impl Sink {
+    /// Over a sink of the library's own.
+    pub(crate) fn over(inner: Arc<dyn sink::Sink>) -> Self {
+        Self { inner, drains: Drains::Nothing }
+    }
+}
+
 impl std::fmt::Debug for Sink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Sink")

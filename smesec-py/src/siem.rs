@@ -8,11 +8,11 @@ use crate::rules::report_of;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use serde_json::{Value, json};
-use smesec_core::error::IoError;
+use smesec_core::error::{Error, IoError};
 use smesec_core::siem::correlation::{Alarm, AlarmKind, Settings};
 use smesec_core::siem::record::{Kind, Record};
 use smesec_core::siem::sources::{BadLine, Format, Reader, ReaderOptions};
-use smesec_core::siem::{Engine, RuleSet};
+use smesec_core::siem::{Engine, RuleSet, Site};
 use smesec_core::time::Timestamp;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -255,6 +255,11 @@ const STREAMS: usize = 4_096;
 /// `lateness` seconds (30: what relays hold back at worst) behind the newest. For logs that are stored, in no order,
 /// `float("inf")` makes everything wait for `finish`.
 ///
+/// `home_net` lists the networks that are one's own, `assets` is the path of an inventory in YAML (what hosts and networks are
+/// worth, 0 to 5; it sets the risk of alarms), `policies` that of a YAML file that says what is done with an event before it is
+/// correlated, `directives` those of files with directives, in OSSIM's XML or in YAML. What cannot be read raises `RuleError`,
+/// `ConfigError` or `OSError`; single directives that cannot run stand in `report`.
+///
 /// One engine serves all threads, one call after another.
 #[pyclass(frozen, name = "Engine", module = "smesec.siem")]
 #[derive(Debug)]
@@ -416,8 +421,16 @@ fn dicts(py: Python<'_>, told: Vec<Value>) -> PyResult<Bound<'_, PyAny>> {
 #[pymethods]
 impl SiemEngine {
     #[new]
-    #[pyo3(signature = (ruleset, lateness=30.0))]
-    fn new(py: Python<'_>, ruleset: &SiemRuleSet, lateness: f64) -> PyResult<Self> {
+    #[pyo3(signature = (ruleset, lateness=30.0, *, home_net=None, assets=None, policies=None, directives=Vec::new()))]
+    fn new(
+        py: Python<'_>,
+        ruleset: &SiemRuleSet,
+        lateness: f64,
+        home_net: Option<Vec<String>>,
+        assets: Option<PathBuf>,
+        policies: Option<PathBuf>,
+        directives: Vec<PathBuf>,
+    ) -> PyResult<Self> {
         if lateness.is_nan() || lateness < 0.0 {
             let why = format!("lateness `{lateness}` is none; write seconds from 0 on");
             return Err(wrong(py, why));
@@ -429,7 +442,27 @@ impl SiemEngine {
         let lateness = (lateness * 1e9) as i64;
         let settings = Settings { lateness, ..Settings::default() };
         let rules = Arc::clone(&ruleset.inner);
-        let engine = py.detach(|| Engine::new(rules, settings));
+        let engine = py.detach(|| {
+            let mut site = Site::default();
+            for networks in home_net.unwrap_or_default() {
+                site.home(&networks)?;
+            }
+            let shown = |path: &PathBuf| path.display().to_string();
+            let unread = |path: &PathBuf, error| Error::from(IoError::new(shown(path), error));
+            let read = |path| std::fs::read_to_string(path).map_err(|error| unread(path, error));
+            if let Some(path) = &assets {
+                site.assets(&read(path)?, &shown(path))?;
+            }
+            if let Some(path) = &policies {
+                site.policies(&read(path)?, &shown(path));
+            }
+            for path in &directives {
+                let text = std::fs::read(path).map_err(|error| unread(path, error))?;
+                site.directives(&text, &shown(path))?;
+            }
+            site.engine(rules, settings)
+        });
+        let engine = engine.map_err(|error| raised(py, &error))?;
         let state = State { engine, streams: HashMap::new(), seen: Seen::default() };
         Ok(Self { state: Mutex::new(state) })
     }
@@ -574,16 +607,23 @@ impl SiemEngine {
         dicts(py, told)
     }
 
-    /// What correlations hold, as bytes: an engine over the same rules goes on from it with `restore`. Pieces of events
+    /// What could not be used of `directives`: a dict of `loaded`, `refused` and `degraded`, as a rule set's `report`.
+    #[getter]
+    fn report<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let report = py.detach(|| self.lock().engine.report().clone());
+        report_of(py, &report)
+    }
+
+    /// What correlations and directives hold, as bytes: an engine over the same rules goes on from it with `restore`. Pieces of events
     /// whose end has not come are not in it.
     fn snapshot<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &py.detach(|| self.lock().engine.correlator().snapshot(0)))
+        PyBytes::new(py, &py.detach(|| self.lock().engine.snapshot()))
     }
 
     /// Takes up a snapshot; a dict of what was: `groups`, `waiting` and `skipped` (their correlation is gone or has
     /// changed). Raises `ConfigError` for what is none, then nothing is taken up.
     fn restore<'py>(&self, py: Python<'py>, snapshot: &[u8]) -> PyResult<Bound<'py, PyDict>> {
-        let restored = py.detach(|| self.lock().engine.correlator_mut().restore(snapshot));
+        let restored = py.detach(|| self.lock().engine.restore(snapshot));
         let restored = restored.map_err(|error| raised(py, &error))?;
         let dict = PyDict::new(py);
         dict.set_item("groups", restored.groups)?;

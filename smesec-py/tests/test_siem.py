@@ -85,6 +85,40 @@ def test_a_snapshot_goes_on_where_it_was_taken() -> None:
         second.restore(b"nonsense")
 
 
+def test_a_site_has_an_inventory_policies_and_directives(tmp_path) -> None:
+    def written(name: str, text: str):
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    site = {
+        "home_net": ["10.0.0.0/8", "192.0.2.0/24"],
+        "assets": written("assets.yml", "hosts: {10.0.0.5: 5}"),
+        "policies": written("policies.yml", "policies: [{name: ours, sources: HOME_NET, then: drop}]"),
+        "directives": [
+            written(
+                "directives.yml",
+                "directives: [{id: '7', name: Guessing from SRC_IP, priority: 5, level: {rules: [failed], reliability: 5}},\n"
+                "  {id: '8', name: of no rule, priority: 5, level: {rules: [none such], reliability: 5}}]",
+            )
+        ],
+    }
+    first, second = siem.Engine(rules(), **site), siem.Engine(rules(), **site)
+    assert [refused["line"] for refused in first.report["refused"]] != [] and first.report["refused"][0]["why"].count("none such")
+    ours, theirs = [{**failure(0), "src_ip": ip, "dst_ip": "10.0.0.5"} for ip in ("10.9.9.9", "203.0.113.9")]
+    first.match([ours, theirs])
+    assert second.restore(first.snapshot())["skipped"] == 0
+    told = [alarm for alarm in second.finish() if alarm.get("about") == "directive"]
+    assert told and {(alarm["message"], alarm["risk"]) for alarm in told} == {("Guessing from 203.0.113.9", 5)}
+    for name, why in {"assets": "assets.yml:1:", "policies": "policies.yml:1:", "directives": "directives.yml:1:"}.items():
+        path = written(f"{name}.yml", "- ")
+        with pytest.raises(smesec.RuleError, match=why):
+            siem.Engine(rules(), **{name: [path] if name == "directives" else path})
+    with pytest.raises(smesec.ConfigError, match="nowhere"):
+        siem.Engine(rules(), home_net=["nowhere"])
+    with pytest.raises(OSError, match="absent"):
+        siem.Engine(rules(), assets=tmp_path / "absent.yml")
+
+
 def test_rules_pickle_with_their_text(tmp_path) -> None:
     (tmp_path / "rules.yml").write_text(RULES)
     loaded = siem.RuleSet.from_path(tmp_path, placeholders={"admin_pages": "/admin"})

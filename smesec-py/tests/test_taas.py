@@ -245,6 +245,12 @@ def test_tinctures_go_on_when_the_answer_is_there(tmp_path, shop, around) -> Non
     assert low["verdict"] == "failed" and "`shop_around:timed` raised AssertionError: too low" in low["message"]
     assert unanswered["verdict"] == "failed" and around.seen[-2:] == ["before", "closed"]
     assert twice["verdict"] == "failed" and "it yields twice" in twice["message"]
+    (tmp_path / "global.yaml").write_text(
+        "name: around all\ntinctures: {function: 'shop_around:plain', extra_args: [last]}\n"
+    )
+    around.seen.clear()
+    assert taas.run(file, global_cfg=[tmp_path / "global.yaml"], extensions="shop_around").results[0]["verdict"] == "passed"
+    assert around.seen[:3] == [("ask", "GET", "hello"), "before", ("ask", "GET", "last")]
 
 
 def test_functions_may_give_what_signs_in(tmp_path, shop, around) -> None:

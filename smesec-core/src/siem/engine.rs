@@ -151,8 +151,12 @@ impl EngineBuilder {
     /// The engine. Directives that name rules which are not there are left out, and stand as refused
     /// in [`Engine::report`].
     pub fn build(self) -> Engine {
+        self.build_after(LoadReport::default())
+    }
+
+    /// As [`Self::build`], where a report has already begun.
+    pub(super) fn build_after(self, mut report: LoadReport) -> Engine {
         let Self { rules, settings, assets, policies, directives, mapping } = self;
-        let mut report = LoadReport::default();
         let directives = (!directives.is_empty()).then(|| {
             let (assets, settings) = (assets.clone(), settings.clone());
             Directives::new(directives, rules.metas(), assets, settings, &mut report)

@@ -17,6 +17,7 @@
 //! | [`directive`] | trees of levels that make an alarm more reliable, as OSSIM has them |
 //! | [`policy`], [`risk`] | what is done with an event before, and how much an alarm matters |
 //! | [`Engine`] | all of these as one |
+//! | [`Site`] | the files of one site beside its rules, and the engine over both |
 //! | `detector` | events of other engines before correlations and directives |
 //! | `snapshot` | their state as bytes |
 
@@ -37,6 +38,7 @@ pub mod record;
 pub mod risk;
 mod ruleset;
 pub mod sigma;
+mod site;
 pub(crate) mod snapshot;
 pub mod sources;
 
@@ -47,3 +49,4 @@ pub use engine::{Engine, EngineBuilder, Told};
 pub use explain::{Explanation, LineTold, SearchTold};
 pub use matcher::Matcher;
 pub use ruleset::{RuleSet, RuleSetBuilder};
+pub use site::Site;

@@ -301,6 +301,76 @@ static void the_own_rules_know_guessing(void) {
     smesec_sink_free(sink);
 }
 
+static void bytes_of(void *user, smesec_bytes given) {
+    struct text *kept = user;
+    EXPECT(given.len < sizeof kept->data);
+    memcpy(kept->data, given.data, given.len);
+    kept->len = given.len;
+    kept->calls++;
+}
+
+static const char DIRECTIVES[] =
+    "<directives><directive id=\"1\" name=\"Guessing at SRC_IP\" priority=\"5\">\n"
+    "  <rule type=\"detector\" name=\"a failure\" reliability=\"4\" occurrence=\"1\" from=\"ANY\" to=\"ANY\" port_from=\"ANY\"\n"
+    "    port_to=\"ANY\" plugin_id=\"4003\" plugin_sid=\"1\"/></directive></directives>\n";
+
+/* A site around the rules, and an engine that goes on where another one stood. */
+static void a_site_and_a_snapshot(void) {
+    static struct listener heard;
+    static struct text state, report;
+    smesec_siem_rules *rules = rules_of(RULES);
+    smesec_siem_engine *first = NULL, *second = NULL;
+    smesec_siem_options options;
+    smesec_sink *sink = listening(&heard);
+    smesec_bytes two = {(const uint8_t *)LOG, (size_t)(strstr(LOG, "Mar  2 06:00:09") - LOG)};
+    size_t skipped = 9;
+
+    EMPTY(options);
+    options.home_net = bytes("nowhere");
+    EXPECT(smesec_siem_engine_new(rules, &options, &first) == SMESEC_STATUS_CONFIG && failed_with("nowhere"));
+    options.home_net = bytes("192.0.2.0/24, 10.0.0.0/8");
+    options.assets = bytes("hosts: {192.0.2.7: 9}");
+    EXPECT(smesec_siem_engine_new(rules, &options, &first) == SMESEC_STATUS_RULE && failed_with("assets:1:"));
+    options.assets = bytes("hosts: {192.0.2.7: 5}");
+    options.policies = bytes("policies: [{name: of no importance, types: [administrator], then: never}]");
+    EXPECT(smesec_siem_engine_new(rules, &options, &first) == SMESEC_STATUS_RULE && failed_with("policies:1:"));
+    options.policies = bytes("policies: [{name: of no importance, types: [administrator], then: drop}]");
+    options.directives = bytes("<directives>");
+    EXPECT(smesec_siem_engine_new(rules, &options, &first) == SMESEC_STATUS_RULE && failed_with("directives:"));
+    options.directives = bytes(DIRECTIVES);
+    GOOD(smesec_siem_engine_new(rules, &options, &first));
+    GOOD(smesec_siem_engine_new(rules, &options, &second));
+    smesec_siem_rules_free(rules);
+    GOOD(smesec_siem_engine_report(first, keep, &report));
+    EXPECT(strstr(report.data, "\"loaded\":1") != NULL);
+
+    GOOD(smesec_siem_engine_feed(first, bytes("auth.log"), bytes("syslog"), two, NOW, sink));
+    GOOD(smesec_siem_engine_snapshot(first, bytes_of, &state));
+    EXPECT(state.calls == 1 && state.len > 32);
+    smesec_siem_engine_free(first);
+    EXPECT(heard.events.calls == 0);
+
+    smesec_bytes held = {(const uint8_t *)state.data, state.len};
+    smesec_bytes cut = {held.data, held.len - 1};
+    EXPECT(smesec_siem_engine_restore(second, cut, &skipped) == SMESEC_STATUS_CONFIG && skipped == 9);
+    GOOD(smesec_siem_engine_restore(second, held, &skipped));
+    EXPECT(skipped == 0);
+    smesec_bytes rest = bytes(LOG + two.len);
+    GOOD(smesec_siem_engine_feed(second, bytes("auth.log"), bytes("syslog"), rest, NOW, sink));
+    GOOD(smesec_siem_engine_finish(second, sink));
+    EXPECT(strstr(heard.events.data, "Guessing: src_ip 192.0.2.7") != NULL);
+    EXPECT(strstr(heard.events.data, "An administrator") == NULL);
+
+    EXPECT(smesec_siem_engine_report(NULL, keep, &report) == SMESEC_STATUS_NULL);
+    EXPECT(smesec_siem_engine_report(second, NULL, NULL) == SMESEC_STATUS_NULL);
+    EXPECT(smesec_siem_engine_snapshot(NULL, keep, &report) == SMESEC_STATUS_NULL);
+    EXPECT(smesec_siem_engine_snapshot(second, NULL, NULL) == SMESEC_STATUS_NULL);
+    EXPECT(smesec_siem_engine_restore(NULL, held, NULL) == SMESEC_STATUS_NULL);
+    EXPECT(smesec_siem_engine_restore(second, LIE, NULL) == SMESEC_STATUS_NULL);
+    smesec_siem_engine_free(second);
+    smesec_sink_free(sink);
+}
+
 static void what_is_wrong_with_logs_is_told(void) {
     static struct listener l;
     static struct text bad;
@@ -717,6 +787,7 @@ int main(void) {
                                    sizeof(smesec_extension_vtable) == 32 && sizeof(smesec_setting) == 32 &&
                                    sizeof(smesec_test_file) == 32 && sizeof(smesec_audit_options) == 48));
     sshd_lines_raise_an_alarm();
+    a_site_and_a_snapshot();
     four_threads_have_an_engine_each();
     four_threads_on_one_engine_are_kept_apart();
     the_own_rules_know_guessing();

@@ -424,7 +424,16 @@ type _Table = _ArrowStream | _ArrowArray
 
 @final
 class SiemEngine:
-    def __new__(cls, ruleset: SiemRuleSet, lateness: float = 30.0) -> SiemEngine: ...
+    def __new__(
+        cls,
+        ruleset: SiemRuleSet,
+        lateness: float = 30.0,
+        *,
+        home_net: Sequence[str] | None = None,
+        assets: str | PathLike[str] | None = None,
+        policies: str | PathLike[str] | None = None,
+        directives: Sequence[str | PathLike[str]] = [],
+    ) -> SiemEngine: ...
     def feed(
         self,
         data: _Bytes,
@@ -442,6 +451,8 @@ class SiemEngine:
     ) -> Any: ...
     def advance(self, now: int) -> list[dict[str, Any]]: ...
     def finish(self) -> list[dict[str, Any]]: ...
+    @property
+    def report(self) -> dict[str, Any]: ...
     def snapshot(self) -> bytes: ...
     def restore(self, snapshot: bytes) -> dict[str, int]: ...
     @property

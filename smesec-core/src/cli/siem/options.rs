@@ -1,14 +1,10 @@
 //! What the subcommands are told.
 
 use crate::cli::text;
-use crate::ruleset::{LoadReport, Refused};
 use crate::siem::correlation::Settings;
-use crate::siem::directive::{Directive, parse_xml, parse_yaml};
-use crate::siem::policy::Policies;
 use crate::siem::record::{LogSource, Record};
-use crate::siem::risk::Assets;
 use crate::siem::sources::Format;
-use crate::siem::{Engine, RuleSet, RuleSetBuilder};
+use crate::siem::{Engine, RuleSet, RuleSetBuilder, Site};
 use std::ffi::OsString;
 use std::io::Write;
 use std::sync::Arc;
@@ -87,7 +83,7 @@ impl Options {
                 })?;
             }
             "lateness" => self.lateness = Some(duration(&value)?),
-            "home-net" => self.home_net.extend(value.split(',').map(|net| net.trim().to_owned())),
+            "home-net" => self.home_net.push(value),
             "assets" => self.assets.push(value),
             "directives" => self.directives.push(value),
             "policies" => self.policies.push(value),
@@ -139,54 +135,29 @@ impl Options {
         files: usize,
         stderr: &mut dyn Write,
     ) -> Result<Engine, String> {
-        let mut assets = Assets::new();
+        let mut site = Site::default();
         for path in &self.assets {
-            assets = assets.read(&read(path)?, path).map_err(|e| e.to_string())?;
+            site.assets(&read(path)?, path).map_err(|e| e.to_string())?;
         }
-        for net in &self.home_net {
-            assets = assets.home(net).map_err(|e| format!("`--home-net`: {e}"))?;
+        for networks in &self.home_net {
+            site.home(networks).map_err(|e| format!("`--home-net`: {e}"))?;
         }
-        let mut policies = Vec::new();
         for path in &self.policies {
-            let read = Policies::parse(&read(path)?, path, &assets).map_err(|e| e.to_string())?;
-            policies.extend(read.into_vec());
+            site.policies(&read(path)?, path);
         }
-        let mut report = LoadReport::default();
-        let directives = self.read_directives(&mut report)?;
-        let engine = Engine::builder(rules)
-            .settings(self.settings(files))
-            .assets(assets)
-            .policies(Policies::new(policies))
-            .directives(directives)
-            .build();
-        let refused: Vec<&Refused> =
-            report.refused.iter().chain(&engine.report().refused).collect();
-        if let (true, Some(first)) = (self.strict, refused.first()) {
+        for path in &self.directives {
+            let text = std::fs::read(path).map_err(|e| format!("`{path}`: {e}; check the path"))?;
+            site.directives(&text, path).map_err(|e| e.to_string())?;
+        }
+        let engine = site.engine(rules, self.settings(files)).map_err(|e| e.to_string())?;
+        let report = engine.report();
+        if let (true, Some(first)) = (self.strict, report.refused.first()) {
             return Err(first.to_string());
         }
-        for told in refused.into_iter().chain(&report.degraded) {
+        for told in report.refused.iter().chain(&report.degraded) {
             writeln!(stderr, "smesec: {told}").map_err(|e| e.to_string())?;
         }
         Ok(engine)
-    }
-
-    /// Directives from OSSIM's XML and from our own YAML, told apart by how a file begins.
-    fn read_directives(&self, report: &mut LoadReport) -> Result<Vec<Directive>, String> {
-        let mut directives = Vec::new();
-        for path in &self.directives {
-            let bytes =
-                std::fs::read(path).map_err(|e| format!("`{path}`: {e}; check the path"))?;
-            let start = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes).trim_ascii_start();
-            let read = if start.starts_with(b"<") {
-                parse_xml(&bytes, path, report)
-            } else {
-                let text = std::str::from_utf8(&bytes);
-                let text = text.map_err(|_| format!("`{path}` is not UTF-8; save it as UTF-8"))?;
-                parse_yaml(text, path)
-            };
-            directives.extend(read.map_err(|e| e.to_string())?);
-        }
-        Ok(directives)
     }
 
     /// Files are read one after another, so with several of them nothing can be judged before the

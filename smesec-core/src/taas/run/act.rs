@@ -184,12 +184,14 @@ impl<'t> Act<'t> {
         }
     }
 
-    /// Functions around a stage, and what they go on with: the host's own, those of the test, those of the stage.
+    /// Functions around a stage, and what they go on with: the host's own, those of the test, of the stage and of
+    /// the global configuration.
     fn begin(&self, stage: &Stage, request: &Value) -> Result<Begun, String> {
         let mut begun = Vec::new();
         let Some(extension) = &self.script.fixed.extension else { return Ok(begun) };
         begun.extend(extension.watch(request)?);
-        let tinctures = || self.script.tinctures.iter().chain(&stage.tinctures);
+        let of_test = || self.script.tinctures.iter().chain(&stage.tinctures);
+        let tinctures = || of_test().chain(self.script.global_tinctures.iter());
         if tinctures().next().is_none() {
             return Ok(begun);
         }

@@ -208,6 +208,51 @@ mod tests {
         assert_eq!(check("EdDSA", &key, b"a.b", pair.sign(b"a.b").as_ref()), Ok(()));
     }
 
+    // Of a key pair that was made for this test with OpenSSL; `a.b` is what they sign.
+    const RSA: &str = "-----BEGIN PUBLIC KEY-----\n\
+         MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAzyoAW/swvoNrrap4lqUs\n\
+         dSbQKpvVDLqjA0oSQ3yb0IHv7Unb39NPloHHb46Hg2VLIJGapLQAwwJ8YV4WzRmN\n\
+         leR0EUcB6BE2oLSbM22++lCvIngw70C8E1UJ5UiwkKwroK5d6rmOoAGjlogsYyJ+\n\
+         YkfUQhaVYUtjZJBIWAPNM56QCe6WjAl1hFMoUlXUNeqQX6wv2ww9EhhoNzuRLjnN\n\
+         7bLLZasTNDSgJZXQ8sYp5MlOs26xKzlcjpSvTaOePxNP/n71U7Rzipi8HeByJK/y\n\
+         tZiUN5grzdrL47MAIru/CyLele8tiYi9g2iGe7NT/7zqGjmYaaA55M45nogFgIST\n\
+         JwIDAQAB\n\
+         -----END PUBLIC KEY-----";
+    const RSA_ALONE: &str = "-----BEGIN RSA PUBLIC KEY-----\n\
+         MIIBCgKCAQEAzyoAW/swvoNrrap4lqUsdSbQKpvVDLqjA0oSQ3yb0IHv7Unb39NP\n\
+         loHHb46Hg2VLIJGapLQAwwJ8YV4WzRmNleR0EUcB6BE2oLSbM22++lCvIngw70C8\n\
+         E1UJ5UiwkKwroK5d6rmOoAGjlogsYyJ+YkfUQhaVYUtjZJBIWAPNM56QCe6WjAl1\n\
+         hFMoUlXUNeqQX6wv2ww9EhhoNzuRLjnN7bLLZasTNDSgJZXQ8sYp5MlOs26xKzlc\n\
+         jpSvTaOePxNP/n71U7Rzipi8HeByJK/ytZiUN5grzdrL47MAIru/CyLele8tiYi9\n\
+         g2iGe7NT/7zqGjmYaaA55M45nogFgISTJwIDAQAB\n\
+         -----END RSA PUBLIC KEY-----";
+    const RS256: &str = "zq7E79S0N5YDBvQ0+Td1gqrfACOIhgXRnz17pZc/3Sj+2y4jhpjFh5AkNHHzsHs5YMwElTuBnXMBZgZZSmgYFUHQlM\
+         uMQTTW7IK8pXubqGEBXO0+Dd2CfUToe6aG3Cv8PNjuaHc01Wid4KrDyDvsuJzLtIdwK2reHGlt7z49zzpS740nQMzK\
+         JBurS5GzhI99M6FoPndT2OigQuofTZhr0M9EybUXgwkrvY7rESEMkMEwVr02vrI3gZKjJyQ7NiLLcPDQOZbd/6o8y+\
+         tBg0jFXXFDmEiGlLVcljNjC7CcfxPC6k+tzYww1g2PKN64WFG+T/lVDmO4iZbS7Q2qad3gUg==";
+    const PS384: &str = "wMgyQ7dxLvlD9pMJGUjbJPyxOB4Y1IQZ0ORdrO31VIoQhAc3h5NTrXLqyzSB9aTilN+66DbeX1B4kCWLd/3bEOtzGj\
+         o3lHgbRP0Jc+0C3XIBRrb6PVJpZgicAzfxHlI/uN9wLVZB3mJcOi9T77ZDjd0VABMbTM6qj5mWcDAAIlZakk1fTi4E\
+         sgBOG5LJR6cNIwsQuNjeGOlYXnqf9kViKIO0aRg43RX3fyXseM0nx0BBDWhSCnVTU1xZG/ovxzSuLFBE7U6fatB67m\
+         3RLSbDuLNabz5ZPj7ED0YDmbL5J8a0vUQpd9eOBaNfC5HRalVLKwC0Qqq/cy+l+9PZK/YuUg==";
+
+    #[test]
+    fn signatures_of_another_library_are_checked() {
+        let bytes = |text| base64::decode(text, Alphabet::Standard).unwrap();
+        for key in [RSA, RSA_ALONE] {
+            assert_eq!(check("RS256", key, b"a.b", &bytes(RS256)), Ok(()));
+            assert_eq!(check("PS384", key, b"a.b", &bytes(PS384)), Ok(()));
+            for (algorithm, signed, given) in [
+                ("RS256", b"a.c", RS256),
+                ("RS384", b"a.b", RS256),
+                ("PS256", b"a.b", PS384),
+                ("RS256", b"a.b", PS384),
+            ] {
+                let told = check(algorithm, key, signed, &bytes(given)).unwrap_err();
+                assert!(told.contains("not of this key"), "{algorithm}: {told}");
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_key_is_told() {
         let good = pem(P256, &[4; 65]);

@@ -70,6 +70,8 @@ pub(crate) struct Script {
     pub(crate) stages: Arc<[Stage]>,
     pub(crate) finally: Arc<[Stage]>,
     pub(crate) tinctures: Arc<[Value]>,
+    /// Those of the global configuration, which come last.
+    pub(crate) global_tinctures: Arc<[Value]>,
     pub(crate) strict: Strict,
     /// The options of `paho-mqtt`.
     pub(crate) messages: Option<Value>,
@@ -370,6 +372,7 @@ impl SuiteBuilder {
             variables: Variables::new(),
             stages: Vec::new(),
             asked: Vec::new(),
+            tinctures: Vec::new(),
             builder: &self,
         };
         for file in &self.global {
@@ -391,6 +394,7 @@ struct Loader<'b> {
     stages: Vec<Stage>,
     /// Secrets that its stages want and nobody knows.
     asked: Vec<placeholder::Asked>,
+    tinctures: Vec<Value>,
 }
 
 impl Loader<'_> {
@@ -456,6 +460,10 @@ impl Loader<'_> {
             schema::global(&document.root, &mut verdict);
             let mut told = verdict.told;
             let (variables, stages) = included(&document.root, &scope, &mut told);
+            match tinctures(&document.root) {
+                Ok(more) => self.tinctures.extend(more),
+                Err(wrong) => told.push(wrong),
+            }
             for told in told {
                 self.refuse(file, told.place, None, told.why);
             }
@@ -671,10 +679,8 @@ impl Loader<'_> {
             (Ok(stages), Ok(finally)) => (stages, finally),
             (Err(told), _) | (_, Err(told)) => return refuse(told),
         };
-        let tinctures = match root.key("tinctures").map(value).transpose() {
-            Ok(None) => Vec::new(),
-            Ok(Some(Value::List(items))) => items,
-            Ok(Some(single)) => vec![single],
+        let tinctures = match tinctures(root) {
+            Ok(tinctures) => tinctures,
             Err(told) => return refuse(told),
         };
         let messages = match root.key("paho-mqtt").map(value).transpose() {
@@ -698,7 +704,8 @@ impl Loader<'_> {
             }
         }
         let called = stages.iter().chain(&finally).flat_map(Stage::functions);
-        let of_test = tinctures.iter().filter_map(|t| t.key("function")?.as_text());
+        let of_test =
+            tinctures.iter().chain(&self.tinctures).filter_map(|t| t.key("function")?.as_text());
         for function in called.chain(of_test) {
             if helpers::is_built_in(function)
                 || extension.is_some_and(|extension| extension.offers(function))
@@ -718,6 +725,7 @@ impl Loader<'_> {
             stages: stages.into(),
             finally: finally.into(),
             tinctures: tinctures.into(),
+            global_tinctures: self.tinctures.as_slice().into(),
             strict: strict.as_ref().map_or(Strict::DEFAULT, Strict::read),
             messages,
             shared: if given.is_empty() { shared } else { below(given, &shared) },
@@ -726,6 +734,15 @@ impl Loader<'_> {
             fixed: self.builder.fixed.clone(),
         }))
     }
+}
+
+/// The functions around stages that a test or a global configuration names.
+fn tinctures(root: &Node) -> Result<Vec<Value>, Told> {
+    Ok(match root.key("tinctures").map(value).transpose()? {
+        None => Vec::new(),
+        Some(Value::List(items)) => items,
+        Some(single) => vec![single],
+    })
 }
 
 /// Variables below others.

@@ -258,7 +258,7 @@ const STREAMS: usize = 4_096;
 /// `home_net` lists the networks that are one's own, `assets` is the path of an inventory in YAML (what hosts and networks are
 /// worth, 0 to 5; it sets the risk of alarms), `policies` that of a YAML file that says what is done with an event before it is
 /// correlated, `directives` those of files with directives, in OSSIM's XML or in YAML. What cannot be read raises `RuleError`,
-/// `ConfigError` or `OSError`; single directives that cannot run stand in `report`.
+/// `ConfigError` or `InputError`; single directives that cannot run stand in `report`.
 ///
 /// One engine serves all threads, one call after another.
 #[pyclass(frozen, name = "Engine", module = "smesec.siem")]
@@ -421,7 +421,7 @@ fn dicts(py: Python<'_>, told: Vec<Value>) -> PyResult<Bound<'_, PyAny>> {
 #[pymethods]
 impl SiemEngine {
     #[new]
-    #[pyo3(signature = (ruleset, lateness=30.0, *, home_net=None, assets=None, policies=None, directives=Vec::new()))]
+    #[pyo3(signature = (ruleset, lateness=30.0, *, home_net=None, assets=None, policies=None, directives=None))]
     fn new(
         py: Python<'_>,
         ruleset: &SiemRuleSet,
@@ -429,7 +429,7 @@ impl SiemEngine {
         home_net: Option<Vec<String>>,
         assets: Option<PathBuf>,
         policies: Option<PathBuf>,
-        directives: Vec<PathBuf>,
+        directives: Option<Vec<PathBuf>>,
     ) -> PyResult<Self> {
         if lateness.is_nan() || lateness < 0.0 {
             let why = format!("lateness `{lateness}` is none; write seconds from 0 on");
@@ -456,7 +456,7 @@ impl SiemEngine {
             if let Some(path) = &policies {
                 site.policies(&read(path)?, &shown(path));
             }
-            for path in &directives {
+            for path in directives.iter().flatten() {
                 let text = std::fs::read(path).map_err(|error| unread(path, error))?;
                 site.directives(&text, &shown(path))?;
             }

@@ -115,7 +115,7 @@ def test_a_site_has_an_inventory_policies_and_directives(tmp_path) -> None:
             siem.Engine(rules(), **{name: [path] if name == "directives" else path})
     with pytest.raises(smesec.ConfigError, match="nowhere"):
         siem.Engine(rules(), home_net=["nowhere"])
-    with pytest.raises(OSError, match="absent"):
+    with pytest.raises(smesec.InputError, match="absent"):
         siem.Engine(rules(), assets=tmp_path / "absent.yml")
 
 

@@ -782,7 +782,7 @@ static void an_audit_tries_the_doors(void) {
 
 int main(void) {
     /* They change with SMESEC_ABI only. */
-    EXPECT(sizeof(void *) != 8 || (sizeof(smesec_siem_options) == 80 && sizeof(smesec_siem_statistics) == 80 &&
+    EXPECT(sizeof(void *) != 8 || (sizeof(smesec_siem_options) == 144 && sizeof(smesec_siem_statistics) == 80 &&
                                    sizeof(smesec_tests_options) == 104 && sizeof(smesec_test_counts) == 48 &&
                                    sizeof(smesec_extension_vtable) == 32 && sizeof(smesec_setting) == 32 &&
                                    sizeof(smesec_test_file) == 32 && sizeof(smesec_audit_options) == 48));

@@ -432,7 +432,7 @@ class SiemEngine:
         home_net: Sequence[str] | None = None,
         assets: str | PathLike[str] | None = None,
         policies: str | PathLike[str] | None = None,
-        directives: Sequence[str | PathLike[str]] = [],
+        directives: Sequence[str | PathLike[str]] | None = None,
     ) -> SiemEngine: ...
     def feed(
         self,

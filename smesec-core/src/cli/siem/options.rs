@@ -139,6 +139,16 @@ impl Options {
         files: usize,
         stderr: &mut dyn Write,
     ) -> Result<Engine, String> {
+        if self.lateness.is_some() && files > 1 {
+            // Right for a log that was rotated, wrong for logs of the same hours.
+            writeln!(
+                stderr,
+                "smesec: files are read one after another: with `--lateness`, what is that much older than \
+                 the end of the file before is not correlated; leave it out, or name files in the order of \
+                 their time"
+            )
+            .map_err(|e| e.to_string())?;
+        }
         let mut assets = Assets::new();
         for path in &self.assets {
             assets = assets.read(&read(path)?, path).map_err(|e| e.to_string())?;
@@ -164,7 +174,7 @@ impl Options {
         if let (true, Some(first)) = (self.strict, refused.first()) {
             return Err(first.to_string());
         }
-        for told in refused.into_iter().chain(&report.degraded) {
+        for told in refused.into_iter().chain(&report.degraded).chain(&engine.report().degraded) {
             writeln!(stderr, "smesec: {told}").map_err(|e| e.to_string())?;
         }
         Ok(engine)

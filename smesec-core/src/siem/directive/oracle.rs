@@ -197,7 +197,9 @@ fn an_event_costs_what_it_moves() {
     for n in 0..100_000 {
         see(&mut directives, &failure(60, n % 10_000), &mut out);
     }
-    // Far enough for what waits to be judged, and not so far that anything ends.
-    directives.advance(Timestamp::from_unix_seconds(600), &mut out);
+    // The source has been silent from the first of these on, and is no longer waited for at the second.
+    for second in [120, 600] {
+        directives.advance(Timestamp::from_unix_seconds(second), &mut out);
+    }
     assert_eq!((directives.running(), directives.running[0].shown), (10_000, 100_000));
 }

@@ -135,6 +135,16 @@ impl Options {
         files: usize,
         stderr: &mut dyn Write,
     ) -> Result<Engine, String> {
+        if self.lateness.is_some() && files > 1 {
+            // Right for a log that was rotated, wrong for logs of the same hours.
+            writeln!(
+                stderr,
+                "smesec: files are read one after another: with `--lateness`, what is that much older than \
+                 the end of the file before is not correlated; leave it out, or name files in the order of \
+                 their time"
+            )
+            .map_err(|e| e.to_string())?;
+        }
         let mut site = Site::default();
         for path in &self.assets {
             site.assets(&read(path)?, path).map_err(|e| e.to_string())?;

@@ -6,6 +6,7 @@ use crate::siem::correlation::{Alarm, AlarmKind, Change, Correlator};
 use crate::siem::record::Record;
 use crate::siem::{Matcher, RuleSet};
 use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 use std::io::Write;
 
 /// Writes detections and alarms as they come. What the output refuses is told at the end: whoever
@@ -150,17 +151,45 @@ impl<'w> Lines<'w> {
     }
 
     /// A row of the table; its head comes with the first.
-    fn row(&mut self, ts: &str, what: &str, risk: &str, told: std::fmt::Arguments<'_>) {
+    fn row(&mut self, ts: &str, what: &str, risk: &str, told: fmt::Arguments<'_>) {
         if !std::mem::replace(&mut self.begun, true) {
             self.row("TIME", "LEVEL", "RISK", format_args!("WHAT"));
         }
+        let told = Plain(told);
         self.line(format_args!("{ts:<30}  {what:<13}  {risk:>4}  {told}"));
     }
 
-    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+    fn line(&mut self, line: fmt::Arguments<'_>) {
         if self.failed.is_none() {
             self.failed = writeln!(self.out, "{line}").err();
         }
+    }
+}
+
+/// Text that an attacker may have written, for a terminal: what would move its cursor, colour it, begin
+/// a line or turn the direction of what follows is written out, such as `\u{1b}`.
+pub(super) struct Plain<T>(pub(super) T);
+
+impl<T: fmt::Display> fmt::Display for Plain<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaped(f), "{}", self.0)
+    }
+}
+
+struct Escaped<'f, 'b>(&'f mut fmt::Formatter<'b>);
+
+impl fmt::Write for Escaped<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            let acts = c.is_control()
+                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            if acts {
+                write!(self.0, "{}", c.escape_unicode())?;
+            } else {
+                self.0.write_char(c)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -180,7 +209,7 @@ pub(super) fn tell_report(rules: &RuleSet, stderr: &mut dyn Write) -> Result<(),
 /// The first broken lines by number and reason, and how many more there are.
 pub(super) fn tell_bad(counts: &Counts, stderr: &mut dyn Write) -> Result<(), String> {
     for bad in &counts.first_bad {
-        writeln!(stderr, "smesec: broken: {bad}").map_err(|e| e.to_string())?;
+        writeln!(stderr, "smesec: broken: {}", Plain(bad)).map_err(|e| e.to_string())?;
     }
     match counts.bad.saturating_sub(counts.first_bad.len() as u64) {
         0 => Ok(()),
@@ -217,4 +246,32 @@ pub(super) fn tell_unplaced(matcher: &Matcher, stderr: &mut dyn Write) -> Result
         matcher.unplaced()
     )
     .map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::siem::correlation::AlarmId;
+
+    #[test]
+    fn what_a_log_says_stays_in_its_row() {
+        let mut out = Vec::new();
+        let mut lines = Lines {
+            out: &mut out,
+            json: false,
+            updates: false,
+            begun: true,
+            detections: 0,
+            alarms: 0,
+            failed: None,
+        };
+        let rule = std::sync::Arc::default();
+        let mut alarm =
+            Alarm::new(AlarmId::default(), Change::Opened, AlarmKind::Correlation, &rule);
+        alarm.message = "u a\u{1b}[31m\n2026 ALARM forged \u{202e}é".to_owned();
+        lines.alarms(&[alarm]);
+        let told = String::from_utf8(out).unwrap_or_default();
+        assert!(told.ends_with("u a\\u{1b}[31m\\u{a}2026 ALARM forged \\u{202e}é\n"), "{told}");
+        assert_eq!(told.lines().count(), 1);
+    }
 }

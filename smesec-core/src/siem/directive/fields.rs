@@ -163,6 +163,20 @@ impl Wanted {
         (self.any_of.is_empty() || self.any_of.iter().any(is)) && !self.none_of.iter().any(is)
     }
 
+    /// Where it can only be what an earlier level had: which of those.
+    pub(crate) fn backs(&self) -> Option<Vec<(usize, Name)>> {
+        let back = |term: &Term| match term {
+            Term::Back { level, name } => Some((*level, *name)),
+            _ => None,
+        };
+        let backs: Option<Vec<_>> = self.any_of.iter().map(back).collect();
+        backs.filter(|backs| !backs.is_empty())
+    }
+
+    pub(crate) fn names_home(&self) -> bool {
+        self.any_of.iter().chain(&self.none_of).any(|term| *term == Term::Home)
+    }
+
     /// Whether no event could be told apart without what came before.
     pub(crate) fn looks_back(&self) -> bool {
         let back = |term: &Term| matches!(term, Term::Back { .. });

@@ -20,11 +20,16 @@
 //! - A hit without a field that is compared does not match.
 
 mod fields;
+mod loaded;
 mod run;
+mod running;
 mod snapshot;
+mod table;
 mod xml;
 mod yaml;
 
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod tests;
 

@@ -1,20 +1,20 @@
 //! Directives at run-time.
 
-use super::fields::{DST_IP, DST_PORT, Name, SRC_IP, SRC_PORT, Values};
-use super::{Directive, Level};
-use crate::event::RuleInfo;
+use super::Directive;
+use super::fields::Values;
+use super::loaded::{Loaded, each};
+use super::running::Running;
+use super::table::Table;
 use crate::ruleset::{LoadReport, Refused};
-use crate::siem::correlation::{
-    Alarm, AlarmId, AlarmKind, Change, Clock, Health, Settings, Trouble, sip128,
-};
+use crate::siem::correlation::{Alarm, Clock, Health, Settings, Trouble};
 use crate::siem::record::Fields;
-use crate::siem::risk::{Assets, risk, severity};
+use crate::siem::risk::Assets;
 use crate::siem::sigma::Meta;
 use crate::time::Timestamp;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::collections::hash_map::Entry;
+use std::collections::{BinaryHeap, HashMap};
+use std::hash::Hasher;
 
 /// Runs directives over events by event time.
 ///
@@ -65,23 +65,12 @@ pub struct Directives {
     pub(super) pending: BinaryHeap<Reverse<Pending>>,
     pub(super) events: HashMap<u64, Seen>,
     pub(super) sequence: u64,
-    pub(super) running: Vec<Vec<Running>>,
+    pub(super) running: Vec<Table>,
+    pub(super) most: usize,
     pub(super) late_dropped: u64,
     pub(super) forgotten: u64,
     pub(super) forced: u64,
     pub(super) health: Health,
-}
-
-#[derive(Debug)]
-pub(super) struct Loaded {
-    pub(super) directive: Directive,
-    pub(super) info: Arc<RuleInfo>,
-    /// The rules that levels name, by number.
-    pub(super) rules: HashMap<String, u32>,
-    /// Whether a level goes by fields alone, so that events without a rule matter.
-    pub(super) by_fields: bool,
-    /// Of the id, the priority and the levels: what it is for a snapshot.
-    pub(super) fingerprint: u128,
 }
 
 type Pending = (i64, u64);
@@ -94,36 +83,14 @@ pub(super) struct Seen {
     pub(super) priority: Option<u8>,
 }
 
-/// A directive that has begun.
-#[derive(Debug)]
-pub(super) struct Running {
-    /// Where it stands: from the first level, which of `next` at each; `None` while the first one is
-    /// still being counted.
-    pub(super) path: Option<Vec<usize>>,
-    /// When the level it stands on was completed.
-    pub(super) since: i64,
-    pub(super) start: i64,
-    pub(super) earlier: Vec<Values>,
-    pub(super) reliability: u8,
-    /// The highest priority that a policy gave; it takes the place of the directive's.
-    pub(super) policy: Option<u8>,
-    pub(super) asset: u8,
-    /// For each of what may come next, how often it has.
-    pub(super) counts: Vec<u32>,
-    pub(super) different: Vec<HashSet<u128>>,
-    pub(super) id: u128,
-    pub(super) hits: u64,
-    pub(super) open: bool,
-    pub(super) risk: u8,
-}
-
-/// Directives running at once, for each; beyond that the one that is least far goes, and it is told.
+/// How often a directive runs at once; beyond that the one that is least far goes, and it is told.
 /// 10,000: some 10 MB, far above what a site has open.
 pub(super) const MOST_RUNNING: usize = 10_000;
 
 impl Directives {
-    /// Directives over the base rules `known`, whose numbers are their places; a level that names a
-    /// rule that is not there makes its directive refused in the report.
+    /// Directives over the base rules `known`, whose numbers are their places. Those that run are
+    /// counted in the report; one with a level that names a rule that is not there, or two of them,
+    /// is refused there.
     pub fn new(
         directives: Vec<Directive>,
         known: &[Meta],
@@ -131,53 +98,43 @@ impl Directives {
         settings: Settings,
         report: &mut LoadReport,
     ) -> Self {
-        let mut names: HashMap<&str, u32> = HashMap::new();
-        for (at, meta) in (0_u32..).zip(known) {
-            for name in [meta.name.as_str(), meta.id.as_str()] {
-                if !name.is_empty() {
-                    names.entry(name).or_insert(at);
-                }
-            }
-        }
+        let names = Names::of(known);
         let mut loaded = Vec::new();
         for directive in directives {
+            let line = |why: String| Refused {
+                file: directive.file.clone(),
+                line: directive.place.line.max(1),
+                column: directive.place.column.max(1),
+                rule: Some(directive.id.clone()),
+                why,
+            };
             let mut rules = HashMap::new();
-            let (mut missing, mut by_fields) = (None, false);
+            let (mut wrong, mut home) = (None, false);
             each(&directive.first, &mut |level| {
-                by_fields |= level.rules.is_empty();
+                home |= level.wanted.iter().any(|(_, wanted)| wanted.names_home());
                 for rule in &level.rules {
-                    match names.get(rule.as_str()) {
-                        Some(at) => {
-                            rules.insert(rule.clone(), *at);
+                    match names.rule(rule) {
+                        Ok(at) => {
+                            rules.insert(rule.clone(), at);
                         }
-                        None => missing = missing.take().or(Some(rule.clone())),
+                        Err(why) => wrong = wrong.take().or(Some(why)),
                     }
                 }
             });
-            if let Some(rule) = missing {
-                report.refused.push(Refused {
-                    file: directive.file.clone(),
-                    line: directive.place.line.max(1),
-                    column: directive.place.column.max(1),
-                    rule: Some(directive.id.clone()),
-                    why: format!(
-                        "`{rule}` is no rule that is loaded; load it, or correct the name"
-                    ),
-                });
+            if let Some(why) = wrong {
+                report.refused.push(line(why));
                 continue;
             }
-            let info = Arc::new(RuleInfo {
-                id: directive.id.clone(),
-                name: directive.name.clone(),
-                author: directive.author.clone(),
-                tags: Vec::new(),
-            });
-            let mut written = Written::default();
-            (&directive.id, directive.priority, &directive.first).hash(&mut written);
-            let fingerprint = sip128(11, &written.0);
-            loaded.push(Loaded { directive, info, rules, by_fields, fingerprint });
+            if home && assets.home_net().is_empty() {
+                report.degraded.push(line(
+                    "it names `HOME_NET`, in which nothing lies yet; say which networks are home"
+                        .to_owned(),
+                ));
+            }
+            loaded.push(Loaded::new(directive, rules));
         }
-        let running = loaded.iter().map(|_| Vec::new()).collect();
+        report.loaded += loaded.len();
+        let running = loaded.iter().map(|_| Table::default()).collect();
         Self {
             loaded,
             assets,
@@ -188,6 +145,7 @@ impl Directives {
             events: HashMap::new(),
             sequence: 0,
             running,
+            most: MOST_RUNNING,
             late_dropped: 0,
             forgotten: 0,
             forced: 0,
@@ -273,15 +231,19 @@ impl Directives {
         self.run(out);
     }
 
-    /// Matches all that waits, and closes what is open.
+    /// Matches all that waits, and closes what is open, as if nothing later would come than what has
+    /// been told. What comes all the same is taken, and begins anew.
     pub fn flush(&mut self, out: &mut Vec<Alarm>) {
-        self.clock.pass(i64::MAX);
+        let waiting = self.pending.iter().map(|Reverse((time, _))| *time).max();
+        let newest = waiting.map_or(self.clock.newest(), |time| time.max(self.clock.newest()));
+        self.clock.pass(newest.saturating_add(1));
         self.run(out);
+        self.expire(i64::MAX, out);
     }
 
     /// How many directives are running.
     pub fn running(&self) -> usize {
-        self.running.iter().map(Vec::len).sum()
+        self.running.iter().map(Table::len).sum()
     }
 
     /// Events that came after their source's lateness.
@@ -314,7 +276,6 @@ impl Directives {
 
     fn run(&mut self, out: &mut Vec<Alarm>) {
         let frontier = self.clock.frontier();
-        let mut moved = false;
         while let Some(Reverse((time, sequence))) = self.pending.peek().copied()
             && time < frontier
         {
@@ -322,85 +283,100 @@ impl Directives {
             if let Some(seen) = self.events.remove(&sequence) {
                 self.take(time, &seen, out);
             }
-            moved = true;
         }
-        if moved || self.running() > 0 {
-            self.expire(frontier, out);
-        }
+        self.expire(frontier, out);
     }
 
     fn take(&mut self, time: i64, seen: &Seen, out: &mut Vec<Alarm>) {
         self.expire(time, out);
         for (loaded, running) in self.loaded.iter().zip(&mut self.running) {
             let mut begins = true;
-            let mut at = 0;
-            while let Some(one) = running.get_mut(at) {
-                let Some(taken) = one.step(loaded, time, seen, &self.assets) else {
-                    at += 1;
-                    continue;
-                };
+            for at in running.waiting(loaded, seen, &self.assets) {
+                let show = |one: &mut Running| one.show(loaded, time, seen, &self.assets, out);
+                let Some(taken) = running.change(at, loaded, show).flatten() else { continue };
                 begins &= !taken.sticky;
-                if taken.completed {
-                    one.weigh(loaded, seen, &self.assets);
-                    one.tell(loaded, time, out);
-                }
                 if taken.ended {
-                    one.close(loaded, time, out);
-                    running.swap_remove(at);
-                } else {
-                    at += 1;
+                    running.remove(at);
                 }
             }
-            if begins && loaded.takes(&loaded.directive.first, seen, &[], &self.assets) {
-                let mut one = Running::begin(loaded, time, seen);
-                if let Some(taken) = one.step(loaded, time, seen, &self.assets) {
-                    if taken.completed {
-                        one.weigh(loaded, seen, &self.assets);
-                        one.tell(loaded, time, out);
-                    }
-                    if taken.ended {
-                        one.close(loaded, time, out);
-                        continue;
-                    }
-                }
-                if running.len() >= MOST_RUNNING {
-                    // The one that is least far, of those the one that has stood longest.
-                    let least = running
-                        .iter()
-                        .enumerate()
-                        .min_by_key(|(_, one)| (one.path.as_ref().map(Vec::len), one.since))
-                        .map(|(at, _)| at);
-                    if let Some(mut one) = least.map(|at| running.swap_remove(at)) {
-                        one.close(loaded, time, out);
-                    }
-                    self.forgotten += 1;
-                    self.health.told(Trouble::Groups, self.forgotten, time, out);
-                }
-                running.push(one);
+            if !begins || !loaded.takes(&loaded.directive.first, seen, &[], &self.assets) {
+                continue;
             }
+            let mut one = Running::begin(loaded, time, seen);
+            if one.show(loaded, time, seen, &self.assets, out).is_some_and(|taken| taken.ended) {
+                continue;
+            }
+            if running.len() >= self.most {
+                if let Some(least) = running.pop_least() {
+                    least.forget(loaded, time, out);
+                }
+                self.forgotten += 1;
+                self.health.told(Trouble::Groups, self.forgotten, time, out);
+            }
+            running.push(one, loaded);
         }
     }
 
     /// Closes what can no longer go on at `time`.
     fn expire(&mut self, time: i64, out: &mut Vec<Alarm>) {
         for (loaded, running) in self.loaded.iter().zip(&mut self.running) {
-            let mut at = 0;
-            while let Some(one) = running.get_mut(at) {
-                let ends = loaded.ends(one);
-                if ends.is_some_and(|ends| ends < time) {
-                    one.close(loaded, ends.unwrap_or(time), out);
-                    running.swap_remove(at);
-                } else {
-                    at += 1;
-                }
+            while let Some((ended, mut one)) = running.pop_ended(time) {
+                one.close(loaded, ended, out);
             }
         }
     }
 }
 
+/// Base rules by id and by name.
+struct Names<'k> {
+    known: &'k [Meta],
+    /// The first, and another where there is one.
+    places: HashMap<&'k str, (u32, Option<u32>)>,
+}
+
+impl<'k> Names<'k> {
+    fn of(known: &'k [Meta]) -> Self {
+        let mut places = HashMap::new();
+        for (at, meta) in (0_u32..).zip(known) {
+            for name in [meta.name.as_str(), meta.id.as_str()] {
+                match places.entry(name) {
+                    _ if name.is_empty() => {}
+                    Entry::Vacant(free) => {
+                        free.insert((at, None));
+                    }
+                    Entry::Occupied(mut taken) => {
+                        let (first, other) = taken.get_mut();
+                        *other = other.or(Some(at).filter(|at| at != first));
+                    }
+                }
+            }
+        }
+        Self { known, places }
+    }
+
+    fn rule(&self, name: &str) -> Result<u32, String> {
+        match self.places.get(name) {
+            None => {
+                Err(format!("`{name}` is no rule that is loaded; load it, or correct the name"))
+            }
+            Some((at, None)) => Ok(*at),
+            Some((first, Some(other))) => Err(format!(
+                "`{name}` may be the rule of {} or that of {}; name the one that is meant by its id",
+                self.place(*first),
+                self.place(*other)
+            )),
+        }
+    }
+
+    fn place(&self, rule: u32) -> String {
+        let meta = usize::try_from(rule).ok().and_then(|at| self.known.get(at));
+        meta.map_or_else(String::new, |meta| format!("{}:{}", meta.file, meta.place.line.max(1)))
+    }
+}
+
 /// What is hashed, as bytes, for a hash that is the same in every process.
 #[derive(Default)]
-struct Written(Vec<u8>);
+pub(super) struct Written(pub(super) Vec<u8>);
 
 impl Hasher for Written {
     fn write(&mut self, bytes: &[u8]) {
@@ -409,179 +385,5 @@ impl Hasher for Written {
 
     fn finish(&self) -> u64 {
         0
-    }
-}
-
-fn each<'l>(level: &'l Level, tell: &mut impl FnMut(&'l Level)) {
-    // As deep as the levels, which are bounded where they are read.
-    tell(level);
-    for next in &level.next {
-        each(next, tell);
-    }
-}
-
-impl Loaded {
-    /// Whether a level would take the event, were its back-references right.
-    fn may_take(&self, rules: &[u32], fields: &dyn Fields, assets: &Assets) -> bool {
-        if rules.is_empty() && !self.by_fields {
-            return false;
-        }
-        let mut may = false;
-        each(&self.directive.first, &mut |level| {
-            may = may
-                || (self.matched(level, rules)
-                    && level.wanted.iter().all(|(name, wanted)| {
-                        wanted.looks_back()
-                            || wanted.takes(name.read(fields).as_deref(), &[], assets)
-                    }));
-        });
-        may
-    }
-
-    fn matched(&self, level: &Level, rules: &[u32]) -> bool {
-        level.rules.is_empty()
-            || level
-                .rules
-                .iter()
-                .any(|rule| self.rules.get(rule).is_some_and(|at| rules.contains(at)))
-    }
-
-    fn takes(&self, level: &Level, seen: &Seen, earlier: &[Values], assets: &Assets) -> bool {
-        self.matched(level, &seen.rules)
-            && level.wanted.iter().all(|(name, w)| w.takes(seen.values.get(*name), earlier, assets))
-    }
-
-    /// What may come next.
-    pub(super) fn candidates(&self, one: &Running) -> &[Level] {
-        let first = &self.directive.first;
-        let Some(path) = &one.path else { return std::slice::from_ref(first) };
-        let level = path.iter().try_fold(first, |level, at| level.next.get(*at));
-        level.map_or(&[], |level| &level.next)
-    }
-
-    /// When the last of what may come next is too late; `None` while something may always come.
-    fn ends(&self, one: &Running) -> Option<i64> {
-        let mut latest = i64::MIN;
-        for level in self.candidates(one) {
-            latest = latest.max(one.since.saturating_add(level.time_out?));
-        }
-        Some(latest)
-    }
-}
-
-/// What came of showing an event to a running directive that took it.
-#[derive(Clone, Copy, Debug)]
-struct Taken {
-    sticky: bool,
-    /// A level was completed.
-    completed: bool,
-    /// It was the last.
-    ended: bool,
-}
-
-impl Running {
-    fn begin(loaded: &Loaded, time: i64, seen: &Seen) -> Self {
-        let mut bytes = loaded.directive.id.clone().into_bytes();
-        bytes.extend(time.to_le_bytes());
-        bytes.extend(seen.values.bytes());
-        Self {
-            path: None,
-            since: time,
-            start: time,
-            earlier: Vec::new(),
-            reliability: 0,
-            policy: None,
-            asset: 0,
-            counts: vec![0],
-            different: vec![HashSet::new()],
-            id: sip128(9, &bytes),
-            hits: 0,
-            open: false,
-            risk: 0,
-        }
-    }
-
-    /// Shows it an event; of what may come next the first that fits takes it.
-    fn step(&mut self, loaded: &Loaded, time: i64, seen: &Seen, assets: &Assets) -> Option<Taken> {
-        let fits = |level: &Level| {
-            level.time_out.is_none_or(|t| time <= self.since.saturating_add(t))
-                && loaded.takes(level, seen, &self.earlier, assets)
-        };
-        let at = loaded.candidates(self).iter().position(fits)?;
-        let level = loaded.candidates(self).get(at)?;
-        let count = self.counts.get_mut(at)?;
-        match level.sticky_different {
-            // Only a value that has not come yet counts.
-            Some(name) => {
-                let different = self.different.get_mut(at)?;
-                if let Some(value) = seen.values.get(name) {
-                    different.insert(sip128(10, value.as_bytes()));
-                }
-                *count = u32::try_from(different.len()).unwrap_or(u32::MAX);
-            }
-            None => *count = count.saturating_add(1),
-        }
-        self.hits += 1;
-        let (sticky, complete) = (level.sticky, *count >= level.occurrence);
-        if complete {
-            self.reliability = level.reliability.after(self.reliability);
-            self.earlier.push(seen.values.clone());
-            self.since = time;
-            let next = level.next.len();
-            match &mut self.path {
-                Some(path) => path.push(at),
-                None => self.path = Some(Vec::new()),
-            }
-            self.counts = vec![0; next];
-            self.different = vec![HashSet::new(); next];
-        }
-        Some(Taken { sticky, completed: complete, ended: complete && self.counts.is_empty() })
-    }
-
-    /// The risk after a level: of the most valuable asset and the highest priority so far.
-    fn weigh(&mut self, loaded: &Loaded, seen: &Seen, assets: &Assets) {
-        let ends = [SRC_IP, DST_IP].into_iter().filter_map(|name| seen.values.get(name));
-        self.asset = self.asset.max(assets.worth(ends));
-        self.policy = self.policy.max(seen.priority);
-        let priority = self.policy.unwrap_or(loaded.directive.priority);
-        self.risk = risk(self.asset, priority, self.reliability);
-    }
-
-    fn tell(&mut self, loaded: &Loaded, time: i64, out: &mut Vec<Alarm>) {
-        let change = if self.open { Change::Updated } else { Change::Opened };
-        if self.open || self.risk >= 1 {
-            self.open = true;
-            out.push(self.alarm(loaded, change, time));
-        }
-    }
-
-    fn close(&mut self, loaded: &Loaded, time: i64, out: &mut Vec<Alarm>) {
-        if self.open {
-            self.open = false;
-            out.push(self.alarm(loaded, Change::Closed, time));
-        }
-    }
-
-    fn alarm(&self, loaded: &Loaded, change: Change, time: i64) -> Alarm {
-        let first = self.earlier.first();
-        let value = |name: Name| first.and_then(|values| values.get(name));
-        let mut message = loaded.directive.name.clone();
-        let mut group = Vec::new();
-        for name in [SRC_IP, DST_IP, SRC_PORT, DST_PORT] {
-            message = message.replace(name.word(), value(name).unwrap_or("unknown"));
-            if let Some(value) = value(name) {
-                group.push((Arc::from(name.word()), value.to_owned()));
-            }
-        }
-        let mut alarm =
-            Alarm::new(AlarmId::new(self.id), change, AlarmKind::Directive, &loaded.info);
-        alarm.severity = severity(self.risk);
-        alarm.time = Timestamp::from_unix_nanos(time);
-        alarm.start = Timestamp::from_unix_nanos(self.start);
-        alarm.count = self.hits;
-        alarm.group = group;
-        alarm.risk = Some(self.risk);
-        alarm.message = message;
-        alarm
     }
 }

@@ -8,7 +8,9 @@
 //! counted. Rules are kept by name, since their numbers hang on what else is loaded.
 
 use super::fields::Values;
-use super::run::{Directives, Loaded, MOST_RUNNING, Running, Seen};
+use super::loaded::Loaded;
+use super::run::{Directives, Seen};
+use super::running::Running;
 use crate::error::Error;
 use crate::siem::correlation::{Health, ReadClock, Restored};
 use crate::siem::snapshot::{Magic, Reader, Writer, open, seal, unsound};
@@ -34,7 +36,7 @@ impl Directives {
         }
         body.count(self.running());
         for (at, running) in (0_u32..).zip(&self.running) {
-            for one in running {
+            for one in running.runs() {
                 body.u32(at);
                 one.write(&mut body);
             }
@@ -79,8 +81,8 @@ impl Directives {
             let found =
                 place.and_then(|at| Some((self.loaded.get(at)?, self.running.get_mut(at)?)));
             match found {
-                Some((loaded, running)) if running.len() < MOST_RUNNING && one.fits(loaded) => {
-                    running.push(one);
+                Some((loaded, running)) if running.len() < self.most && one.fits(loaded) => {
+                    running.push(one, loaded);
                     restored.groups += 1;
                 }
                 _ => restored.skipped += 1,

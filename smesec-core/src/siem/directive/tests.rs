@@ -240,7 +240,7 @@ fn what_is_wrong_is_named_with_its_place() {
         }
     };
     for (attributes, why) in [
-        ("reliability='11'", "d.xml:2:12: rule `9`: rule `s`: reliability `11` is neither 0 to 10"),
+        ("reliability='11'", "d.xml:2:1: rule `9`: rule `s`: reliability `11` is neither 0 to 10"),
         ("reliability='++1'", "reliability `++1`"),
         ("occurrence='0'", "occurrence `0` is not from 1"),
         ("time_out='None'", "only the first rule may wait for ever"),
@@ -438,4 +438,70 @@ fn a_snapshot_that_is_damaged_or_of_other_directives_is_told() {
     let mut other = Directives::new(other, &[], home(), Settings::default(), &mut report);
     let restored = other.restore(&bytes).unwrap();
     assert_eq!((restored.groups, restored.skipped), (0, directives.running()));
+}
+
+#[test]
+fn directives_stand_where_they_begin() {
+    let text = "<?xml version=\"1.0\"?><!DOCTYPE d [<!-- don't <directive> --><!ENTITY e '>'>]>
+<directives><!-- <directive id='0'> --><directive id='2' priority='9'>
+<rule plugin_id='1' plugin_sid=\"1\"/></directive>
+  <directive name='a > b' priority='9' id='1'/>
+<directive id='1' priority='9'/></directives>";
+    let mut report = LoadReport::default();
+    parse_xml(text.as_bytes(), "d.xml", &mut report).unwrap();
+    let places: Vec<_> = report.refused.iter().map(|line| (line.line, line.column)).collect();
+    assert_eq!(places, [(2, 40), (4, 3), (5, 1)], "{report}");
+}
+
+#[test]
+fn names_of_two_rules_are_refused_and_the_report_counts_what_runs() {
+    let text = "directives:
+  - {id: a, priority: 5, level: {rules: login, reliability: 5}}
+  - {id: b, priority: 5, level: {rules: '2', reliability: 5}}
+  - {id: c, priority: 5, level: {rules: '2', to: HOME_NET, reliability: 5}}";
+    let meta = |id: &str, file: &str| Meta {
+        id: id.into(),
+        name: "login".into(),
+        file: file.into(),
+        ..Meta::default()
+    };
+    let known = [meta("1", "one.yml"), meta("2", "two.yml")];
+    let mut report = LoadReport::default();
+    let read = parse_yaml(text, "d.yml").unwrap();
+    Directives::new(read, &known, Assets::new(), Settings::default(), &mut report);
+    assert_eq!((report.loaded, report.refused.len(), report.degraded.len()), (2, 1, 1));
+    let told = report.to_string();
+    assert!(
+        told.contains("d.yml:2:5: rule `a`: `login` may be the rule of one.yml:1 or"),
+        "{told}"
+    );
+    assert!(told.contains("that of two.yml:1"), "{told}");
+    assert!(told.contains("d.yml:4:5: rule `c`: it names `HOME_NET`"), "{told}");
+}
+
+#[test]
+fn what_comes_after_a_flush_is_no_more_late_than_before() {
+    let mut directives = fresh();
+    let mut out = Vec::new();
+    let event =
+        |second: i64| (second, "plugin_id=4003 plugin_sid=2 src_ip=a dst_ip=10.0.0.5".to_owned());
+    see(&mut directives, 1, &event(100), &mut out);
+    directives.flush(&mut out);
+    assert_eq!(changes(&out), [("opened", 100, 3), ("closed", 115, 3)]);
+    out.clear();
+    see(&mut directives, 1, &event(101), &mut out);
+    see(&mut directives, 1, &event(102), &mut out);
+    directives.flush(&mut out);
+    assert_eq!(directives.late_dropped(), 0);
+    assert_eq!(changes(&out), [("opened", 101, 3), ("closed", 116, 3)]);
+}
+
+#[test]
+fn values_that_wait_are_bounded() {
+    let mut directives = fresh();
+    let mut out = Vec::new();
+    let long = "u".repeat(1_000_000);
+    let words = format!("plugin_id=4003 plugin_sid=2 src_ip=a dst_ip=10.0.0.5 user={long}");
+    see(&mut directives, 1, &(100, words), &mut out);
+    assert!(directives.snapshot().len() < 2_000, "{}", directives.snapshot().len());
 }

@@ -22,7 +22,7 @@ use crate::ruleset::{LoadReport, Refused};
 ///   </rule></directive></directives>"#;
 /// let mut report = LoadReport::default();
 /// let directives = parse_xml(text, "directives.xml", &mut report)?;
-/// assert_eq!((directives.len(), report.loaded), (1, 1));
+/// assert_eq!((directives.len(), report.refused.len()), (1, 0));
 /// # Ok::<(), smesec_core::error::RuleError>(())
 /// ```
 ///
@@ -38,6 +38,7 @@ pub fn parse_xml(
         RuleError::new(file, place.line, place.column, format!("not XML: {}", broken.what))
     })?;
     let elements: Vec<Element<'_>> = document.elements().collect();
+    let mut starts = Starts::new(text);
     let mut directives = Vec::new();
     let mut at = 0;
     while let Some(element) = elements.get(at) {
@@ -48,11 +49,14 @@ pub fn parse_xml(
         let rest = elements.get(at + 1..).unwrap_or_default();
         let inside = rest.iter().take_while(|inner| inner.depth > element.depth).count();
         let id = element.attribute("id").unwrap_or_default();
-        let place = find(text, id);
-        let read = directive(element, rest.get(..inside).unwrap_or_default(), file, place);
-        match read {
+        // Not found in UTF-16, which is read all the same.
+        let place = starts.next().unwrap_or(Place { line: 1, column: 1 });
+        let inner = rest.get(..inside).unwrap_or_default();
+        for _ in inner.iter().filter(|inner| inner.name() == "directive") {
+            starts.next();
+        }
+        match directive(element, inner, file, place) {
             Ok((directive, degraded)) => {
-                report.loaded += 1;
                 report.degraded.extend(degraded);
                 directives.push(directive);
             }
@@ -215,12 +219,82 @@ fn level<'d>(element: &Element<'d>, depth: usize) -> Result<(Level, Vec<&'d str>
     Ok((level, ignored))
 }
 
-/// Where a directive's id stands.
-fn find(text: &[u8], id: &str) -> Place {
-    let at = ['"', '\'']
-        .iter()
-        .find_map(|quote| memchr::memmem::find(text, format!("id={quote}{id}{quote}").as_bytes()));
-    place(text, at.unwrap_or_default())
+/// Where directives begin, in one pass over the file.
+struct Starts<'t> {
+    text: &'t [u8],
+    at: usize,
+    /// Up to here lines are counted.
+    counted: usize,
+    line: usize,
+    line_start: usize,
+}
+
+impl<'t> Starts<'t> {
+    const fn new(text: &'t [u8]) -> Self {
+        Self { text, at: 0, counted: 0, line: 1, line_start: 0 }
+    }
+
+    fn place(&mut self, at: usize) -> Place {
+        let passed = self.text.get(self.counted..at).unwrap_or_default();
+        self.line += memchr::memchr_iter(b'\n', passed).count();
+        if let Some(last) = memchr::memrchr(b'\n', passed) {
+            self.line_start = self.counted + last + 1;
+        }
+        self.counted = at;
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Place { line: number(self.line), column: number(at - self.line_start + 1) }
+    }
+}
+
+impl Iterator for Starts<'_> {
+    type Item = Place;
+
+    fn next(&mut self) -> Option<Place> {
+        loop {
+            let start = self.at + memchr::memchr(b'<', self.text.get(self.at..)?)?;
+            let markup = self.text.get(start..)?;
+            self.at = start + length(markup);
+            let name = markup.get(1..).unwrap_or_default();
+            let ends = name.iter().position(|byte| b"/> \t\r\n".contains(byte));
+            let name = name.get(..ends.unwrap_or(name.len())).unwrap_or_default();
+            let local = memchr::memrchr(b':', name).map_or(0, |colon| colon + 1);
+            if name.get(local..) == Some(b"directive") {
+                return Some(self.place(start));
+            }
+        }
+    }
+}
+
+/// The length of a tag, comment, section or declaration, in text that is known to be XML.
+fn length(markup: &[u8]) -> usize {
+    let to =
+        |ends: &[u8]| memchr::memmem::find(markup, ends).map_or(markup.len(), |at| at + ends.len());
+    if markup.starts_with(b"<!--") {
+        return to(b"-->");
+    }
+    if markup.starts_with(b"<![CDATA[") {
+        return to(b"]]>");
+    }
+    if markup.starts_with(b"<?") {
+        return to(b"?>");
+    }
+    let (mut at, mut brackets) = (0, 0_usize);
+    while let Some(byte) = markup.get(at) {
+        let rest = markup.get(at + 1..).unwrap_or_default();
+        at += 1;
+        match byte {
+            b'"' | b'\'' => at += memchr::memchr(*byte, rest).map_or(rest.len(), |n| n + 1),
+            b'[' => brackets += 1,
+            b']' => brackets = brackets.saturating_sub(1),
+            // Within a document type; an apostrophe in it is no quote.
+            b'<' if rest.starts_with(b"!--") => {
+                at += memchr::memmem::find(rest, b"-->").map_or(rest.len(), |n| n + 3);
+            }
+            b'>' if brackets == 0 => return at,
+            _ => {}
+        }
+    }
+    markup.len()
 }
 
 fn place(text: &[u8], offset: usize) -> Place {

@@ -16,7 +16,7 @@ need_command nginx "Debian package nginx"
 need_command wrk "Debian package wrk"
 peer=/usr/lib/nginx/modules/ngx_http_modsecurity_module.so
 [ -f "$peer" ] || skipped "no $peer (Debian package libnginx-mod-http-modsecurity)"
-module=${SMESEC_MODULE:-$root/target/nginx/ngx_http_smesec_module.so}
+module=${SMESEC_MODULE:-${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/smesec/target}/nginx/ngx_http_smesec_module.so}
 [ -f "$module" ] || skipped "no $module (make nginx-module, or set SMESEC_MODULE)"
 need_crs
 configuration 1

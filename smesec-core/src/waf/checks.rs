@@ -17,6 +17,19 @@ pub(super) fn number(value: &[u8]) -> i64 {
     if negative { -number } else { number }
 }
 
+/// Up to this length a value is searched without preparation, which would cost more than the search.
+const SHORT: usize = 512;
+
+/// Whether `text` occurs.
+pub(super) fn contains(value: &[u8], text: &[u8]) -> bool {
+    let Some((first, rest)) = text.split_first() else { return true };
+    if value.len() > SHORT {
+        return memchr::memmem::find(value, text).is_some();
+    }
+    memchr::memchr_iter(*first, value)
+        .any(|at| value.get(at + 1..).is_some_and(|value| value.starts_with(rest)))
+}
+
 /// Whether `word` occurs with no letter, digit or underscore beside it.
 pub(super) fn contains_word(value: &[u8], word: &[u8]) -> bool {
     if word.is_empty() {
@@ -104,6 +117,18 @@ pub(super) fn svnr(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_found_wherever_it_stands() {
+        for length in [0, 1, 7, SHORT, SHORT + 1, SHORT * 2] {
+            let value: Vec<u8> = b"abcab ".iter().copied().cycle().take(length).collect();
+            for text in [&b""[..], b"a", b"cab", b"abcab ab", b" ", b"abcabc", b"z"] {
+                let naive = text.is_empty() || value.windows(text.len()).any(|part| part == text);
+                assert_eq!(contains(&value, text), naive, "{length} {text:?}");
+            }
+            assert!(contains(&value, &value));
+        }
+    }
 
     #[test]
     fn numbers_are_read_as_c_reads_them() {

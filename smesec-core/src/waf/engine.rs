@@ -396,6 +396,7 @@ fn targets(text: &str) -> Vec<Target> {
             select,
             count: false,
             label: target.collection.into(),
+            slots: Box::default(),
         })
     });
     resolved.collect()

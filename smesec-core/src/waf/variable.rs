@@ -132,6 +132,12 @@ pub(crate) fn is_dynamic(id: StorageId) -> bool {
     ALL.get(usize::from(id)).is_some_and(|storage| storage.is_dynamic())
 }
 
+/// Whether a storage's values are worth a look before the rules run. They must hold still; and a number
+/// that each transaction gets anew is known to nobody, while most rules on it are jumped over.
+pub(crate) fn pays_ahead(id: StorageId) -> bool {
+    !is_dynamic(id) && id != Storage::UniqueId.id()
+}
+
 /// Whether a storage's values come from a body; those of XPath expressions do.
 pub(crate) fn is_of_body(id: StorageId) -> bool {
     ALL.get(usize::from(id)).is_none_or(|storage| storage.is_of_body())

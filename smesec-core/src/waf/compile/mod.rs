@@ -42,7 +42,7 @@ use super::bits::Bits;
 use super::seclang::{
     ActionSyntax, DirectiveKind, IdRange, Loader, RuleSyntax, Span, Syntax, TargetSyntax,
 };
-use super::variable::is_dynamic;
+use super::variable::pays_ahead;
 use crate::decode::byteset::ByteSet;
 use crate::decode::transform::{Transform, UnicodeMap};
 use crate::event::RuleInfo;
@@ -387,7 +387,7 @@ impl<'s> Compiler<'s> {
         }
         let nodes = self.chain_of(&actions.transforms, actions.multi_match).map_err(at)?;
         let steady = !targets.is_empty()
-            && targets.iter().all(|t| !t.count && t.storages.iter().all(|s| !is_dynamic(*s)));
+            && targets.iter().all(|t| !t.count && t.storages.iter().all(|s| pays_ahead(*s)));
         let gate = self.gate(&mut operator, negated, steady);
         let level = chain.map_or(0, |c| c.level);
         let info = RuleInfo {
@@ -518,7 +518,7 @@ impl<'s> Compiler<'s> {
                         rule.excluded.push(resolved.clone());
                     } else {
                         rule.steady &=
-                            !resolved.count && resolved.storages.iter().all(|s| !is_dynamic(*s));
+                            !resolved.count && resolved.storages.iter().all(|s| pays_ahead(*s));
                         if !rule.steady {
                             rule.gate = Gate::Run;
                         }
@@ -575,6 +575,9 @@ impl<'s> Compiler<'s> {
             rule.quick = quick::quick(rule);
             rule.reads_matched = quick::reads_matched(rule);
             rule.reads_value_only = rule.operator.reads_value_only();
+            for target in &mut rule.targets {
+                target.slots = self.names.slots(target);
+            }
         }
         groups::resolve(&mut self.rules);
         let phases = phases.map(|list| {

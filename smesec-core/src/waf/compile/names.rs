@@ -85,7 +85,20 @@ impl Names {
                 Select::Pattern(self.pattern(text)?)
             }
         };
-        Ok(Target { storages, select, count: syntax.count, label })
+        Ok(Target { storages, select, count: syntax.count, label, slots: Box::default() })
+    }
+
+    /// The names of TX in the rules that a target selects by a pattern, or all.
+    pub(super) fn slots(&self, target: &Target) -> Box<[TxSlot]> {
+        if !target.storages.contains(&Storage::Tx.id()) {
+            return Box::default();
+        }
+        let selects = |name: &[u8]| match &target.select {
+            Select::All => true,
+            Select::Pattern(pattern) => pattern.is_match(name),
+            Select::Name(_) | Select::Tx(_) => false,
+        };
+        (0..).zip(&self.tx).filter(|(_, name)| selects(name)).map(|(slot, _)| slot).collect()
     }
 
     fn resolve(&mut self, name: &str) -> Result<Box<[StorageId]>, String> {
@@ -138,6 +151,7 @@ impl Names {
             select: Select::All,
             count: syntax.count,
             label,
+            slots: Box::default(),
         })
     }
 

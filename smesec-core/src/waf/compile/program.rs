@@ -67,6 +67,8 @@ pub(crate) struct Target {
     pub(crate) count: bool,
     /// The variable's name, for findings (`ARGS`, not the storage).
     pub(crate) label: Box<str>,
+    /// The names of TX in the program that a pattern selects, or all; known when all rules are.
+    pub(crate) slots: Box<[TxSlot]>,
 }
 
 /// A step of transformation chains that share their beginnings.
@@ -232,7 +234,7 @@ pub(crate) struct Rule {
     pub(crate) gate: Gate,
     /// Which level gate stands before it; 0 none.
     pub(crate) level: u8,
-    /// Whether only storages that hold still during a phase are looked at.
+    /// Whether only storages are looked at that hold still during a phase, and whose values come again.
     pub(crate) steady: bool,
     pub(crate) capture: bool,
     pub(crate) logs: bool,

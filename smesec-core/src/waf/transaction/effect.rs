@@ -5,7 +5,7 @@ use super::store::Slice;
 use crate::collection::{Change, CollectionStore};
 use crate::waf::checks;
 use crate::waf::compile::program::{
-    Assign, Assignment, Effect, Engine, Place, Processor, Program, Rule, Text,
+    Assign, Assignment, Effect, Engine, Place, Processor, Program, Rule,
 };
 use crate::waf::variable::{Storage, StorageId};
 use std::sync::Arc;
@@ -15,18 +15,18 @@ impl State {
         match effect {
             Effect::Assign(assignment) => self.assign(program, rule, assignment),
             Effect::Expire { storage, name, seconds } => {
-                let name = self.expand(program, rule, name);
-                let seconds = checks::number(&self.expand(program, rule, seconds));
+                let name = self.expanded(program, rule, name);
+                let seconds = self.number_of(program, rule, seconds);
                 let at = self.now.plus_seconds(seconds);
                 self.persist(*storage, &name, Change::ExpireAt(at));
             }
             Effect::InitCollection { storage, key } => {
-                let key = self.expand(program, rule, key);
+                let key = self.expanded(program, rule, key);
                 self.open_collection(*storage, key);
             }
             Effect::SetIdentity { storage, collection, key } => {
-                let key = self.expand(program, rule, key);
-                let value = self.store.put(&key);
+                let value = self.expand(program, rule, key);
+                let key = self.store.bytes(value).to_vec();
                 for scalar in [Storage::SessionId, Storage::UserId, Storage::WebappId] {
                     if scalar.id() == *storage {
                         self.store.set_slice(scalar, value);
@@ -36,7 +36,7 @@ impl State {
             }
             Effect::SetEnv { name, value } => {
                 let value = self.expand(program, rule, value);
-                let (name, value) = (self.store.put(name), self.store.put(&value));
+                let name = self.store.put(name);
                 self.store.assign(Storage::Env.id(), name, Some(value));
             }
             Effect::EngineOff => self.engine = Engine::Off,
@@ -71,19 +71,25 @@ impl State {
             }
             Place::TxNamed(name) => {
                 let name = self.expand(program, rule, name);
-                let old = self.store.tx_named(program, &name);
+                let old = match &assignment.change {
+                    Assign::Set(_) | Assign::Unset => None,
+                    Assign::Add(_) | Assign::Subtract(_) => {
+                        let lower = self.store.lower(name);
+                        self.store.tx_named(program, self.store.bytes(lower))
+                    }
+                };
                 let value = self.changed(program, rule, &assignment.change, old);
-                let name = self.store.put(&name);
                 self.store.set_tx_named(program, name, value);
             }
             Place::Member(storage, name) => {
-                let name = self.expand(program, rule, name);
+                let text = self.expand(program, rule, name);
+                let name = self.store.bytes(text).to_vec();
                 let old = self.store.named(*storage, &name);
                 let mut value = self.changed(program, rule, &assignment.change, old);
                 let delta = match &assignment.change {
-                    Assign::Add(text) => Some(self.amount(program, rule, text)),
+                    Assign::Add(text) => Some(self.number_of(program, rule, text)),
                     Assign::Subtract(text) => {
-                        Some(self.amount(program, rule, text).saturating_neg())
+                        Some(self.number_of(program, rule, text).saturating_neg())
                     }
                     Assign::Set(_) | Assign::Unset => None,
                 };
@@ -102,16 +108,8 @@ impl State {
                     }
                     (None, None) => self.persist(*storage, &name, Change::Unset),
                 }
-                let name = self.store.put(&name);
-                self.store.assign(*storage, name, value);
+                self.store.assign(*storage, text, value);
             }
-        }
-    }
-
-    fn amount(&mut self, program: &Program, rule: &Rule, text: &Text) -> i64 {
-        match text.literal() {
-            Some(literal) => checks::number(literal),
-            None => checks::number(&self.expand(program, rule, text)),
         }
     }
 
@@ -125,14 +123,10 @@ impl State {
         let (amount, sign) = match change {
             Assign::Unset => return None,
             Assign::Set(text) => {
-                if let Some(literal) = text.literal() {
-                    return Some(self.store.put(literal));
-                }
-                let value = self.expand(program, rule, text);
-                return Some(self.store.put(&value));
+                return Some(self.expand(program, rule, text));
             }
-            Assign::Add(text) => (self.amount(program, rule, text), 1i64),
-            Assign::Subtract(text) => (self.amount(program, rule, text), -1),
+            Assign::Add(text) => (self.number_of(program, rule, text), 1i64),
+            Assign::Subtract(text) => (self.number_of(program, rule, text), -1),
         };
         let old = old.map_or(0, |value| checks::number(self.store.bytes(value)));
         let mark = self.store.mark();

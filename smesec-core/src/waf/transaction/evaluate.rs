@@ -7,16 +7,22 @@ use crate::mask;
 use crate::waf::bits::bit;
 use crate::waf::compile::operator::Operator;
 use crate::waf::compile::program::{
-    Disruption, Engine, Gate, Head, Piece, Program, Quick, Rule, Select, Target, Text,
+    Disruption, Engine, Gate, Head, Program, Quick, Rule, Select, Target, Text,
 };
 use crate::waf::variable::{self, Storage, StorageId};
 use crate::waf::{checks, injection};
 use std::net::IpAddr;
 
+/// Bytes of a value, from and to.
+type Span = (usize, usize);
+
 /// Where an operator matched.
 struct Hit {
-    /// Captures: byte ranges of the value, the whole match first; or texts of their own.
-    captures: Vec<Option<(usize, usize)>>,
+    /// The whole match.
+    whole: Option<Span>,
+    /// What the groups of a pattern matched, from the first on.
+    groups: Vec<Option<Span>>,
+    /// A text of its own in place of the whole match.
     text: Option<Vec<u8>>,
 }
 
@@ -27,7 +33,23 @@ impl Default for Hit {
 }
 
 impl Hit {
-    const BARE: Self = Self { captures: Vec::new(), text: None };
+    const BARE: Self = Self { whole: None, groups: Vec::new(), text: None };
+
+    const fn at(whole: Option<Span>) -> Self {
+        Self { whole, groups: Vec::new(), text: None }
+    }
+
+    fn telling(text: Vec<u8>) -> Self {
+        Self { text: Some(text), ..Self::BARE }
+    }
+}
+
+/// The whole match first.
+impl FromIterator<Option<Span>> for Hit {
+    fn from_iter<I: IntoIterator<Item = Option<Span>>>(spans: I) -> Self {
+        let mut spans = spans.into_iter();
+        Self { whole: spans.next().flatten(), groups: spans.collect(), text: None }
+    }
 }
 
 /// What a link matched.
@@ -216,19 +238,21 @@ impl State {
         }
         let mut before = None;
         let mut in_vain = rule.reads_value_only;
+        let remembered = self.remembered(rule, candidate);
         for node in &rule.nodes {
             let mut sure = false;
             let value = match (candidate.place, rule.gate) {
                 (Some((storage, n)), Gate::Bit(bit_)) => {
                     let content = self.store.member_at(program, storage, n, *node);
-                    if !bit(self.store.mask(program, content), usize::from(bit_)) {
+                    if !remembered.unwrap_or_else(|| self.store.may_match(program, content, bit_)) {
                         continue;
                     }
                     self.store.content_slice(content)
                 }
                 (Some((storage, n)), Gate::Unless(bit_)) => {
                     let content = self.store.member_at(program, storage, n, *node);
-                    sure = !bit(self.store.mask(program, content), usize::from(bit_));
+                    let may = || self.store.may_match(program, content, bit_);
+                    sure = !remembered.unwrap_or_else(may);
                     self.store.content_slice(content)
                 }
                 (Some((storage, n)), Gate::Run | Gate::Always(_)) if *node != 0 => {
@@ -253,6 +277,15 @@ impl State {
         if in_vain && let (Some((storage, n)), Some(bit)) = (candidate.place, rule.gate.bit()) {
             self.memory.rule_out(self.store.known(storage, n), bit);
         }
+    }
+
+    /// Whether a value that came before may match at any of a rule's nodes, if that is known. It spares the
+    /// prefilter; a rule that is tried in vain is not tried again.
+    fn remembered(&self, rule: &Rule, candidate: Candidate) -> Option<bool> {
+        let (Gate::Bit(of_rule) | Gate::Unless(of_rule)) = rule.gate else { return None };
+        let (storage, n) = candidate.place?;
+        let rules = self.memory.rules(self.store.known(storage, n))?;
+        self.covers(rule.level).then(|| bit(rules, usize::from(of_rule)))
     }
 
     /// Keeps what a link matched for the next one.
@@ -379,7 +412,7 @@ impl State {
                 }
                 if !rule.groups {
                     let span = regex.find(bytes).map(|found| (found.start(), found.end()))?;
-                    return Some(Hit { captures: vec![Some(span)], text: None });
+                    return Some(Hit::at(Some(span)));
                 }
                 if !regex.is_match(bytes) {
                     return None;
@@ -387,35 +420,25 @@ impl State {
                 let mut captures = regex.create_captures();
                 regex.captures(bytes, &mut captures);
                 let groups = captures.iter().take(10);
-                let spans = groups.map(|span| span.map(|s| (s.start, s.end))).collect();
-                Some(Hit { captures: spans, text: None })
+                Some(groups.map(|span| span.map(|s| (s.start, s.end))).collect())
             }
-            Operator::Everything => {
-                let whole = rule.capture.then_some(Some((0, bytes.len())));
-                Some(Hit { captures: whole.into_iter().collect(), text: None })
-            }
+            Operator::Everything => Some(Hit::at(rule.capture.then_some((0, bytes.len())))),
             Operator::RxGlobal(pattern) => {
                 let regex = pattern.regex()?;
                 let spans: Vec<_> =
                     regex.find_iter(bytes).take(10).map(|m| Some((m.start(), m.end()))).collect();
-                (!spans.is_empty()).then_some(Hit { captures: spans, text: None })
+                (!spans.is_empty()).then(|| spans.into_iter().collect())
             }
             Operator::Backtrack(pattern) => {
                 let captures = self.backtrack(program, rule, pattern, value)?;
-                Some(Hit { captures, text: None })
+                Some(captures.into_iter().collect())
             }
-            Operator::Pm(phrases) => {
-                phrases.find(bytes).map(|at| Hit { captures: vec![Some(at)], text: None })
-            }
-            Operator::DetectSqli => injection::detect_sqli(bytes).map(|fingerprint| Hit {
-                captures: Vec::new(),
-                text: Some(fingerprint.as_str().as_bytes().to_vec()),
-            }),
+            Operator::Pm(phrases) => phrases.find(bytes).map(|at| Hit::at(Some(at))),
+            Operator::DetectSqli => injection::detect_sqli(bytes)
+                .map(|fingerprint| Hit::telling(fingerprint.as_str().as_bytes().to_vec())),
             Operator::DetectXss => bare(injection::detect_xss(bytes)),
             Operator::Contains(text) => {
-                bare(self.holds(program, rule, text, value, |value, text| {
-                    memchr::memmem::find(value, text).is_some()
-                }))
+                bare(self.holds(program, rule, text, value, checks::contains))
             }
             Operator::ContainsWord(text) => {
                 bare(self.holds(program, rule, text, value, checks::contains_word))
@@ -428,15 +451,14 @@ impl State {
             }
             Operator::StrEq(text) => bare(self.holds(program, rule, text, value, <[u8]>::eq)),
             Operator::Within(text) => {
-                bare(self.holds(program, rule, text, value, |value, text| {
-                    value.is_empty() || memchr::memmem::find(text, value).is_some()
-                }))
+                bare(
+                    self.holds(program, rule, text, value, |value, text| {
+                        checks::contains(text, value)
+                    }),
+                )
             }
             Operator::Compare(comparison, text) => {
-                let with = match text.literal() {
-                    Some(literal) => checks::number(literal),
-                    None => checks::number(&self.expand(program, rule, text)),
-                };
+                let with = self.number_of(program, rule, text);
                 let number = checks::number(self.store.bytes(value));
                 bare(comparison.holds(number, with))
             }
@@ -446,7 +468,7 @@ impl State {
             }
             Operator::Rbl(list) => {
                 let text = self.block_list(program, rule, list, value)?;
-                Some(Hit { captures: Vec::new(), text: Some(text.into_bytes()) })
+                Some(Hit::telling(text.into_bytes()))
             }
             Operator::GeoLookup => bare(self.geo_lookup(program, value)),
             Operator::ByteRange(allowed) => {
@@ -490,12 +512,8 @@ impl State {
         if let Some(literal) = text.literal() {
             return test(self.store.bytes(value), literal);
         }
-        if let [Piece::Tx(slot)] = text.0.as_slice() {
-            let text = self.store.tx(*slot).unwrap_or(Slice::EMPTY);
-            return test(self.store.bytes(value), self.store.bytes(text));
-        }
         let text = self.expand(program, rule, text);
-        test(self.store.bytes(value), &text)
+        test(self.store.bytes(value), self.store.bytes(text))
     }
 
     /// One value matched: the captures, `MATCHED_VAR` and the effects.
@@ -515,7 +533,8 @@ impl State {
         }
         if rule.capture {
             for slot in 0..10u32 {
-                let span = hit.captures.get(slot as usize).copied().flatten();
+                let group = || hit.groups.get(slot as usize - 1).copied().flatten();
+                let span = if slot == 0 { hit.whole } else { group() };
                 let text = match (span, &hit.text, slot) {
                     (Some((from, to)), _, _) => Some(Store::part(value, from, to)),
                     (None, Some(text), 0) => Some(self.store.put(text)),
@@ -526,7 +545,7 @@ impl State {
                 }
             }
         }
-        self.last_span = hit.captures.first().copied().flatten();
+        self.last_span = hit.whole;
         for effect in &rule.effects {
             self.effect(program, rule, effect);
         }
@@ -562,8 +581,23 @@ impl State {
     }
 
     /// A text with its macros filled in.
-    pub(super) fn expand(&mut self, program: &Program, rule: &Rule, text: &Text) -> Vec<u8> {
-        super::expand::expand(&mut self.store, program, rule, text, false)
+    pub(super) fn expand(&mut self, program: &Program, rule: &Rule, text: &Text) -> Slice {
+        super::expand::expand(&mut self.store, program, rule, text)
+    }
+
+    /// The same outside of the arena.
+    pub(super) fn expanded(&mut self, program: &Program, rule: &Rule, text: &Text) -> Vec<u8> {
+        let text = self.expand(program, rule, text);
+        self.store.bytes(text).to_vec()
+    }
+
+    /// The number that a text stands for.
+    pub(super) fn number_of(&mut self, program: &Program, rule: &Rule, text: &Text) -> i64 {
+        if let Some(literal) = text.literal() {
+            return checks::number(literal);
+        }
+        let text = self.expand(program, rule, text);
+        checks::number(self.store.bytes(text))
     }
 
     pub(super) fn spend(&mut self, steps: u64) {
@@ -619,8 +653,10 @@ impl Cursor {
             return Some(Candidate { name: Slice::EMPTY, value, place: None });
         }
         let all = self.tx.get_or_insert_with(|| match &target.select {
-            Select::Pattern(pattern) => store.all_tx(program, |name| pattern.is_match(name)),
-            _ => store.all_tx(program, |_| true),
+            Select::Pattern(pattern) => {
+                store.all_tx(program, &target.slots, |name| pattern.is_match(name))
+            }
+            _ => store.all_tx(program, &target.slots, |_| true),
         });
         if let Some((name, value)) = all.get(self.member).copied() {
             self.member += 1;

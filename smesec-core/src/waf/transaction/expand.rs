@@ -5,57 +5,96 @@ use crate::mask;
 use crate::waf::compile::program::{Piece, Program, Rule, Text};
 use crate::waf::variable::{self, Storage, StorageId};
 
-/// A text with its macros filled in; with `masked` the secrets in it are starred out.
-pub(super) fn expand(
-    store: &mut Store,
-    program: &Program,
-    rule: &Rule,
-    text: &Text,
-    masked: bool,
-) -> Vec<u8> {
+/// What a piece of a text stands for.
+enum Part<'a> {
+    Bytes(&'a [u8]),
+    Digit(u8),
+    Value {
+        name: Slice,
+        value: Slice,
+        storages: &'a [StorageId],
+    },
+    /// What matched a group of a pattern, or another TX variable.
+    Tx {
+        value: Slice,
+        group: bool,
+    },
+    Nothing,
+}
+
+/// A text with its macros filled in, in the arena.
+pub(super) fn expand(store: &mut Store, program: &Program, rule: &Rule, text: &Text) -> Slice {
+    // The variable's value is there already.
+    if let [Piece::Tx(slot)] = text.0.as_slice() {
+        return store.tx(*slot).unwrap_or(Slice::EMPTY);
+    }
+    let mark = store.mark();
+    for piece in &text.0 {
+        match part(store, program, rule, piece) {
+            Part::Bytes(bytes) => store.append(bytes),
+            Part::Digit(digit) => store.append(&[digit]),
+            Part::Value { value, .. } | Part::Tx { value, .. } => store.append_slice(value),
+            Part::Nothing => {}
+        }
+    }
+    store.since(mark)
+}
+
+/// A text with its macros filled in, the secrets in it starred out.
+pub(super) fn masked(store: &Store, program: &Program, rule: &Rule, text: &Text) -> Vec<u8> {
     let mut out = Vec::new();
     for piece in &text.0 {
-        match piece {
-            Piece::Literal(bytes) => out.extend_from_slice(bytes),
-            Piece::Tx(slot) => {
-                if let Some(value) = store.tx(*slot) {
-                    push(store, &mut out, Slice::EMPTY, value, masked && *slot < 10);
-                }
+        match part(store, program, rule, piece) {
+            Part::Bytes(bytes) => out.extend_from_slice(bytes),
+            Part::Digit(digit) => out.push(digit),
+            Part::Tx { value, group: true } => push_masked(store, &mut out, Slice::EMPTY, value),
+            Part::Tx { value, group: false } => out.extend_from_slice(store.bytes(value)),
+            Part::Value { value, storages: [first, ..], .. }
+                if *first == Storage::FullRequest.id() =>
+            {
+                let shown = mask::masked(b"FULL_REQUEST", store.bytes(value));
+                out.extend_from_slice(shown.as_bytes());
             }
-            Piece::Rule(property) => match &**property {
-                "id" => out.extend_from_slice(rule.info.id.as_bytes()),
-                "msg" => out.extend_from_slice(rule.info.name.as_bytes()),
-                "severity" => out.extend(rule.severity.map(|s| b'0' + s)),
-                _ => {}
-            },
-            Piece::Member { storages, name } => {
-                let tx = storages.first() == Some(&Storage::Tx.id());
-                let found = match name {
-                    Some(name) if tx => {
-                        store.tx_named(program, name).map(|value| (Slice::EMPTY, value))
-                    }
-                    Some(name) => storages.iter().find_map(|s| member(store, *s, Some(name))),
-                    None => storages.iter().find_map(|s| member(store, *s, None)),
+            Part::Value { name, value, storages } => {
+                let matched = storages.first() == Some(&Storage::MatchedVar.id());
+                let secret = |s: &StorageId| {
+                    let name = variable::NAMES.get(usize::from(*s));
+                    name.is_some_and(|name| mask::is_secret_collection(name))
                 };
-                if let Some((name, value)) = found {
-                    let matched = storages.first() == Some(&Storage::MatchedVar.id());
-                    let secret = matched
-                        || storages.iter().any(|s| {
-                            variable::NAMES
-                                .get(usize::from(*s))
-                                .is_some_and(|n| mask::is_secret_collection(n))
-                        });
-                    if masked && storages.first() == Some(&Storage::FullRequest.id()) {
-                        let shown = mask::masked(b"FULL_REQUEST", store.bytes(value));
-                        out.extend_from_slice(shown.as_bytes());
-                        continue;
-                    }
-                    push(store, &mut out, name, value, masked && secret);
+                if matched || storages.iter().any(secret) {
+                    push_masked(store, &mut out, name, value);
+                } else {
+                    out.extend_from_slice(store.bytes(value));
                 }
             }
+            Part::Nothing => {}
         }
     }
     out
+}
+
+fn part<'a>(store: &Store, program: &Program, rule: &'a Rule, piece: &'a Piece) -> Part<'a> {
+    match piece {
+        Piece::Literal(bytes) => Part::Bytes(bytes),
+        Piece::Tx(slot) => {
+            store.tx(*slot).map_or(Part::Nothing, |value| Part::Tx { value, group: *slot < 10 })
+        }
+        Piece::Rule(property) => match &**property {
+            "id" => Part::Bytes(rule.info.id.as_bytes()),
+            "msg" => Part::Bytes(rule.info.name.as_bytes()),
+            "severity" => rule.severity.map_or(Part::Nothing, |s| Part::Digit(b'0' + s)),
+            _ => Part::Nothing,
+        },
+        Piece::Member { storages, name } => {
+            let found = match name.as_deref() {
+                Some(name) if storages.first() == Some(&Storage::Tx.id()) => {
+                    store.tx_named(program, name).map(|value| (Slice::EMPTY, value))
+                }
+                name => storages.iter().find_map(|s| member(store, *s, name)),
+            };
+            found.map_or(Part::Nothing, |(name, value)| Part::Value { name, value, storages })
+        }
+    }
 }
 
 fn member(store: &Store, storage: StorageId, name: Option<&[u8]>) -> Option<(Slice, Slice)> {
@@ -67,14 +106,9 @@ fn member(store: &Store, storage: StorageId, name: Option<&[u8]>) -> Option<(Sli
     found.map(|m| (m.name, m.value))
 }
 
-/// Appends a value; where it may be a secret, by the name it was matched under.
-fn push(store: &Store, out: &mut Vec<u8>, name: Slice, value: Slice, masked: bool) {
-    let bytes = store.bytes(value);
-    if masked {
-        let matched = store.members(Storage::MatchedVarName.id()).first().map(|m| m.value);
-        let under = if name.len() > 0 { name } else { matched.unwrap_or(Slice::EMPTY) };
-        out.extend_from_slice(mask::masked(store.bytes(under), bytes).as_bytes());
-    } else {
-        out.extend_from_slice(bytes);
-    }
+/// Appends a value that may be a secret, by the name it was matched under.
+fn push_masked(store: &Store, out: &mut Vec<u8>, name: Slice, value: Slice) {
+    let matched = store.members(Storage::MatchedVarName.id()).first().map(|m| m.value);
+    let under = if name.len() > 0 { name } else { matched.unwrap_or(Slice::EMPTY) };
+    out.extend_from_slice(mask::masked(store.bytes(under), store.bytes(value)).as_bytes());
 }

@@ -159,6 +159,15 @@ impl Memory {
         false
     }
 
+    /// The rules that a value can match at any of the nodes it was looked at for.
+    pub(super) fn rules(&self, known: Known) -> Option<&[u64]> {
+        let n = usize::from(known.slot);
+        if known.stamp == 0 || self.slots.get(n).is_none_or(|slot| slot.stamp != known.stamp) {
+            return None;
+        }
+        self.rules.get(n * self.words..(n + 1) * self.words)
+    }
+
     /// A rule ran over a value in vain.
     pub(super) fn rule_out(&mut self, known: Known, bit: u16) {
         let n = usize::from(known.slot);

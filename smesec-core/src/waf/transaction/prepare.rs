@@ -1,7 +1,8 @@
 //! Which rules the values of a phase can match at all: one pass before the rules run.
 
+use super::State;
+use super::memory::{self, Known};
 use super::store::Slice;
-use super::{State, memory};
 use crate::decode::transform::Transform;
 use crate::waf::checks;
 use crate::waf::compile::program::{Gate, Program, Select};
@@ -62,9 +63,13 @@ impl Plan {
             let mut link = Some(head.rule);
             while let Some(rule) = link.and_then(|n| program.rules.get(n as usize)) {
                 link = rule.chained;
-                let (Some(bit), true) = (rule.gate.bit(), levels >> rule.level & 1 == 1) else {
-                    continue;
+                let bit = match rule.gate {
+                    Gate::Bit(bit) | Gate::Always(bit) | Gate::Unless(bit) => bit,
+                    Gate::Run => continue,
                 };
+                if levels >> rule.level & 1 == 0 {
+                    continue;
+                }
                 let of_rule = rule.nodes.iter().fold(0, |set, node| set | 1u128 << node);
                 for node in &rule.nodes {
                     if let Some(min_len) = min_lens.get_mut(usize::from(*node)) {
@@ -78,6 +83,8 @@ impl Plan {
                             *nodes |= of_rule;
                         }
                         let place = match &target.select {
+                            // It runs over every value, and asks what is known of each.
+                            _ if rule.gate.bit().is_none() => None,
                             Select::Name(name) => named.get_mut(at).and_then(|named| {
                                 of_name(named, name, words).get_mut(usize::from(bit / 64))
                             }),
@@ -336,7 +343,12 @@ impl State {
                 }
                 self.spend(1);
                 let remembered = value.len() <= longest;
-                let hash = if remembered { self.store.hash(storage, n) } else { 0 };
+                let hash = if remembered {
+                    self.store.hash(storage, n)
+                } else {
+                    self.store.set_known(storage, n, Known::NOT);
+                    0
+                };
                 if remembered
                     && let Some((known, found)) =
                         self.memory.find((self.store.bytes(value), hash), question)

@@ -75,9 +75,9 @@ fn mask_query(target: &str) -> String {
 const MAX_FINDINGS: usize = 256;
 
 impl State {
-    fn text_of(&mut self, program: &Program, rule: &Rule, text: Option<&program::Text>) -> String {
+    fn text_of(&self, program: &Program, rule: &Rule, text: Option<&program::Text>) -> String {
         let Some(text) = text else { return String::new() };
-        let bytes = super::expand::expand(&mut self.store, program, rule, text, true);
+        let bytes = super::expand::masked(&self.store, program, rule, text);
         String::from_utf8_lossy(bytes.get(..4_096).unwrap_or(&bytes)).into_owned()
     }
 
@@ -121,8 +121,8 @@ impl State {
             return false;
         }
         if let Some(text) = &rule.redirect {
-            let bytes = self.expand(program, rule, text);
-            self.location = Some(String::from_utf8_lossy(&bytes).into_owned());
+            let text = self.expand(program, rule, text);
+            self.location = Some(String::from_utf8_lossy(self.store.bytes(text)).into_owned());
         }
         let action = self.on_block.apply(action);
         self.verdict = Verdict::new(action, 0);

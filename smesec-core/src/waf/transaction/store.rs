@@ -5,6 +5,7 @@ use super::memory::Known;
 use super::named::Named;
 use crate::decode::byteset::ByteSet;
 use crate::decode::transform::Transform;
+use crate::waf::bits::bit;
 use crate::waf::compile::prefilter::Seen;
 use crate::waf::compile::program::{Node, NodeIndex, Program, TxSlot};
 use crate::waf::variable::{self, Storage, StorageId};
@@ -332,10 +333,7 @@ impl Store {
 
     /// Sets a TX variable by a name made at run time.
     pub(super) fn set_tx_named(&mut self, program: &Program, name: Slice, value: Option<Slice>) {
-        let lower = self.mark();
-        self.append_slice(name);
-        self.arena.get_mut(lower..).unwrap_or_default().make_ascii_lowercase();
-        let lower = self.since(lower);
+        let lower = self.lower(name);
         if let Some(slot) = program.tx_slot(self.bytes(lower)) {
             self.set_tx(slot, value);
             return;
@@ -350,16 +348,23 @@ impl Store {
         }
     }
 
-    pub(super) fn tx_named(&mut self, program: &Program, name: &[u8]) -> Option<Slice> {
-        let mut lower = std::mem::take(&mut self.scratch);
-        lower.clear();
-        lower.extend(name.iter().map(u8::to_ascii_lowercase));
-        let found = match program.tx_slot(&lower) {
+    /// The TX variable of a name in lower case.
+    pub(super) fn tx_named(&self, program: &Program, name: &[u8]) -> Option<Slice> {
+        match program.tx_slot(name) {
             Some(slot) => self.tx(slot),
-            None => self.tx_unknown(&lower),
-        };
-        self.scratch = lower;
-        found
+            None => self.tx_unknown(name),
+        }
+    }
+
+    /// A name in lower case: itself, or a copy.
+    pub(super) fn lower(&mut self, name: Slice) -> Slice {
+        if !self.bytes(name).iter().any(u8::is_ascii_uppercase) {
+            return name;
+        }
+        let lower = self.mark();
+        self.append_slice(name);
+        self.arena.get_mut(lower..).unwrap_or_default().make_ascii_lowercase();
+        self.since(lower)
     }
 
     /// A TX variable whose name, in lower case, is not in the program.
@@ -368,18 +373,20 @@ impl Store {
         self.named.find(hash, |other| slice_of(&self.arena, other) == name)
     }
 
-    /// The TX variables of the names that are wanted, names copied into the arena.
+    /// The TX variables that a target wants, names copied into the arena: those of some of the program's
+    /// names, and of the others those whose names are wanted.
     pub(super) fn all_tx(
         &mut self,
         program: &Program,
+        slots: &[TxSlot],
         wanted: impl Fn(&[u8]) -> bool,
     ) -> Vec<(Slice, Slice)> {
         let named = self.named.items().iter().filter(|item| wanted(self.bytes(item.name)));
         let mut all: Vec<_> =
             named.filter_map(|item| item.value.map(|value| (item.name, value))).collect();
-        for (slot, name) in program.tx_names.iter().enumerate() {
-            if let Some(value) = self.tx.get(slot).copied().flatten()
-                && wanted(name)
+        for slot in slots {
+            if let Some(value) = self.tx(*slot)
+                && let Some(name) = program.tx_names.get(*slot as usize)
             {
                 let name = self.put(name);
                 all.push((name, value));
@@ -639,6 +646,11 @@ impl Store {
             }
         }
         self.masks.get(at..at + words).unwrap_or_default()
+    }
+
+    /// Whether a content can match a rule.
+    pub(super) fn may_match(&mut self, program: &Program, content: u32, of_rule: u16) -> bool {
+        bit(self.mask(program, content), usize::from(of_rule))
     }
 
     /// Takes the findings in a content back, if they are the last ones.

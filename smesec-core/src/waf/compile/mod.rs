@@ -428,7 +428,6 @@ impl<'s> Compiler<'s> {
             info: Arc::new(info),
             chained: None,
             jump: None,
-            quick: None,
             reads_matched: true,
             reads_value_only: false,
             groups: true,
@@ -572,7 +571,6 @@ impl<'s> Compiler<'s> {
         let phases = self.resolve_order();
         let levels = self.find_levels(&phases);
         for rule in &mut self.rules {
-            rule.quick = quick::quick(rule);
             rule.reads_matched = quick::reads_matched(rule);
             rule.reads_value_only = rule.operator.reads_value_only();
             for target in &mut rule.targets {
@@ -580,11 +578,17 @@ impl<'s> Compiler<'s> {
             }
         }
         groups::resolve(&mut self.rules);
+        let mut quicks = Vec::new();
         let phases = phases.map(|list| {
             let heads = list.into_iter().filter_map(|index| {
                 let rule = self.rules.get(index as usize)?;
-                let (gate, level, quick) = (rule.gate, rule.level, rule.quick);
-                Some(program::Head { rule: index, gate, level, quick })
+                let quick = quick::quick(rule).and_then(|quick| {
+                    // A rule without a place among them is run like any other.
+                    let at = u16::try_from(quicks.len()).ok()?;
+                    quicks.push(quick);
+                    Some(at)
+                });
+                Some(program::Head { rule: index, gate: rule.gate, level: rule.level, quick })
             });
             heads.collect()
         });
@@ -600,6 +604,7 @@ impl<'s> Compiler<'s> {
             changed_always,
             settings: self.settings,
             phases,
+            quicks,
             nodes: self.nodes,
             tx_names: self.names.tx,
             tx_index: self.names.tx_index,

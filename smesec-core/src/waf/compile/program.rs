@@ -207,15 +207,19 @@ pub(crate) struct Quick {
     pub(crate) negated: bool,
     /// A match does nothing but jump.
     pub(crate) silent: bool,
+    /// Where to, as [`Rule::jump`] says.
+    pub(crate) jump: Option<u32>,
 }
 
-/// What the walk over a phase needs of a rule before it looks at the rule.
+/// What the walk over a phase needs of a rule before it looks at the rule: 16 bytes, since it goes over
+/// all of a phase's.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Head {
     pub(crate) rule: RuleIndex,
     pub(crate) gate: Gate,
     pub(crate) level: u8,
-    pub(crate) quick: Option<Quick>,
+    /// Its comparison in [`Program::quicks`].
+    pub(crate) quick: Option<u16>,
 }
 
 /// One compiled rule.
@@ -251,7 +255,6 @@ pub(crate) struct Rule {
     pub(crate) chained: Option<RuleIndex>,
     /// Where the phase goes on after a match, as an index into the phase's list.
     pub(crate) jump: Option<u32>,
-    pub(crate) quick: Option<Quick>,
     /// Whether it may read what an earlier rule matched.
     pub(crate) reads_matched: bool,
     /// Whether its operator reads nothing but the value: it says the same of the same value always.
@@ -361,6 +364,7 @@ pub(crate) struct Program {
     pub(crate) files: Vec<String>,
     /// The heads of each phase, in order.
     pub(crate) phases: [Vec<Head>; 5],
+    pub(crate) quicks: Vec<Quick>,
     pub(crate) nodes: Vec<Node>,
     /// For each byte the nodes that it may make differ from the value itself.
     pub(crate) changed_by: Box<[u128; 256]>,

@@ -30,6 +30,7 @@ pub(super) fn quick(rule: &Rule) -> Option<Quick> {
         number: checks::number(number.literal()?),
         negated: rule.negated,
         silent,
+        jump: rule.jump,
     })
 }
 

@@ -116,14 +116,14 @@ impl State {
         let (index, head_rule) = (head.rule, rule);
         let mut rule = rule;
         self.last_span = None;
-        if let Some(quick) = head.quick
+        if let Some(quick) = head.quick.and_then(|at| program.quicks.get(usize::from(at)))
             && !self.removed_targets.iter().any(|(rules, _)| rules.contains(index as usize))
         {
             self.spend(1);
             let Some(value) = self.compared(quick) else { return Flow::On };
             if quick.silent {
                 self.pending = Some((index, value));
-                return head_rule.jump.map_or(Flow::On, Flow::Jump);
+                return quick.jump.map_or(Flow::On, Flow::Jump);
             }
         }
         loop {
@@ -139,7 +139,7 @@ impl State {
     }
 
     /// The value that a quick comparison holds for; empty for a count.
-    fn compared(&self, quick: Quick) -> Option<Slice> {
+    fn compared(&self, quick: &Quick) -> Option<Slice> {
         let value = self.store.tx(quick.slot);
         let (number, value) = if quick.count {
             (i64::from(value.is_some()), Slice::EMPTY)

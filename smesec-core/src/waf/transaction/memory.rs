@@ -29,6 +29,8 @@ pub(super) struct Memory {
     once: Vec<[u16; WAYS]>,
     bytes: usize,
     clock: u32,
+    /// The slots of the values in hand.
+    places: Vec<usize>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -92,6 +94,30 @@ impl Memory {
         slot.used = self.clock;
         let rules = self.rules.get(n * self.words..(n + 1) * self.words)?;
         Some((Known { slot: u16::try_from(n).ok()?, stamp: slot.stamp }, rules))
+    }
+
+    /// Brings what is known of values near, by their [`hash`]es and what is asked: one after the other each
+    /// look would wait for memory several times, all together they wait once.
+    pub(super) fn fetch(&mut self, asked_of: impl Iterator<Item = (u64, u32)>) {
+        let mut places = std::mem::take(&mut self.places);
+        places.clear();
+        places.extend(asked_of.filter_map(|(hash, question)| {
+            let hash = asked(hash, question);
+            let set = set(hash);
+            let way = self.hashes.get(set)?.iter().position(|known| *known == hash)?;
+            Some(set * WAYS + way)
+        }));
+        let mut near = 0;
+        for n in &places {
+            let first = self.rules.get(n * self.words).copied().unwrap_or_default();
+            near ^= first ^ self.slots.get(*n).map_or(0, |slot| slot.text.len() as u64);
+        }
+        for n in &places {
+            let text = self.slots.get(*n).and_then(|slot| slot.text.first());
+            near ^= text.map_or(0, |byte| u64::from(*byte));
+        }
+        std::hint::black_box(near);
+        self.places = places;
     }
 
     /// Keeps what was found, if the value came before.

@@ -64,6 +64,8 @@ pub(super) struct State {
     ceiling: Engine,
     levels: u64,
     hits: prepare::Hits,
+    /// The hashes of a phase's values and what is asked of each.
+    asked: Vec<(u64, u32)>,
     plans: [prepare::Plan; 5],
     found: Vec<u64>,
     memory: memory::Memory,

@@ -4,6 +4,7 @@ use super::State;
 use super::memory::{self, Known};
 use super::store::Slice;
 use crate::decode::transform::Transform;
+use crate::waf::bits::bit as has;
 use crate::waf::checks;
 use crate::waf::compile::program::{Gate, Program, Select};
 use crate::waf::variable::{self, StorageId};
@@ -41,7 +42,7 @@ struct Wanted {
     named: Vec<Named>,
 }
 
-/// The rules that look at a storage's members of one name.
+/// The rules that look at a storage's members of one name, those that look at all members too.
 #[derive(Debug)]
 struct Named {
     /// In lower case.
@@ -112,14 +113,18 @@ impl Plan {
             min_lens,
             root_min_lens,
         };
-        for ((storage, nodes), named) in (0..=StorageId::MAX).zip(nodes).zip(named) {
+        for ((storage, nodes), mut named) in (0..=StorageId::MAX).zip(nodes).zip(named) {
             if nodes != 0 {
                 let at = usize::from(storage) * words;
+                let of_all = rules.get(at..at + words).unwrap_or_default();
+                for of_name in &mut named {
+                    of_name.rules.iter_mut().zip(of_all).for_each(|(word, all)| *word |= all);
+                }
                 let alike = plan.storages.iter().position(|other| other.nodes == nodes);
                 let alike = u32::try_from(alike.unwrap_or(plan.storages.len())).unwrap_or(0);
                 let question = number << 10 | alike & 1_023;
                 plan.storages.push(Wanted { storage, nodes, question, named });
-                plan.rules.extend_from_slice(rules.get(at..at + words).unwrap_or_default());
+                plan.rules.extend_from_slice(of_all);
             }
         }
         plan
@@ -139,7 +144,9 @@ fn of_name<'a>(all: &'a mut Vec<Named>, name: &[u8], words: usize) -> &'a mut [u
 /// For each gated rule the members that it can match, in the order of storages and members.
 #[derive(Debug, Default)]
 pub(super) struct Hits {
-    /// The ends of each rule's list.
+    /// The rules that have a list.
+    any: Vec<u64>,
+    /// The ends of each list.
     ends: Vec<Ends>,
     entries: Vec<Hit>,
     /// Whether members came since, so that the lists say nothing.
@@ -172,23 +179,16 @@ const NONE: u32 = u32::MAX;
 
 impl Hits {
     fn clear(&mut self, rules: usize) {
-        self.ends.clear();
+        self.any.clear();
+        self.any.resize(rules.div_ceil(64), 0);
+        // Those of an earlier phase are without a bit.
         self.ends.resize(rules, Ends::EMPTY);
         self.entries.clear();
         self.forgotten = false;
     }
 
-    /// A member with the rules that its value can match, those that look at its storage, and those that
-    /// look at its name there.
-    fn add_all(
-        &mut self,
-        found: &[u64],
-        (rules, of_name): (&[u64], &[u64]),
-        storage: StorageId,
-        member: u32,
-    ) {
-        let of_name = of_name.iter().chain(std::iter::repeat(&0));
-        let rules = rules.iter().zip(of_name).map(|(all, named)| all | named);
+    /// A member with the rules that its value can match and those that look at it.
+    fn add_all(&mut self, found: &[u64], rules: &[u64], storage: StorageId, member: u32) {
         for ((first, found), rules) in (0usize..).step_by(64).zip(found).zip(rules) {
             let mut left = found & rules;
             while left != 0 {
@@ -201,7 +201,13 @@ impl Hits {
 
     fn add(&mut self, bit: usize, storage: StorageId, member: u32) {
         let new = u32::try_from(self.entries.len()).unwrap_or(NONE);
-        let Some(ends) = self.ends.get_mut(bit) else { return };
+        let (Some(ends), Some(any)) = (self.ends.get_mut(bit), self.any.get_mut(bit / 64)) else {
+            return;
+        };
+        if *any >> (bit % 64) & 1 == 0 {
+            *any |= 1 << (bit % 64);
+            *ends = Ends::EMPTY;
+        }
         let mut same = false;
         if let Some(last) = self.entries.get_mut(ends.last as usize) {
             last.next = new;
@@ -230,6 +236,9 @@ impl Hits {
 
     /// The first hit of a rule in a storage.
     pub(super) fn first(&self, bit: u16, storage: StorageId) -> u32 {
+        if self.is_empty(bit) {
+            return NONE;
+        }
         let mut at = self.ends.get(usize::from(bit)).map_or(NONE, |ends| ends.first);
         while let Some(hit) = self.entries.get(at as usize) {
             if hit.storage == storage {
@@ -241,12 +250,21 @@ impl Hits {
     }
 
     pub(super) fn is_empty(&self, bit: u16) -> bool {
-        self.ends.get(usize::from(bit)).is_none_or(|ends| ends.first == NONE)
+        !has(&self.any, usize::from(bit))
     }
 
     /// A hit that is in that storage.
     pub(super) fn at(&self, entry: u32, storage: StorageId) -> Option<Hit> {
         self.entries.get(entry as usize).copied().filter(|hit| hit.storage == storage)
+    }
+}
+
+/// The length up to which a storage's values are remembered.
+fn longest_kept(storage: StorageId, members: usize) -> usize {
+    match members {
+        MANY.. => 0,
+        _ if variable::is_of_body(storage) => memory::LONGEST_OF_BODY,
+        _ => memory::LONGEST,
     }
 }
 
@@ -320,26 +338,24 @@ impl State {
     }
 
     fn follow(&mut self, program: &Program, plan: &Plan, phase: usize, words: usize) {
+        if self.remembers {
+            self.fetch(plan);
+        }
         let mut found = std::mem::take(&mut self.found);
         let of_phase = u8::try_from(phase).unwrap_or(u8::MAX - 1);
         for (wanted, rules) in plan.storages.iter().zip(plan.rules.chunks_exact(words.max(1))) {
             let Wanted { storage, nodes, question, ref named } = *wanted;
             let members = self.store.members(storage).len();
-            let longest = match members {
-                _ if !self.remembers => 0,
-                MANY.. => 0,
-                _ if variable::is_of_body(storage) => memory::LONGEST_OF_BODY,
-                _ => memory::LONGEST,
-            };
+            let longest = if self.remembers { longest_kept(storage, members) } else { 0 };
             for n in 0..members {
                 let value = self.store.members(storage).get(n).map_or(Slice::EMPTY, |m| m.value);
                 let member = u32::try_from(n).unwrap_or(NONE);
-                let mut of_name: &[u64] = &[];
+                let mut rules = rules;
                 if !named.is_empty() {
                     let name = self.store.members(storage).get(n).map_or(Slice::EMPTY, |m| m.name);
                     let name = self.store.bytes(name);
                     let named = named.iter().find(|named| named.name.eq_ignore_ascii_case(name));
-                    of_name = named.map_or(&[], |named| named.rules.as_slice());
+                    rules = named.map_or(rules, |named| named.rules.as_slice());
                 }
                 self.spend(1);
                 let remembered = value.len() <= longest;
@@ -353,7 +369,7 @@ impl State {
                     && let Some((known, found)) =
                         self.memory.find((self.store.bytes(value), hash), question)
                 {
-                    self.hits.add_all(found, (rules, of_name), storage, member);
+                    self.hits.add_all(found, rules, storage, member);
                     self.store.set_known(storage, n, known);
                     continue;
                 }
@@ -374,10 +390,25 @@ impl State {
                     let known = self.memory.keep((self.store.bytes(value), hash), question, &found);
                     self.store.set_known(storage, n, known);
                 }
-                self.hits.add_all(&found, (rules, of_name), storage, member);
+                self.hits.add_all(&found, rules, storage, member);
             }
         }
         self.found = found;
+    }
+
+    /// Brings near what the memory knows of the values that a plan asks for.
+    fn fetch(&mut self, plan: &Plan) {
+        for Wanted { storage, question, .. } in &plan.storages {
+            let members = self.store.members(*storage).len();
+            let longest = longest_kept(*storage, members);
+            for n in 0..members {
+                let value = self.store.members(*storage).get(n).map_or(Slice::EMPTY, |m| m.value);
+                if value.len() <= longest {
+                    self.asked.push((self.store.hash(*storage, n), *question));
+                }
+            }
+        }
+        self.memory.fetch(self.asked.drain(..));
     }
 
     /// The rules that a value can match at any of the nodes.

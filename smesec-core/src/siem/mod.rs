@@ -31,6 +31,7 @@ pub mod envelope;
 mod explain;
 mod log_sources;
 mod matcher;
+mod names;
 pub mod own;
 pub mod policy;
 pub mod record;

@@ -12,6 +12,7 @@
 //! | [`envelope`] | the same columns over every source, by a table |
 //! | `log_sources` | which records belong to which of Sigma's log sources |
 //! | `matcher` | which rules match a record |
+//! | `names` | names of fields compared |
 //! | `degrade`, `explain` | which rules can never match; why one matches a record, or does not |
 //! | [`correlation`] | what several hits mean together: windows, orders, absences, alarms |
 //! | [`directive`] | trees of levels that make an alarm more reliable, as OSSIM has them |
@@ -32,6 +33,7 @@ pub mod envelope;
 mod explain;
 mod log_sources;
 mod matcher;
+mod names;
 pub mod own;
 pub mod policy;
 pub mod record;

@@ -579,6 +579,7 @@ pub(crate) const fn stops(word: u64) -> u64 {
 
 /// How many bytes lie before the first quote, backslash or control character, and whether one of
 /// them is not ASCII. Eight bytes at a time: only the lowest mark of each test is read.
+#[inline]
 pub(crate) fn plain_run(input: &[u8]) -> (usize, bool) {
     let mut at = 0;
     let mut rest = input;

@@ -111,9 +111,58 @@ pub(super) struct LookedAt {
 pub(super) struct Fields {
     names: Vec<Box<str>>,
     table: Table,
+    prints: Prints,
+}
+
+/// Prints of names, as bits. Most fields of a record are known to no rule, and a bit that is not set
+/// says so without a look at any name.
+#[derive(Debug)]
+struct Prints([u64; PRINTS]);
+
+/// 8,192 bits: those of all of Sigma's fields set one in a dozen, and they take a kilobyte.
+const PRINTS: usize = 128;
+
+impl Default for Prints {
+    fn default() -> Self {
+        Self([0; PRINTS])
+    }
+}
+
+impl Prints {
+    fn of(names: &[Box<str>]) -> Self {
+        let mut prints = Self::default();
+        for name in names {
+            let (word, bit) = place(name.as_bytes());
+            if let Some(word) = prints.0.get_mut(word) {
+                *word |= bit;
+            }
+        }
+        prints
+    }
+
+    #[inline]
+    fn may_have(&self, name: &[u8]) -> bool {
+        let (word, bit) = place(name);
+        self.0.get(word).is_some_and(|word| word & bit != 0)
+    }
+}
+
+/// The word and the bit of a name, by its length and three of its bytes.
+#[inline]
+fn place(name: &[u8]) -> (usize, u64) {
+    let byte = |at: usize| u64::from(name.get(at).copied().unwrap_or_default());
+    let parts = byte(0) | byte(name.len() / 2) << 8 | byte(name.len().saturating_sub(1)) << 16;
+    let print = (parts | (name.len() as u64) << 24).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 51;
+    (usize::try_from(print / 64).unwrap_or_default(), 1 << (print % 64))
 }
 
 impl Fields {
+    /// Whether a rule may know a name; `false` is certain.
+    #[inline]
+    pub(super) fn may_know(&self, name: &str) -> bool {
+        self.prints.may_have(name.as_bytes())
+    }
+
     /// The slot of a name, if any rule knows it.
     pub(super) fn slot(&self, name: &str) -> Option<Slot> {
         let places = self.table.at(hash(name.as_bytes()));
@@ -219,7 +268,7 @@ pub(super) fn compile(
         Table::new(names.names.iter().zip(0..).skip(1).map(|(name, n)| (hash(name.as_bytes()), n)));
     report.loaded = rules.len();
     Program {
-        fields: Fields { names: names.names, table },
+        fields: Fields { prints: Prints::of(&names.names), names: names.names, table },
         atoms: atoms.list,
         steps,
         entries,

@@ -1,7 +1,7 @@
 //! Lanes: which groups of rules concern a record, resolved once for each kind of record.
 
 use super::view::{View, origin_of};
-use crate::siem::compile::{PlacedRow, Program, Slot, fold};
+use crate::siem::compile::{PlacedRow, Program, Slot, fold, hash};
 use crate::siem::log_sources::{Need, Needed, covers};
 use crate::siem::record::Record;
 use std::collections::HashMap;
@@ -10,6 +10,9 @@ use std::collections::HashMap;
 /// of made-up ones begins anew.
 const KINDS: usize = 4_096;
 
+/// Lanes at hand: the kinds of records that take turns in a stream.
+const AT_HAND: usize = 32;
+
 /// The lanes met so far.
 #[derive(Debug)]
 pub(super) struct Lanes {
@@ -17,7 +20,9 @@ pub(super) struct Lanes {
     key: Vec<u8>,
     /// By group, the number of its first index among all groups'.
     first_index: Vec<u32>,
-    last: (Vec<u8>, Lane),
+    nowhere: Lane,
+    /// By a part of the kind's hash, where the others are looked for only if it is not here.
+    at_hand: Vec<(Vec<u8>, Lane)>,
 }
 
 /// The groups that concern a kind of record, and what its fields stand for.
@@ -41,16 +46,29 @@ impl Lanes {
                 first
             })
             .collect();
-        let last = (vec![0xff], Lane::default());
-        Self { known: HashMap::new(), key: Vec::new(), first_index, last }
+        let at_hand = vec![(vec![0xff], Lane::default()); AT_HAND];
+        Self {
+            known: HashMap::new(),
+            key: Vec::new(),
+            first_index,
+            nowhere: Lane::default(),
+            at_hand,
+        }
     }
 
     /// The lane of a record.
     pub(super) fn of(&mut self, view: &View, record: &Record<'_>, program: &Program) -> &Lane {
         origin_of(view, record, program, &mut self.key);
-        if self.last.0 == self.key {
-            return &self.last.1;
+        let place = usize::try_from(hash(&self.key) % AT_HAND as u64).unwrap_or_default();
+        let met = self.at_hand.get(place).is_some_and(|(key, _)| *key == self.key);
+        if !met {
+            self.fetch(place, view, record, program);
         }
+        self.at_hand.get(place).map_or(&self.nowhere, |(_, lane)| lane)
+    }
+
+    /// Brings the lane of the key in hand to a place.
+    fn fetch(&mut self, place: usize, view: &View, record: &Record<'_>, program: &Program) {
         if !self.known.contains_key(self.key.as_slice()) {
             if self.known.len() >= KINDS {
                 self.known.clear();
@@ -58,12 +76,13 @@ impl Lanes {
             let lane = self.resolve(view, record, program);
             self.known.insert(self.key.clone().into(), lane);
         }
-        self.last.0.clone_from(&self.key);
-        if let Some(lane) = self.known.get(self.key.as_slice()) {
-            self.last.1.groups.clone_from(&lane.groups);
-            self.last.1.aliases.clone_from(&lane.aliases);
+        if let Some((key, at_hand)) = self.at_hand.get_mut(place)
+            && let Some(lane) = self.known.get(self.key.as_slice())
+        {
+            key.clone_from(&self.key);
+            at_hand.groups.clone_from(&lane.groups);
+            at_hand.aliases.clone_from(&lane.aliases);
         }
-        &self.last.1
     }
 
     fn resolve(&self, view: &View, record: &Record<'_>, program: &Program) -> Lane {

@@ -4,6 +4,7 @@ use super::moment;
 use crate::siem::compile::{
     ANYWHERE, Asks, Atom, Fields, LiteralSet, NONE, Program, Slot, TextTest, fold_into, hash,
 };
+use crate::siem::names::same;
 use crate::siem::record::{Kind, Record};
 use crate::siem::sigma::{Anchor, Comparison};
 use std::net::IpAddr;
@@ -76,9 +77,12 @@ impl View {
         self.known.clear();
         self.folded.clear();
         self.raw_folded = None;
+        self.fields.resize(record.fields.len(), FieldView { next: END, folded: (END, 0) });
         for (at, field) in record.fields.iter().enumerate() {
+            if !fields.may_know(field.name) {
+                continue;
+            }
             let slot = self.slot(at, field.name, fields);
-            self.fields.push(FieldView { next: END, folded: (END, 0) });
             if slot != NONE {
                 self.known.push((at, slot));
                 self.chain(slot, u32::try_from(at).unwrap_or(END));
@@ -92,8 +96,7 @@ impl View {
         let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return NONE };
         let place = at * 7 + name.len() + usize::from(*first) * 31 + usize::from(*last) * 17;
         let Some(known) = self.names.get_mut(place % REMEMBERED) else { return NONE };
-        if usize::from(known.length) == bytes.len() && known.name.get(..bytes.len()) == Some(bytes)
-        {
+        if known.name.get(..usize::from(known.length)).is_some_and(|known| same(known, bytes)) {
             return known.slot;
         }
         let slot = fields.slot(name).unwrap_or(NONE);

@@ -110,6 +110,7 @@ impl<'l> Draft<'l> {
     }
 
     /// Adds a field.
+    #[inline]
     pub(super) fn push(&mut self, name: &'l str, text: &'l str, kind: Kind) -> Result<(), Fault> {
         if self.fields.len() >= self.most {
             return Err(TOO_MANY_FIELDS);

@@ -171,11 +171,21 @@ impl<'l> Scanner<'l, '_> {
             if let Place::Top = place {
                 let (name, role) = self.name(draft)?;
                 self.blank();
-                self.outermost(draft, name, role, depth)?;
+                if role == Role::default() && self.take(b'"') {
+                    let text = self.string(draft)?;
+                    draft.push(name, text, Kind::Text)?;
+                } else {
+                    self.outermost(draft, name, role, depth)?;
+                }
             } else {
                 let key = self.key(draft)?;
                 self.blank();
                 self.member(draft, &mut place, key, depth)?;
+            }
+            // Most sources write no blanks.
+            if self.next() == Some(b',') {
+                self.at += 1;
+                continue;
             }
             self.blank();
             if self.take(b'}') {
@@ -348,6 +358,7 @@ impl<'l> Scanner<'l, '_> {
     }
 
     /// The text after an opening quote; the closing one is taken.
+    #[inline]
     fn string(&mut self, draft: &mut Draft<'l>) -> Result<&'l str, Fault> {
         let start = self.at;
         self.at += plain_run(self.rest()).0;
@@ -356,6 +367,12 @@ impl<'l> Scanner<'l, '_> {
             self.at += 1;
             return Ok(text);
         }
+        self.escaped(start, draft)
+    }
+
+    /// The text from `start`, of which what stands before the place in hand is plain.
+    #[inline(never)]
+    fn escaped(&mut self, start: usize, draft: &mut Draft<'l>) -> Result<&'l str, Fault> {
         let mut out = draft.arena.writer();
         out.push(self.text.get(start..self.at).unwrap_or_default());
         loop {
@@ -468,8 +485,13 @@ impl<'l> Scanner<'l, '_> {
         }))
     }
 
+    #[inline]
     fn blank(&mut self) {
-        while matches!(self.next(), Some(b' ' | b'\t' | b'\r' | b'\n')) {
+        // One comparison where there are none, which is most often.
+        while let Some(byte) = self.next()
+            && byte <= b' '
+            && matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+        {
             self.at += 1;
         }
     }

@@ -1,12 +1,16 @@
 //! The keys of outermost objects, foreseen: a source writes the same ones in the same order, so one
 //! comparison stands for reading a key and for finding out what it means.
 
+use crate::siem::names::same;
 use std::collections::HashMap;
 
 /// How many keys are remembered. 1,024: some sources' all; what outsiders make up does not grow it further.
 const KEYS: usize = 1_024;
 /// Longer keys are not remembered.
 const LONGEST: usize = 64;
+
+/// Keys that may come next: records of a few kinds take turns in a stream, and each goes on in its way.
+const WAYS: usize = 4;
 
 /// No key that is remembered.
 const LOST: usize = usize::MAX;
@@ -62,7 +66,7 @@ impl Role {
     }
 }
 
-/// The keys met so far, each with the one that came after it last time.
+/// The keys met so far, each with those that came after it.
 #[derive(Debug)]
 pub(super) struct Keys {
     known: Vec<Known>,
@@ -76,12 +80,13 @@ struct Known {
     /// With its quotes and the colon.
     written: Box<str>,
     role: Role,
-    next: usize,
+    /// The latest found first; 0 is none.
+    next: [usize; WAYS],
 }
 
 impl Default for Keys {
     fn default() -> Self {
-        let start = Known { written: "".into(), role: Role::default(), next: 0 };
+        let start = Known { written: "".into(), role: Role::default(), next: [0; WAYS] };
         Self { known: vec![start], by_text: HashMap::new(), last: 0 }
     }
 }
@@ -92,15 +97,21 @@ impl Keys {
         self.last = 0;
     }
 
-    /// The length of the key at the start of `text` and what it says, if it is the one that comes next.
+    /// The length of the key at the start of `text` and what it says, if it is one that came next before.
+    #[inline]
     pub(super) fn foreseen(&mut self, text: &[u8]) -> Option<(usize, Role)> {
-        let next = self.known.get(self.last)?.next;
-        let known = self.known.get(next)?;
-        if next == 0 || !text.starts_with(known.written.as_bytes()) {
-            return None;
+        for next in self.known.get(self.last)?.next {
+            if next == 0 {
+                return None;
+            }
+            let known = self.known.get(next)?;
+            let written = known.written.as_bytes();
+            if text.get(..written.len()).is_some_and(|text| same(text, written)) {
+                self.last = next;
+                return Some((written.len() - 3, known.role));
+            }
         }
-        self.last = next;
-        Some((known.written.len() - 3, known.role))
+        None
     }
 
     /// A key that was not foreseen, from its quote to the colon.
@@ -113,14 +124,17 @@ impl Keys {
             None if name.len() > LONGEST || self.known.len() > KEYS => LOST,
             None => {
                 self.by_text.insert(written.into(), self.known.len());
-                self.known.push(Known { written: written.into(), role, next: 0 });
+                self.known.push(Known { written: written.into(), role, next: [0; WAYS] });
                 self.known.len() - 1
             }
         };
         if let Some(before) = self.known.get_mut(self.last)
             && at != LOST
         {
-            before.next = at;
+            before.next.rotate_right(1);
+            if let Some(first) = before.next.first_mut() {
+                *first = at;
+            }
         }
         self.last = at;
     }

@@ -62,6 +62,9 @@ const PIECES: &[&str] = &[
     " ",
     "\n",
     "\u{1}",
+    "You have an error in your SQL syntax",
+    "ORA-00933: SQL command not properly ended",
+    "Traceback (most recent call last)",
 ];
 
 struct Random(u64);
@@ -211,4 +214,41 @@ fn the_core_rule_set_answers_alike() {
         },
         300,
     );
+}
+
+#[test]
+fn lists_that_must_not_occur_answer_alike_for_values_that_come_again() {
+    let rules = "SecRuleEngine DetectionOnly\nSecRequestBodyAccess On\nSecResponseBodyAccess On\n\
+        SecRule ARGS \"!@pm good fine\" \"id:1,phase:1,pass,t:lowercase\"\n\
+        SecRule ARGS \"@rx o\" \"id:2,phase:1,pass,t:none\"\n\
+        SecRule ARGS \"!@pm good fine\" \"id:3,phase:2,pass,t:none\"\n\
+        SecRule ARGS \"!@pm good fine\" \"id:4,phase:2,pass,t:urlDecode\"\n\
+        SecRule ARGS \"@rx ^(o+)k$\" \"id:5,phase:2,pass,capture,setvar:'tx.Seen_%{tx.1}=%{tx.0}'\"\n\
+        SecRule TX:/^seen_/ \"@within ook ok\" \"id:6,phase:2,pass\"\n\
+        SecRule RESPONSE_BODY \"!@pm welcome\" \"id:7,phase:4,pass\"\n";
+    let compile = |prefilter: bool| {
+        let mut builder = RuleSet::builder();
+        builder.prefilter(prefilter).text("lists.conf", rules.as_bytes());
+        let rules = builder.build().unwrap();
+        assert_eq!(rules.len(), 7);
+        Waf::builder(Arc::new(rules)).mode(Mode::Detect).remember(prefilter).build()
+    };
+    let (fast, plain) = (compile(true), compile(false));
+    let ids = |waf: &Waf, value: &str, page: &str| {
+        let found = answer(waf, &format!("/?a={value}"), &[], b"", page.as_bytes());
+        found.into_iter().map(|(id, _)| id).collect::<Vec<_>>()
+    };
+    for (value, page, right) in [
+        ("good", "welcome", &["2"][..]),
+        ("GOOD", "welcome", &[]),
+        ("g%2564ood", "Welcome", &["1", "2", "3", "4"]),
+        ("%2567ood", "bye", &["1", "2", "3", "7"]),
+        ("ook", "welcome", &["1", "2", "3", "4", "5", "6"]),
+        ("oook", "", &["1", "2", "3", "4", "5", "7"]),
+    ] {
+        assert_eq!(ids(&plain, value, page), right, "{value} {page}");
+        for time in 1..=4 {
+            assert_eq!(ids(&fast, value, page), right, "{value} {page}, time {time}");
+        }
+    }
 }

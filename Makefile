@@ -65,8 +65,10 @@ install: release
 	install -d "$(DESTDIR)$(PREFIX)/bin"
 	install -m 755 "$(SMESEC)" "$(DESTDIR)$(PREFIX)/bin/"
 
-# The part for C alone, of what is built already.
+# The part for C alone, of what is built already; `nginx-module` builds the library without the network client.
 install-c:
+	@nm -D "$(BUILT)/libsmesec.so" | grep -q ' smesec_tests_run$$' || { \
+	  echo "$(BUILT)/libsmesec.so is missing or lacks the network client: run \`make install\`" >&2; exit 1; }
 	install -d "$(DESTDIR)$(PREFIX)/include" "$(LIBRARY)/pkgconfig" "$(LIBRARY)/cmake/smesec"
 	install -m 644 include/smesec.h "$(DESTDIR)$(PREFIX)/include/"
 	install -m 644 "$(BUILT)/libsmesec.a" "$(LIBRARY)/"

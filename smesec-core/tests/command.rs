@@ -20,6 +20,31 @@ fn file(name: &str, text: &str) -> PathBuf {
     path
 }
 
+#[test]
+fn each_command_and_group_tells_its_own_usage() {
+    let help = |args: &[&str]| smesec(args, "");
+    let (code, whole, _) = help(&["--help"]);
+    assert_eq!(code, 0);
+    for (args, has, has_not) in [
+        (&["waf", "--help"][..], "smesec waf check", "smesec rules"),
+        (&["siem", "-h"], "smesec siem explain", "smesec taas"),
+        (&["taas", "audit", "--help"], "smesec taas audit --example", "smesec taas run"),
+        (&["config", "example", "--help"], "smesec config example", "smesec serve"),
+        (&["demo", "--help"], "smesec demo [--once]", "exit code"),
+    ] {
+        let (code, told, wrong) = help(args);
+        assert_eq!((code, wrong.as_str()), (0, ""), "{args:?}");
+        assert!(told.contains(has) && !told.contains(has_not), "{args:?}: {told}");
+        assert!(told.lines().all(|line| whole.contains(line)), "{told}");
+    }
+    let (code, told, wrong) = help(&["waf"]);
+    assert_eq!((code, told.as_str()), (2, ""));
+    assert!(wrong.contains("smesec waf check [--rules PATH]"), "{wrong}");
+    let (code, _, wrong) = help(&["wav", "--help"]);
+    assert_eq!(code, 2);
+    assert!(wrong.contains("unknown command `wav`"), "{wrong}");
+}
+
 const RULES: &str = r#"
 SecRuleEngine On
 SecRequestBodyAccess On

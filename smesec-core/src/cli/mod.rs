@@ -90,6 +90,10 @@ pub fn run(
         [] | ["--help" | "-h" | "help"] => {
             stdout.write_all(HELP.as_bytes()).map(|()| 0).map_err(|e| e.to_string())
         }
+        [command @ .., "--help" | "-h"] if !help_of(command).is_empty() => {
+            let help = help_of(command);
+            stdout.write_all(help.as_bytes()).map(|()| 0).map_err(|e| e.to_string())
+        }
         ["waf", "check", ..] => check::run(args.iter().skip(2).cloned(), stdin, stdout, stderr),
         ["rules", "check", ..] => rules::run(args.iter().skip(2).cloned(), stdout),
         ["taas", "run", ..] => taas::run(args.iter().skip(2).cloned(), stdout, stderr),
@@ -100,6 +104,9 @@ pub fn run(
         ["config", rest @ ..] => serve::config(rest, stdout),
         ["taas", "audit", ..] => taas::audit(args.iter().skip(2).cloned(), stdout, stderr),
         ["taas", "draft", ..] => taas::draft(args.iter().skip(2).cloned(), stdout),
+        [group, ..] if !help_of(&[group]).is_empty() => {
+            Err(format!("`{group}` goes on with one of its commands:\n{}", help_of(&[group])))
+        }
         [other, ..] => Err(format!("unknown command `{other}`; see `smesec --help`")),
     };
     match outcome {
@@ -110,6 +117,23 @@ pub fn run(
             2
         }
     }
+}
+
+/// The part of the help about the commands that begin with these words; empty where none does.
+fn help_of(words: &[&str]) -> String {
+    let begins = |usage: &str| {
+        let mut given = usage.split_whitespace();
+        given.next() == Some("smesec") && words.iter().all(|word| given.next() == Some(word))
+    };
+    let mut told = false;
+    let lines = HELP.lines().skip_while(|line| !line.starts_with("  smesec "));
+    let lines = lines.take_while(|line| line.starts_with("  ")).filter(|line| {
+        if line.starts_with("  smesec ") {
+            told = line.split('|').any(begins);
+        }
+        told
+    });
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// The value of an option as text.

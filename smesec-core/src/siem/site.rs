@@ -49,9 +49,9 @@ impl Site {
     /// # Errors
     /// What is no network, by its text.
     pub fn home(&mut self, networks: &str) -> Result<&mut Self, ConfigError> {
-        for network in networks.split(',').map(str::trim).filter(|network| !network.is_empty()) {
-            self.assets = self.assets.clone().home(network)?;
-        }
+        let mut networks = networks.split(',').map(str::trim).filter(|network| !network.is_empty());
+        // What stood stays if one of them is no network.
+        self.assets = networks.try_fold(self.assets.clone(), Assets::home)?;
         Ok(self)
     }
 

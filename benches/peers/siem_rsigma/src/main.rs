@@ -2,7 +2,7 @@
 //! events a CPU second each takes, JSON included, and whether they find the same.
 //!
 //!   siem-rsigma flatten FOLDER     every event of the EVTX and JSON files below, flattened, one a line
-//!   siem-rsigma load RULES...      our load alone, five times
+//!   siem-rsigma load RULES...      the load of rules
 //!   siem-rsigma lane NAME EVENTS RULES...     a JSON line of figures; differences on standard error
 
 use smesec_core::siem::record::{Kind, Record};
@@ -90,23 +90,34 @@ fn records(text: &[u8], mut each: impl FnMut(&Record<'_>)) {
     });
 }
 
-/// Our load alone, for a profiler.
+/// The load of rules, ours and theirs in turn, from the files to what can match; the best of each.
 fn load(rules: &[&str]) {
-    for _ in 0..5 {
-        let before = cpu();
+    let rounds: usize = std::env::var("ROUNDS").ok().and_then(|r| r.parse().ok()).unwrap_or(5);
+    let mut best = [f64::MAX; 2];
+    let mut figures = serde_json::json!({});
+    for round in 0..rounds {
+        let (memory, before) = (resident(), cpu());
         let mut builder = RuleSet::builder();
         for path in rules {
             builder.path(path);
         }
-        let read = cpu();
         let set = builder.build().expect("rules");
-        println!(
-            "{} rules: {:.3} s reading, {:.3} s compiling",
-            set.len(),
-            read - before,
-            cpu() - read
-        );
+        best[0] = best[0].min(cpu() - before);
+        if round == 0 {
+            figures["rules"] = set.len().into();
+            figures["our_load_mb"] = (resident() - memory).into();
+        }
+        #[cfg(feature = "peer")]
+        {
+            best[1] = best[1].min(peer::load(&set).1);
+        }
     }
+    figures["our_load_s"] = best[0].into();
+    if cfg!(feature = "peer") {
+        figures["peer_load_s"] = best[1].into();
+        figures["load_ratio"] = (best[0] / best[1]).into();
+    }
+    println!("{figures}");
 }
 
 fn cpu() -> f64 {
@@ -127,15 +138,11 @@ fn lane(name: &str, events: &str, rules: &[&str]) {
     let lines: Vec<&str> = text.lines().collect();
     let rounds: usize = std::env::var("ROUNDS").ok().and_then(|r| r.parse().ok()).unwrap_or(5);
 
-    let memory = resident();
-    let before = cpu();
     let mut builder = RuleSet::builder();
     for path in rules {
         builder.path(path);
     }
     let set = Arc::new(builder.build().expect("rules"));
-    let our_load = cpu() - before;
-    let our_memory = resident() - memory;
     let mut matcher = Matcher::new(Arc::clone(&set));
 
     // Once to learn which rules concern which event, and what we find.
@@ -157,7 +164,7 @@ fn lane(name: &str, events: &str, rules: &[&str]) {
     });
     assert_eq!(kind_of.len(), lines.len(), "every line is an event");
     #[cfg(feature = "peer")]
-    let (peer, peer_load) = peer::Peer::new(&set, &kinds);
+    let peer = peer::Peer::new(&set, &kinds);
 
     let mut best = [f64::MAX; 4];
     let mut theirs = Found::new();
@@ -202,16 +209,9 @@ fn lane(name: &str, events: &str, rules: &[&str]) {
         "without_memory_per_s": per(best[3]),
         "parsing_per_s": per(best[1]),
         "times_parsing": best[0] / best[1],
-        "our_load_s": our_load,
-        "our_load_mb": our_memory,
         "resident_mb": resident(),
     });
     if cfg!(feature = "peer") {
-        #[cfg(feature = "peer")]
-        {
-            figures["peer_load_s"] = peer_load.into();
-            figures["load_ratio"] = (our_load / peer_load).into();
-        }
         figures["peer_detections"] = theirs.len().into();
         figures["peer_per_s"] = per(best[2]).into();
         figures["ratio"] = (best[2] / best[0]).into();
@@ -247,26 +247,31 @@ mod peer {
         engines: Vec<Engine>,
     }
 
+    /// The rules of the files that we loaded, and the CPU seconds from the files to an engine of all.
+    pub fn load(set: &RuleSet) -> (Vec<SigmaRule>, f64) {
+        let mut files: Vec<&str> = set.metas().iter().map(|m| m.file.as_str()).collect();
+        files.sort_unstable();
+        files.dedup();
+        let before = cpu();
+        let mut rules: Vec<SigmaRule> = Vec::new();
+        for file in files {
+            let text = std::fs::read_to_string(file).expect("rule");
+            match parse_sigma_yaml(&text) {
+                Ok(collection) => rules.extend(collection.rules),
+                Err(error) => eprintln!("peer refuses {file}: {error}"),
+            }
+        }
+        let mut whole = Engine::new();
+        for (at, error) in whole.add_rules(&rules) {
+            eprintln!("peer refuses {}: {error}", rules[at].title);
+        }
+        let load = cpu() - before;
+        (rules, load)
+    }
+
     impl Peer {
-        pub fn new(set: &RuleSet, kinds: &BTreeMap<Vec<u32>, usize>) -> (Self, f64) {
-            let mut files: Vec<&str> = set.metas().iter().map(|m| m.file.as_str()).collect();
-            files.sort_unstable();
-            files.dedup();
-            let before = cpu();
-            let mut rules: Vec<SigmaRule> = Vec::new();
-            for file in files {
-                let text = std::fs::read_to_string(file).expect("rule");
-                match parse_sigma_yaml(&text) {
-                    Ok(collection) => rules.extend(collection.rules),
-                    Err(error) => eprintln!("peer refuses {file}: {error}"),
-                }
-            }
-            let mut whole = Engine::new();
-            for (at, error) in whole.add_rules(&rules) {
-                eprintln!("peer refuses {}: {error}", rules[at].title);
-            }
-            let load = cpu() - before;
-            drop(whole);
+        pub fn new(set: &RuleSet, kinds: &BTreeMap<Vec<u32>, usize>) -> Self {
+            let (rules, _) = load(set);
             let by_id: HashMap<&str, &SigmaRule> =
                 rules.iter().filter_map(|rule| Some((rule.id.as_deref()?, rule))).collect();
             let mut engines: Vec<Engine> = (0..kinds.len()).map(|_| Engine::new()).collect();
@@ -276,7 +281,7 @@ mod peer {
                     .filter_map(|rule| by_id.get(set.meta(*rule)?.id.as_str()).copied());
                 let _ = engines[*kind].add_rules(of_kind);
             }
-            (Self { engines }, load)
+            Self { engines }
         }
 
         pub fn evaluate(

@@ -6,7 +6,7 @@ use super::compile::{inspects, means};
 use super::resolver::Resolver;
 use super::ruleset::RuleSet;
 use super::seclang::{Selector, Span, parse_targets};
-use super::transaction::{State, WafTransaction};
+use super::transaction::{Scratch, State, WafTransaction};
 use super::variable;
 use crate::collection::{CollectionStore, MemoryStore};
 use crate::event::EventId;
@@ -118,12 +118,16 @@ const SPARE_STATES: usize = 64;
 /// system each time; what a flood of large bodies took beyond this is given back.
 const SPARE_BYTES: usize = 16 << 20;
 
-/// States of finished transactions, for their memory.
+/// States of finished transactions, for their memory, and what no phase works with now.
 #[derive(Default)]
 struct Spare {
     /// Each with its size.
     states: Vec<(State, usize)>,
     bytes: usize,
+    /// All of one program; the last one was used last.
+    scratches: Vec<Scratch>,
+    /// The serial of that program.
+    newest: u64,
 }
 
 /// Settings of a [`Waf`].
@@ -306,6 +310,25 @@ impl Spare {
             self.bytes += bytes;
         }
     }
+
+    fn take_scratch(&mut self, serial: u64) -> Scratch {
+        if serial == self.newest {
+            self.scratches.pop().unwrap_or_default()
+        } else {
+            Scratch::default()
+        }
+    }
+
+    /// What was learnt of rules that were replaced is let go.
+    fn keep_scratch(&mut self, scratch: Scratch) {
+        if scratch.serial() > self.newest {
+            self.newest = scratch.serial();
+            self.scratches.clear();
+        }
+        if scratch.serial() == self.newest && self.scratches.len() < SPARE_STATES {
+            self.scratches.push(scratch);
+        }
+    }
 }
 
 impl Inner {
@@ -334,6 +357,15 @@ impl Inner {
     pub(super) fn keep_state(&self, state: State) {
         let bytes = state.capacity();
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).keep(state, bytes);
+    }
+
+    /// What a phase of a program works with.
+    pub(super) fn take_scratch(&self, serial: u64) -> Scratch {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).take_scratch(serial)
+    }
+
+    pub(super) fn keep_scratch(&self, scratch: Scratch) {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).keep_scratch(scratch);
     }
 
     pub(super) fn apply_exceptions(&self, rules: &Arc<RuleSet>, state: &mut State, now: Timestamp) {

@@ -88,11 +88,17 @@ impl State {
         let mut at = 0usize;
         while let Some(head) = list.get(at) {
             at += 1;
-            if head.gate.bit().is_some() && !self.covers(head.level) && !self.hits.are_forgotten() {
+            if head.gate.bit().is_some()
+                && !self.covers(head.level)
+                && !self.scratch.hits.are_forgotten()
+            {
                 self.prepare_more(program, phase, head.level);
             }
             // Most rules end here: no value can match.
-            if self.prepared(head.gate, head.level).is_some_and(|bit| self.hits.is_empty(bit)) {
+            if self
+                .prepared(head.gate, head.level)
+                .is_some_and(|bit| self.scratch.hits.is_empty(bit))
+            {
                 continue;
             }
             let index = head.rule;
@@ -173,7 +179,7 @@ impl State {
             return true;
         }
         let prepared = self.prepared(rule.gate, rule.level);
-        if prepared.is_some_and(|bit| self.hits.is_empty(bit)) {
+        if prepared.is_some_and(|bit| self.scratch.hits.is_empty(bit)) {
             return false;
         }
         let mut matches = Matches { any: false, values: std::mem::take(&mut self.matched_values) };
@@ -182,8 +188,8 @@ impl State {
         if let Some(bit) = prepared {
             for target in &rule.targets {
                 for storage in &target.storages {
-                    let mut at = self.hits.first(bit, *storage);
-                    while let Some(hit) = self.hits.at(at, *storage) {
+                    let mut at = self.scratch.hits.first(bit, *storage);
+                    while let Some(hit) = self.scratch.hits.at(at, *storage) {
                         at = hit.next;
                         let place = (*storage, hit.member as usize);
                         let Some(candidate) = self.store.candidate(place, &target.select) else {
@@ -275,7 +281,7 @@ impl State {
             }
         }
         if in_vain && let (Some((storage, n)), Some(bit)) = (candidate.place, rule.gate.bit()) {
-            self.memory.rule_out(self.store.known(storage, n), bit);
+            self.scratch.memory.rule_out(self.store.known(storage, n), bit);
         }
     }
 
@@ -284,7 +290,7 @@ impl State {
     fn remembered(&self, rule: &Rule, candidate: Candidate) -> Option<bool> {
         let (Gate::Bit(of_rule) | Gate::Unless(of_rule)) = rule.gate else { return None };
         let (storage, n) = candidate.place?;
-        let rules = self.memory.rules(self.store.known(storage, n))?;
+        let rules = self.scratch.memory.rules(self.store.known(storage, n))?;
         self.covers(rule.level).then(|| bit(rules, usize::from(of_rule)))
     }
 
@@ -491,7 +497,7 @@ impl State {
                     let (name, value) = (self.store.put(&name), self.store.put(&value));
                     self.store.add(Storage::ArgsPath.id(), name, value);
                 }
-                self.hits.forget();
+                self.scratch.hits.forget();
                 Some(Hit::BARE)
             }
             Operator::JsonSchema(schema) => bare(!schema.fits(bytes)),

@@ -5,6 +5,8 @@
 //! that ran over it in vain is taken out of its set. Only operators that read nothing but the value are
 //! forgotten so, and a value that matches is judged anew each time.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 /// Values of a head of at most so many bytes are kept: long cookies and referrers come again.
 pub(super) const LONGEST: usize = 2_048;
 /// Of a body only what is short comes again: a choice, a currency, a yes.
@@ -19,6 +21,8 @@ const BYTES: usize = 192 << 10;
 /// Values and the rules that can match each.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
+    /// Tells it from other memories.
+    number: u32,
     /// The hash of each slot's value.
     hashes: Vec<[u64; WAYS]>,
     slots: Vec<Slot>,
@@ -44,13 +48,18 @@ struct Slot {
 /// A value's place, as long as it stays there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Known {
+    /// Which memory: the next phase may have another one.
+    of: u32,
     slot: u16,
     stamp: u32,
 }
 
 impl Known {
-    pub(super) const NOT: Self = Self { slot: 0, stamp: 0 };
+    pub(super) const NOT: Self = Self { of: 0, slot: 0, stamp: 0 };
 }
+
+/// The number of the latest memory.
+static LATEST: AtomicU32 = AtomicU32::new(0);
 
 const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -74,7 +83,12 @@ fn asked(hash: u64, question: u32) -> u64 {
 impl Memory {
     /// Forgets everything: other rules are in force.
     pub(super) fn clear(&mut self, words: usize) {
-        *self = Self { words, clock: self.clock, ..Self::default() };
+        let number = match self.number {
+            // After four billion they begin anew: the one that had the number is long gone.
+            0 => LATEST.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1),
+            number => number,
+        };
+        *self = Self { number, words, clock: self.clock, ..Self::default() };
     }
 
     /// What is known of a value with that [`hash`].
@@ -93,7 +107,7 @@ impl Memory {
         }
         slot.used = self.clock;
         let rules = self.rules.get(n * self.words..(n + 1) * self.words)?;
-        Some((Known { slot: u16::try_from(n).ok()?, stamp: slot.stamp }, rules))
+        Some((Known { of: self.number, slot: u16::try_from(n).ok()?, stamp: slot.stamp }, rules))
     }
 
     /// Brings what is known of values near, by their [`hash`]es and what is asked: one after the other each
@@ -159,7 +173,7 @@ impl Memory {
         if let Some(place) = self.hashes.get_mut(set).and_then(|ways| ways.get_mut(way)) {
             *place = hash;
         }
-        Known { slot: u16::try_from(n).unwrap_or(0), stamp: self.clock }
+        Known { of: self.number, slot: u16::try_from(n).unwrap_or(0), stamp: self.clock }
     }
 
     /// Whether this hash is marked; it is from now on.
@@ -187,26 +201,28 @@ impl Memory {
 
     /// The rules that a value can match at any of the nodes it was looked at for.
     pub(super) fn rules(&self, known: Known) -> Option<&[u64]> {
-        let n = usize::from(known.slot);
-        if known.stamp == 0 || self.slots.get(n).is_none_or(|slot| slot.stamp != known.stamp) {
-            return None;
-        }
+        let n = self.slot_of(known)?;
         self.rules.get(n * self.words..(n + 1) * self.words)
+    }
+
+    /// The slot of a value, if it is there still.
+    fn slot_of(&self, known: Known) -> Option<usize> {
+        let n = usize::from(known.slot);
+        let here = known.of == self.number && known.stamp != 0;
+        (here && self.slots.get(n)?.stamp == known.stamp).then_some(n)
     }
 
     /// A rule ran over a value in vain.
     pub(super) fn rule_out(&mut self, known: Known, bit: u16) {
-        let n = usize::from(known.slot);
-        if known.stamp == 0 || self.slots.get(n).is_none_or(|slot| slot.stamp != known.stamp) {
-            return;
-        }
+        let Some(n) = self.slot_of(known) else { return };
         if let Some(word) = self.rules.get_mut(n * self.words + usize::from(bit / 64)) {
             *word &= !(1 << (bit % 64));
         }
     }
 
     /// Bytes on the heap.
-    pub(super) fn capacity(&self) -> usize {
+    #[cfg(test)]
+    fn capacity(&self) -> usize {
         self.bytes
             + self.slots.capacity() * size_of::<Slot>()
             + self.hashes.capacity() * size_of::<[u64; WAYS]>()
@@ -240,6 +256,14 @@ mod tests {
         memory.rule_out(known, 1);
         memory.rule_out(known, 66);
         assert_eq!(memory.find(of(b"value"), 1), Some((known, [1, 0].as_slice())));
+        let mut other = Memory::default();
+        other.clear(2);
+        for _ in 0..2 {
+            other.keep(of(b"value"), 1, &[3, 4]);
+        }
+        other.rule_out(known, 0);
+        assert_eq!(other.find(of(b"value"), 1).map(|(_, rules)| rules), Some([3, 4].as_slice()));
+        assert!(other.rules(known).is_none() && memory.rules(known).is_some());
         memory.clear(2);
         assert!(memory.find(of(b"value"), 1).is_none());
         memory.rule_out(known, 0);

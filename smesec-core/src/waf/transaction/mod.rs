@@ -56,6 +56,28 @@ enum Flow {
     Stop,
 }
 
+/// What a phase works with, and what it learns of rules and values for the next one. Transactions that wait
+/// for a body or an upstream do without: one after the other they use the same, which so stays in the cache.
+#[derive(Default)]
+pub(super) struct Scratch {
+    /// The serial of the program that the plans and the memory are of.
+    of: u64,
+    plans: Vec<prepare::Plan>,
+    plans_made: u32,
+    memory: memory::Memory,
+    hits: prepare::Hits,
+    /// The hashes of a phase's values and what is asked of each.
+    asked: Vec<(u64, u32)>,
+    found: Vec<u64>,
+}
+
+impl Scratch {
+    /// The program that it learnt about; later ones have higher numbers.
+    pub(super) const fn serial(&self) -> u64 {
+        self.of
+    }
+}
+
 /// Everything that one transaction changes. Kept and reused by its [`Inner`].
 #[derive(Default)]
 pub(super) struct State {
@@ -63,15 +85,8 @@ pub(super) struct State {
     engine: Engine,
     ceiling: Engine,
     levels: u64,
-    hits: prepare::Hits,
-    /// The hashes of a phase's values and what is asked of each.
-    asked: Vec<(u64, u32)>,
-    plans: [prepare::Plan; 5],
-    found: Vec<u64>,
-    memory: memory::Memory,
-    /// The serial of the program that the memory is of.
-    memory_of: u64,
-    plans_made: u32,
+    /// Only while a phase runs.
+    scratch: Scratch,
     pub(super) remembers: bool,
     matched_values: Vec<(store::Slice, store::Slice)>,
     /// The last match that nobody asked for yet: the rule and the value.
@@ -185,10 +200,7 @@ impl State {
 
     /// Bytes kept for reuse.
     pub(super) fn capacity(&self) -> usize {
-        self.store.capacity()
-            + self.memory.capacity()
-            + self.request_body.capacity()
-            + self.response_body.capacity()
+        self.store.capacity() + self.request_body.capacity() + self.response_body.capacity()
     }
 }
 
@@ -229,12 +241,18 @@ impl WafTransaction {
     }
 
     fn run(&mut self, phase: usize) {
-        let rules = Arc::clone(&self.rules);
-        self.state.run_phase(&rules.program, phase);
+        self.run_rules(phase);
         self.next = phase + 1;
         if self.state.exhausted {
             self.out_of_budget();
         }
+    }
+
+    fn run_rules(&mut self, phase: usize) {
+        let rules = Arc::clone(&self.rules);
+        self.state.scratch = self.inner.take_scratch(rules.program.serial);
+        self.state.run_phase(&rules.program, phase);
+        self.inner.keep_scratch(std::mem::take(&mut self.state.scratch));
     }
 
     fn out_of_budget(&mut self) {
@@ -410,10 +428,9 @@ impl Transaction for WafTransaction {
 
     fn finish(mut self: Box<Self>, outcome: Outcome, sink: &dyn Sink) {
         self.state.now = outcome.now;
-        let rules = Arc::clone(&self.rules);
         if self.state.engine != Engine::Off {
             self.state.ended(outcome);
-            self.state.run_phase(&rules.program, 4);
+            self.run_rules(4);
         }
         let decided = self.verdict();
         let relevant = !self.state.findings.is_empty() || decided.action() != Action::Pass;

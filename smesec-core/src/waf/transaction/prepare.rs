@@ -19,7 +19,6 @@ const PATIENCE: u32 = 32;
 /// What a phase's gated rules look at, while the levels stay as they are.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    serial: u64,
     levels: u64,
     /// Transactions in a row that needed fewer levels.
     wide: u32,
@@ -105,7 +104,6 @@ impl Plan {
             })
             .collect();
         let mut plan = Self {
-            serial: program.serial,
             levels,
             wide: 0,
             storages: Vec::new(),
@@ -271,7 +269,7 @@ fn longest_kept(storage: StorageId, members: usize) -> usize {
 impl State {
     /// The bit of a rule whose hits are known.
     pub(super) fn prepared(&self, gate: Gate, level: u8) -> Option<u16> {
-        gate.bit().filter(|_| self.covers(level) && !self.hits.forgotten)
+        gate.bit().filter(|_| self.covers(level) && !self.scratch.hits.forgotten)
     }
 
     /// One pass over the values that this phase's rules look at.
@@ -308,20 +306,22 @@ impl State {
     /// level in the phase that it steers, so that what was in force last time is the best guess.
     fn prepare_for(&mut self, program: &Program, phase: usize, levels: u64) {
         let words = program.prefilter.words();
-        self.hits.clear(words * 64);
-        let Some(place) = self.plans.get_mut(phase) else { return };
+        self.scratch.hits.clear(words * 64);
+        if self.scratch.of != program.serial {
+            self.scratch.of = program.serial;
+            self.scratch.memory.clear(words);
+            self.scratch.plans.clear();
+        }
+        self.scratch.plans.resize_with(program.phases.len(), Plan::default);
+        let Some(place) = self.scratch.plans.get_mut(phase) else { return };
         let mut plan = std::mem::take(place);
-        if plan.serial != program.serial || plan.levels & levels != levels {
-            if self.memory_of != program.serial {
-                self.memory_of = program.serial;
-                self.memory.clear(words);
-            }
-            self.plans_made = self.plans_made.wrapping_add(1);
-            plan = Plan::new(program, phase, levels, self.plans_made);
+        if plan.levels & levels != levels {
+            self.scratch.plans_made = self.scratch.plans_made.wrapping_add(1);
+            plan = Plan::new(program, phase, levels, self.scratch.plans_made);
         }
         self.levels = plan.levels;
         self.follow(program, &plan, phase, words);
-        if let Some(place) = self.plans.get_mut(phase) {
+        if let Some(place) = self.scratch.plans.get_mut(phase) {
             *place = plan;
         }
     }
@@ -329,7 +329,7 @@ impl State {
     /// Makes the next plan narrower when many transactions in a row needed less than this one.
     pub(super) fn prepared_enough(&mut self, program: &Program, phase: usize) {
         let levels = self.levels_now(program);
-        if let Some(plan) = self.plans.get_mut(phase) {
+        if let Some(plan) = self.scratch.plans.get_mut(phase) {
             plan.wide = if plan.levels == levels { 0 } else { plan.wide + 1 };
             if plan.wide >= PATIENCE {
                 *plan = Plan::default();
@@ -341,7 +341,7 @@ impl State {
         if self.remembers {
             self.fetch(plan);
         }
-        let mut found = std::mem::take(&mut self.found);
+        let mut found = std::mem::take(&mut self.scratch.found);
         let of_phase = u8::try_from(phase).unwrap_or(u8::MAX - 1);
         for (wanted, rules) in plan.storages.iter().zip(plan.rules.chunks_exact(words.max(1))) {
             let Wanted { storage, nodes, question, ref named } = *wanted;
@@ -367,9 +367,9 @@ impl State {
                 };
                 if remembered
                     && let Some((known, found)) =
-                        self.memory.find((self.store.bytes(value), hash), question)
+                        self.scratch.memory.find((self.store.bytes(value), hash), question)
                 {
-                    self.hits.add_all(found, rules, storage, member);
+                    self.scratch.hits.add_all(found, rules, storage, member);
                     self.store.set_known(storage, n, known);
                     continue;
                 }
@@ -381,19 +381,20 @@ impl State {
                     found.resize(words, 0);
                     self.examine(program, plan, root, nodes, value.len(), &mut found);
                     if self.exhausted {
-                        self.found = found;
+                        self.scratch.found = found;
                         return;
                     }
                     self.store.keep_prepared(root, (of_phase, nodes), &found);
                 }
                 if remembered {
-                    let known = self.memory.keep((self.store.bytes(value), hash), question, &found);
+                    let known =
+                        self.scratch.memory.keep((self.store.bytes(value), hash), question, &found);
                     self.store.set_known(storage, n, known);
                 }
-                self.hits.add_all(&found, rules, storage, member);
+                self.scratch.hits.add_all(&found, rules, storage, member);
             }
         }
-        self.found = found;
+        self.scratch.found = found;
     }
 
     /// Brings near what the memory knows of the values that a plan asks for.
@@ -404,11 +405,11 @@ impl State {
             for n in 0..members {
                 let value = self.store.members(*storage).get(n).map_or(Slice::EMPTY, |m| m.value);
                 if value.len() <= longest {
-                    self.asked.push((self.store.hash(*storage, n), *question));
+                    self.scratch.asked.push((self.store.hash(*storage, n), *question));
                 }
             }
         }
-        self.memory.fetch(self.asked.drain(..));
+        self.scratch.memory.fetch(self.scratch.asked.drain(..));
     }
 
     /// The rules that a value can match at any of the nodes.

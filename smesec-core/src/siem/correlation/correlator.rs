@@ -94,7 +94,7 @@ pub struct Statistics {
     pub groups_evicted: u64,
     /// Hits lost with them: those that they kept, and those that waited for them.
     pub hits_evicted: u64,
-    /// Values dropped because a group keeps no more.
+    /// Values dropped because their group, or all groups together, keep no more.
     pub samples_dropped: u64,
     /// Hits judged before their time because too many waited.
     pub forced: u64,
@@ -559,6 +559,7 @@ impl Correlator {
     fn judge(&mut self, plan: &Plan, at: u32, slot: u32, mut input: Input, out: &mut Vec<Alarm>) {
         let Some(compiled) = plan.correlations.get(at as usize) else { return };
         let Some(table) = self.tables.get_mut(at as usize) else { return };
+        let full = table.samples() >= self.settings.all_samples;
         let Some(group) = table.get_mut(slot) else { return };
         let from = input.time.saturating_sub(compiled.span);
         let mut closed = None;
@@ -567,8 +568,9 @@ impl Correlator {
             closed = group.open.take().map(|open| (open, group.last.saturating_add(compiled.span)));
         }
         group.last = input.time;
-        let judged =
-            group.state.take(&compiled.kind, &mut input, compiled.span, self.settings.samples);
+        let kept = group.state.samples();
+        let most = if full { kept.min(self.settings.samples) } else { self.settings.samples };
+        let judged = group.state.take(&compiled.kind, &mut input, compiled.span, most);
         if judged.dropped > 0 {
             self.statistics.samples_dropped += judged.dropped;
             self.health.told(Trouble::Samples, self.statistics.samples_dropped, input.time, out);
@@ -585,6 +587,7 @@ impl Correlator {
         } else {
             group.text.clone()
         };
+        table.recount(slot, kept);
         table.queue(slot, input.time);
         if let Some((open, time)) = closed {
             report(compiled, &text, &open, Change::Closed, time, judged, out);

@@ -65,7 +65,7 @@ impl Health {
             Trouble::Samples => (
                 3,
                 "correlation-samples-overflow",
-                "values of a group were dropped because it keeps no more; raise the bound",
+                "values were dropped because their group, or all together, keep no more; raise the bound",
                 Severity::Medium,
             ),
         };

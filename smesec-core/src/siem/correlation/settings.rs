@@ -28,6 +28,9 @@ pub struct Settings {
     pub pending: usize,
     /// Values kept for each group of a sum, mean, percentile or median. 65,536: 1 MB a group.
     pub samples: usize,
+    /// Values kept for all groups of one of these together; a group that grows beyond lets go of its
+    /// own oldest. 2,000,000: 48 MB, and a minute of 30,000 hits a second.
+    pub all_samples: usize,
     /// What the places of groups in memory are mixed with, so that nobody outside can aim keys at one
     /// place; a host gives a random number. 0. No alarm hangs on it.
     pub seed: u64,
@@ -48,6 +51,7 @@ impl Default for Settings {
             groups: 100_000,
             pending: 1_000_000,
             samples: 65_536,
+            all_samples: 2_000_000,
             seed: 0,
             buckets: 1,
             owned: 0..u16::MAX,

@@ -194,6 +194,7 @@ impl Correlator {
         let slot =
             table.find_or_make(key, &read.text, shard, &compiled.kind, self.settings.groups).slot;
         let group = table.get_mut(slot)?;
+        let before = group.state.samples();
         group.state = read.state;
         group.last = read.last;
         group.open = read.open.map(Box::new);
@@ -205,6 +206,7 @@ impl Correlator {
             let correlation = at;
             self.deadlines.push(Reverse(Deadline { time, correlation, key, slot, generation }));
         }
+        table.recount(slot, before);
         table.queue(slot, read.last);
         Some((at, slot))
     }

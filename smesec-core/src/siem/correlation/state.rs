@@ -143,6 +143,14 @@ impl State {
         }
     }
 
+    /// How many values it keeps for a sum, mean, percentile or median.
+    pub(crate) fn samples(&self) -> usize {
+        match self {
+            Self::Samples(held) => held.ring.len(),
+            _ => 0,
+        }
+    }
+
     /// The wait of an absence.
     pub(crate) fn wait(&mut self) -> Option<&mut Option<Wait>> {
         match self {

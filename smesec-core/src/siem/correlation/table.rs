@@ -61,6 +61,8 @@ pub(crate) struct Table {
     /// Groups by the last hit that was known when they were looked at, earliest first. A heap and not
     /// a queue: an alarm has to close in its time, whatever other groups there are.
     expiry: BinaryHeap<Reverse<(i64, u32, u32)>>,
+    /// The values that all groups keep together, see [`State::samples`].
+    samples: usize,
     seed: u64,
 }
 
@@ -79,6 +81,7 @@ impl Table {
             live: 0,
             hand: 0,
             expiry: BinaryHeap::new(),
+            samples: 0,
             seed,
         }
     }
@@ -169,9 +172,20 @@ impl Table {
         None
     }
 
+    pub(crate) fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// A group that kept `before` values keeps others now.
+    pub(crate) fn recount(&mut self, slot: u32, before: usize) {
+        let now = self.get(slot).map_or(0, |group| group.state.samples());
+        self.samples = self.samples.saturating_sub(before).saturating_add(now);
+    }
+
     pub(crate) fn remove(&mut self, slot: u32) {
         let Some(group) = self.get(slot) else { return };
-        let key = group.key;
+        let (key, samples) = (group.key, group.state.samples());
+        self.samples = self.samples.saturating_sub(samples);
         self.unlink(key, slot);
         if let Some(group) = self.groups.get_mut(slot as usize) {
             group.live = false;

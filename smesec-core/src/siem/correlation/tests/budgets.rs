@@ -61,6 +61,41 @@ fn values_beyond_the_bound_are_dropped_and_told() {
 }
 
 #[test]
+fn values_of_all_groups_are_bounded_together_and_given_back() {
+    let text = "{title: n, correlation: {type: value_sum, rules: [a], group-by: [g], timespan: 60s, \
+                condition: {field: v, gte: 1000}}}";
+    let settings = Settings { all_samples: 40, ..Settings::default() };
+    let mut correlator = Correlator::new(plan(text), settings.clone());
+    let row = |n: i64| Row(vec![("g".into(), (n % 10).to_string()), ("v".into(), "1".into())]);
+    let mut out = Vec::new();
+    for n in 0..100 {
+        correlator.hit(0, Timestamp::from_unix_nanos(n * SECOND / 10), "s", &row(n), &mut out);
+    }
+    correlator.flush(&mut out);
+    // Four each, and from there on one goes for each that comes.
+    assert_eq!(correlator.statistics().samples_dropped, 60);
+    assert!(out.iter().any(|alarm| alarm.rule.id == "correlation-samples-overflow"));
+    let snapshot = correlator.snapshot(0);
+    let mut other = Correlator::new(plan(text), settings);
+    other.restore(&snapshot).unwrap();
+    for correlator in [&mut correlator, &mut other] {
+        let dropped = |correlator: &Correlator| correlator.statistics().samples_dropped;
+        let before = dropped(correlator);
+        let mut out = Vec::new();
+        correlator.hit(0, Timestamp::from_unix_seconds(11), "s", &row(0), &mut out);
+        correlator.flush(&mut out);
+        assert_eq!(dropped(correlator), before + 1, "the values of all still count");
+        // Once their window has passed there is room again.
+        for n in 0..40 {
+            let time = Timestamp::from_unix_nanos(1_000 * SECOND + n * SECOND / 10);
+            correlator.hit(0, time, "s", &row(n), &mut out);
+        }
+        correlator.flush(&mut out);
+        assert_eq!(dropped(correlator), before + 1);
+    }
+}
+
+#[test]
 fn groups_are_forgotten_once_their_window_has_passed() {
     let text = "{title: n, correlation: {type: event_count, rules: [a], group-by: [g], timespan: 60s, \
                 condition: {gte: 3}}}";

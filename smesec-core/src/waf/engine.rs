@@ -122,7 +122,7 @@ const SPARE_BYTES: usize = 16 << 20;
 #[derive(Default)]
 struct Spare {
     /// Each with its size.
-    states: Vec<(State, usize)>,
+    states: Vec<(Box<State>, usize)>,
     bytes: usize,
     /// All of one program; the last one was used last.
     scratches: Vec<Scratch>,
@@ -298,13 +298,13 @@ impl Filter for Waf {
 }
 
 impl Spare {
-    fn take(&mut self) -> State {
-        let Some((state, bytes)) = self.states.pop() else { return State::default() };
+    fn take(&mut self) -> Box<State> {
+        let Some((state, bytes)) = self.states.pop() else { return Box::default() };
         self.bytes -= bytes;
         state
     }
 
-    fn keep(&mut self, state: State, bytes: usize) {
+    fn keep(&mut self, state: Box<State>, bytes: usize) {
         if self.states.len() < SPARE_STATES && self.bytes + bytes <= SPARE_BYTES {
             self.states.push((state, bytes));
             self.bytes += bytes;
@@ -345,7 +345,7 @@ impl Inner {
         EventId::new(self.seed, self.counter.fetch_add(1, Ordering::Relaxed))
     }
 
-    pub(super) fn take_state(&self) -> State {
+    pub(super) fn take_state(&self) -> Box<State> {
         let mut state = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
         state.on_block = self.on_block;
         state.on_limit = self.on_limit;
@@ -354,7 +354,7 @@ impl Inner {
         state
     }
 
-    pub(super) fn keep_state(&self, state: State) {
+    pub(super) fn keep_state(&self, state: Box<State>) {
         let bytes = state.capacity();
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).keep(state, bytes);
     }

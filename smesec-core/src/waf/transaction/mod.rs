@@ -208,7 +208,8 @@ impl State {
 pub(super) struct WafTransaction {
     rules: Arc<RuleSet>,
     inner: Arc<Inner>,
-    state: State,
+    /// Some kilobytes: it goes from transaction to transaction without being moved.
+    state: Box<State>,
     intake: Option<Box<dyn Intake>>,
     work: VecDeque<Work>,
     in_flight: usize,
@@ -439,11 +440,8 @@ impl Transaction for WafTransaction {
                 self.state.event(&self.connection, self.recorded.as_ref(), decided, outcome);
             sink.accept(event);
         }
-    }
-}
-
-impl Drop for WafTransaction {
-    fn drop(&mut self) {
-        self.inner.keep_state(std::mem::take(&mut self.state));
+        // One that is dropped unfinished is not kept: that is rare.
+        let Self { inner, state, .. } = *self;
+        inner.keep_state(state);
     }
 }

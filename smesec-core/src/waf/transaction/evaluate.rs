@@ -250,7 +250,7 @@ impl State {
             let value = match (candidate.place, rule.gate) {
                 (Some((storage, n)), Gate::Bit(bit_)) => {
                     let content = self.store.member_at(program, storage, n, *node);
-                    if !remembered.unwrap_or_else(|| self.store.may_match(program, content, bit_)) {
+                    if !self.store.may_match(program, content, bit_) {
                         continue;
                     }
                     self.store.content_slice(content)
@@ -285,16 +285,11 @@ impl State {
         }
     }
 
-    /// Whether a value that came before may match at any of a rule's nodes, if that is known. It spares the
-    /// prefilter; a rule that is tried in vain is not tried again. A rule on transformed values asks the
-    /// prefilter all the same: it would often be tried for what other nodes hold, and a pattern that is
-    /// never tried is never built.
+    /// Whether a value that came before may hold what a negated list must not find, if that is known: it
+    /// spares the prefilter. Other rules ask the prefilter all the same: they would often be tried for what
+    /// other nodes hold, and a pattern that is never tried is never built.
     fn remembered(&self, rule: &Rule, candidate: Candidate) -> Option<bool> {
-        let of_rule = match rule.gate {
-            Gate::Unless(of_rule) => of_rule,
-            Gate::Bit(of_rule) if *rule.nodes == [0] => of_rule,
-            _ => return None,
-        };
+        let Gate::Unless(of_rule) = rule.gate else { return None };
         let (storage, n) = candidate.place?;
         let rules = self.scratch.memory.rules(self.store.known(storage, n))?;
         self.covers(rule.level).then(|| bit(rules, usize::from(of_rule)))

@@ -18,7 +18,6 @@ import urllib.error
 import urllib.request
 
 
-
 def family(pid):
     children = ""
     for path in glob.glob(f"/proc/{pid}/task/*/children"):

@@ -28,7 +28,7 @@ pub struct Settings {
     pub pending: usize,
     /// Values kept for each group of a sum, mean, percentile or median. 65,536: 1 MB a group.
     pub samples: usize,
-    /// Values kept for all groups of one of these together; a group that grows beyond lets go of its
+    /// Values kept for all groups of a correlation together; a group that grows beyond lets go of its
     /// own oldest. 2,000,000: 48 MB, and a minute of 30,000 hits a second.
     pub all_samples: usize,
     /// What the places of groups in memory are mixed with, so that nobody outside can aim keys at one

@@ -2,7 +2,8 @@
 """Print one row per transaction: the peer's CPU microseconds, ours, the ratio and the bar.
 
 Each side gives one file per round, either JSON lines with "name" and "micros" or the tab-separated table of
-msc_bench. The median over the rounds is compared. Ends with status 1 when a row is SHORT.
+msc_bench. A round's two measurements stand close in time, so that a noisy neighbour slows both: the ratio is
+the median of the rounds' own ratios, the times beside it are medians. Ends with status 1 when a row is SHORT.
 """
 import argparse
 import csv
@@ -35,10 +36,13 @@ def read_round(path):
         return {row["name"]: (float(row["micros"]), row.get("status") or row.get("verdict", "")) for row in rows}
 
 
-def medians(paths):
-    rounds = [read_round(path) for path in paths]
-    names = list(rounds[0]) if rounds else []
-    return {name: (statistics.median(r[name][0] for r in rounds if name in r), rounds[0][name][1]) for name in names}
+def median(rounds, name):
+    return statistics.median(r[name][0] for r in rounds)
+
+
+def ratio_of(first, second):
+    """The median over the rounds of one measurement by another: two lists of numbers, a round each."""
+    return statistics.median(a / max(b, 1e-9) for a, b in zip(first, second))
 
 
 def read_load(path):
@@ -65,7 +69,10 @@ def main():
     p.add_argument("--peer-load")
     p.add_argument("--our-load")
     a = p.parse_args()
-    peer, ours = medians(a.peer_rounds), medians(a.our_rounds)
+    peer = [read_round(path) for path in a.peer_rounds]
+    ours = [read_round(path) for path in a.our_rounds]
+    if len(peer) != len(ours):
+        p.error(f"{len(peer)} rounds of the peer, {len(ours)} of ours")
     short = 0
 
     def verdict(good):
@@ -75,18 +82,19 @@ def main():
 
     print(f"== CPU per transaction, paranoia level {a.level}, median of {len(a.peer_rounds)} rounds")
     print(f"{'transaction':<24}{a.peer + ' us':>18}{'ours us':>12}{'ratio':>10}{'bar':>7}  ")
-    for name, (theirs, _) in peer.items():
+    for name in peer[0]:
+        theirs = median(peer, name)
         least = bar(a.bars, a.level, name)
-        if name not in ours:
+        if not all(name in of_round for of_round in ours):
             print(f"{name:<24}{theirs:>18.1f}{'-':>12}{'-':>10}{least:>6}x  {verdict(False)} (no answer)")
             continue
-        mine = ours[name][0]
-        ratio = theirs / mine if mine > 0 else float("inf")
-        print(f"{name:<24}{theirs:>18.1f}{mine:>12.1f}{ratio:>9.1f}x{least:>6}x  {verdict(ratio >= least)}")
-    if a.bars == "modsecurity" and {"post_json_10k", "post_json_100k"} <= ours.keys():
-        growth = ours["post_json_100k"][0] / max(ours["post_json_10k"][0], 1e-9)
-        theirs = peer["post_json_100k"][0] / peer["post_json_10k"][0]
-        print(f"{'json 100k / 10k':<24}{theirs:>17.1f}x{growth:>11.1f}x{'':>10}{'<=12x':>7}  {verdict(growth <= 12)}")
+        ratio = ratio_of((r[name][0] for r in peer), (r[name][0] for r in ours))
+        print(f"{name:<24}{theirs:>18.1f}{median(ours, name):>12.1f}{ratio:>9.1f}x{least:>6}x  {verdict(ratio >= least)}")
+    if a.bars == "modsecurity" and all({"post_json_10k", "post_json_100k"} <= r.keys() for r in ours):
+        def growth(rounds):
+            return ratio_of((r["post_json_100k"][0] for r in rounds), (r["post_json_10k"][0] for r in rounds))
+        mine = growth(ours)
+        print(f"{'json 100k / 10k':<24}{growth(peer):>17.1f}x{mine:>11.1f}x{'':>10}{'<=12x':>7}  {verdict(mine <= 12)}")
     (peer_ms, peer_bytes, _, _), (our_ms, our_bytes, host_bytes, with_code) = read_load(a.peer_load), read_load(a.our_load)
     # Absolute bars: three times the peer's load CPU; 12 MiB for a rule set at level 1.
     if peer_ms and our_ms is not None:

@@ -16,10 +16,10 @@ pub fn masked(name: &[u8], value: &[u8]) -> String {
         return format!("[masked, {} bytes]", value.len());
     }
     let head = value.get(..MAX_EVIDENCE).unwrap_or(value);
-    let head_shown = without_card_numbers(head);
-    let mut text = match String::from_utf8(head_shown) {
-        Ok(text) => text,
-        Err(e) => String::from_utf8_lossy(e.as_bytes()).into_owned(),
+    let mut text = if could_hold_card_number(head) {
+        String::from_utf8_lossy(&without_card_numbers(head)).into_owned()
+    } else {
+        String::from_utf8_lossy(head).into_owned()
     };
     if head.len() < value.len() {
         text.push('…');
@@ -27,47 +27,18 @@ pub fn masked(name: &[u8], value: &[u8]) -> String {
     text
 }
 
-/// Whether values of that name are secrets.
+/// Whether values of that name are secrets. Cases of letters do not matter.
 pub fn is_secret_name(name: &[u8]) -> bool {
-    let name = name.to_ascii_lowercase();
     // Credentials stand in it under no name of their own.
-    if name.starts_with(b"full_request") && !name.starts_with(b"full_request_length") {
+    if begins(name, b"full_request") && !begins(name, b"full_request_length") {
         return true;
     }
-    if name.starts_with(b"request_cookies:") || name.starts_with(b"cookie") {
+    if begins(name, b"request_cookies:") || begins(name, b"cookie") {
         return true;
     }
-    const WORDS: &[&[u8]] = &[
-        b"passw",
-        b"passphrase",
-        b"pwd",
-        b"secret",
-        b"token",
-        b"authorization",
-        b"api_key",
-        b"apikey",
-        b"api-key",
-        b"credential",
-        b"session",
-        b":cookie",
-        b"set-cookie",
-        b"cardnumber",
-        b"card_number",
-        b"cvv",
-        b"cvc",
-        b"private_key",
-        b"privatekey",
-        b"access_key",
-        b"accesskey",
-        b"pwhash",
-        b":pin",
-        b":otp",
-        b"jwt",
-    ];
-    // Names are short: a look at each place is quicker than a search for each word.
-    let mut rest = name.as_slice();
-    while let Some((first, after)) = rest.split_first() {
-        if WORDS.iter().any(|word| word.first() == Some(first) && rest.starts_with(word)) {
+    let mut rest = name;
+    while let [first, after @ ..] = rest {
+        if secret_words(*first).iter().any(|word| begins(rest, word)) {
             return true;
         }
         rest = after;
@@ -75,9 +46,35 @@ pub fn is_secret_name(name: &[u8]) -> bool {
     false
 }
 
+/// The words with that first letter whose presence in a name tells a secret. Every value of an event is asked
+/// for its name: a look at each place by its letter is quicker than a search for each word.
+fn secret_words(first: u8) -> &'static [&'static [u8]] {
+    match first.to_ascii_lowercase() {
+        b'a' => &[b"authorization", b"api_key", b"apikey", b"api-key", b"access_key", b"accesskey"],
+        b'c' => &[b"credential", b"cardnumber", b"card_number", b"cvv", b"cvc"],
+        b'j' => &[b"jwt"],
+        b'p' => &[b"passw", b"passphrase", b"pwd", b"private_key", b"privatekey", b"pwhash"],
+        b's' => &[b"secret", b"session", b"set-cookie"],
+        b't' => &[b"token"],
+        b':' => &[b":cookie", b":pin", b":otp"],
+        _ => &[],
+    }
+}
+
+fn begins(text: &[u8], with: &[u8]) -> bool {
+    text.get(..with.len()).is_some_and(|head| head.eq_ignore_ascii_case(with))
+}
+
 /// Whether a collection holds secrets whatever the name.
 pub fn is_secret_collection(name: &str) -> bool {
     name.starts_with("REQUEST_COOKIES") || name.starts_with("ARGS") || name.ends_with("HEADERS")
+}
+
+/// The fewest digits of a card number.
+const MIN_CARD_DIGITS: usize = 13;
+
+fn could_hold_card_number(value: &[u8]) -> bool {
+    value.iter().filter(|b| b.is_ascii_digit()).count() >= MIN_CARD_DIGITS
 }
 
 /// Runs of 13 to 19 digits, parted by blanks or hyphens, that pass Luhn's check.
@@ -92,7 +89,7 @@ pub(crate) fn without_card_numbers(value: &[u8]) -> Vec<u8> {
         let run =
             rest.iter().take_while(|b| b.is_ascii_digit() || matches!(b, b' ' | b'-')).count();
         let digits = rest.iter().take(run).filter(|b| b.is_ascii_digit()).count();
-        if (13..=19).contains(&digits) && luhn(rest.get(..run).unwrap_or_default()) {
+        if (MIN_CARD_DIGITS..=19).contains(&digits) && luhn(rest.get(..run).unwrap_or_default()) {
             for byte in out.iter_mut().skip(from).take(run).filter(|b| b.is_ascii_digit()) {
                 *byte = b'*';
             }
@@ -110,7 +107,9 @@ pub fn luhn(text: &[u8]) -> bool {
         .enumerate()
         .map(|(n, d)| if n % 2 == 1 { d * 2 - if d > 4 { 9 } else { 0 } } else { d })
         .sum();
-    (13..=19).contains(&digits().count()) && sum.is_multiple_of(10) && digits().any(|d| d != 0)
+    (MIN_CARD_DIGITS..=19).contains(&digits().count())
+        && sum.is_multiple_of(10)
+        && digits().any(|d| d != 0)
 }
 
 #[cfg(test)]
@@ -133,5 +132,26 @@ mod tests {
         );
         assert_eq!(masked(b"ARGS:n", b"1234567890123456"), "1234567890123456");
         assert_eq!(masked(b"ARGS:q", b"' or 1=1"), "' or 1=1");
+    }
+
+    #[test]
+    fn names_of_secrets_are_known_in_any_case_and_place() {
+        for name in [
+            "ARGS:userPassWord",
+            "x-API-Key",
+            "REQUEST_HEADERS:Set-Cookie2",
+            "Cookie",
+            "ARGS:json.Pin",
+            "ARGS:pin",
+            "FULL_REQUEST",
+            "id_token",
+            "JWT",
+        ] {
+            let wanted = name != "ARGS:json.Pin";
+            assert_eq!(is_secret_name(name.as_bytes()), wanted, "{name}");
+        }
+        for name in ["", ":", "ARGS:opinion", "FULL_REQUEST_LENGTH", "ARGS:pas", "ARGS:q"] {
+            assert!(!is_secret_name(name.as_bytes()), "{name}");
+        }
     }
 }

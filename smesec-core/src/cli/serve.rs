@@ -122,12 +122,27 @@ fn counted(runs: usize) -> String {
     if runs == 1 { "one run".to_owned() } else { format!("{runs} runs") }
 }
 
+/// How far the thread that compiles rules stands behind those that serve: it still has a tenth of a busy core.
+const RELOAD_NICENESS: i32 = 10;
+
+/// On a thread of its own, since a thread cannot take the step back again. Compiling takes a core for some tenths
+/// of a second, and requests go first.
 async fn reload(handle: &Handle, file: PathBuf) -> Result<(Vec<String>, Vec<Schedule>), String> {
     let handle = handle.clone();
+    let (done, result) = tokio::sync::oneshot::channel();
     let job = move || {
-        let config = Config::load(&file)?;
-        let notices = handle.reload(&config)?;
-        Ok::<_, crate::Error>((notices, config.schedules().to_vec()))
+        // Elsewhere it is the whole process that would step back. Refused, it is as quick and less polite.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::process::nice(RELOAD_NICENESS);
+        let reload = || {
+            let config = Config::load(&file)?;
+            let notices = handle.reload(&config)?;
+            Ok::<_, crate::Error>((notices, config.schedules().to_vec()))
+        };
+        let _ = done.send(reload());
     };
-    tokio::task::spawn_blocking(job).await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
+    let thread = std::thread::Builder::new().name("smesec-reload".to_owned());
+    thread.spawn(job).map_err(|e| format!("no thread to reload on: {e}"))?;
+    let result = result.await.map_err(|_| "the reload ended without an answer".to_owned())?;
+    result.map_err(|e| e.to_string())
 }

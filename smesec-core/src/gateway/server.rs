@@ -259,7 +259,7 @@ async fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Error> {
 impl Handle {
     /// Puts another configuration in force: hosts, rules, certificates, lists and limits. What is
     /// under way ends with what it began with. Log files are opened anew. Blocks while rules are
-    /// compiled: call it from a thread that may.
+    /// compiled: call it from a thread that may, best one of a lower priority than those that serve.
     ///
     /// Returns what the configuration's author should know.
     ///

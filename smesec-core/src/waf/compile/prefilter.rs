@@ -30,8 +30,50 @@ pub(crate) struct Prefilter {
     by_bytes: Vec<u64>,
     /// The bits of clauses that a rule does not have.
     given: Vec<u64>,
-    min_len: Vec<u32>,
+    lengths: Lengths,
     words: usize,
+}
+
+/// The length that each rule needs of a value.
+#[derive(Debug)]
+struct Lengths {
+    min: Vec<u32>,
+    /// For each length up to [`LONG`] the rules that a value of it is long enough for; the last row has all
+    /// that need more, too.
+    enough: Vec<u64>,
+    /// Those, with what they need.
+    need_more: Vec<(u16, u32)>,
+}
+
+impl Lengths {
+    fn new(min: Vec<u32>, words: usize) -> Self {
+        let mut enough = vec![0u64; (LONG as usize + 1) * words];
+        for (len, row) in (0..=LONG).zip(enough.chunks_exact_mut(words.max(1))) {
+            for (rule, _) in min.iter().enumerate().filter(|(_, min)| **min <= len || len == LONG) {
+                if let Some(word) = row.get_mut(rule / 64) {
+                    *word |= 1 << (rule % 64);
+                }
+            }
+        }
+        let need_more = (0u16..).zip(min.iter().copied()).filter(|(_, min)| *min > LONG).collect();
+        Self { min, enough, need_more }
+    }
+
+    /// Takes the rules away that need a longer value.
+    fn apply(&self, len: usize, rules: &mut [u64]) {
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        let row = self.enough.chunks_exact(rules.len().max(1)).nth(len.min(LONG) as usize);
+        for (all, enough) in rules.iter_mut().zip(row.unwrap_or_default()) {
+            *all &= enough;
+        }
+        if len >= LONG {
+            for (rule, _) in self.need_more.iter().filter(|(_, min)| *min > len) {
+                if let Some(word) = rules.get_mut(usize::from(rule / 64)) {
+                    *word &= !(1 << (rule % 64));
+                }
+            }
+        }
+    }
 }
 
 /// Collects requirements while rules are compiled.
@@ -54,6 +96,8 @@ const LONGEST: usize = 8;
 const MAX_CELLS: usize = 700_000;
 /// Classes of bytes. Those that few strings hold share the last one.
 const MAX_CLASSES: usize = 48;
+/// Lengths that have a row of rules each: few rules need more.
+const LONG: u32 = 32;
 /// From this length on a value is read at four places at once.
 const LANES_PAY: usize = 48;
 
@@ -88,6 +132,7 @@ impl PrefilterBuilder {
         }
         let min_len = self.requirements.iter();
         let min_len = min_len.map(|r| u32::try_from(r.min_len).unwrap_or(u32::MAX)).collect();
+        let lengths = Lengths::new(min_len, words);
         let mut longest = LONGEST;
         let trie = loop {
             if let Some(trie) = Trie::build(&texts, longest) {
@@ -98,7 +143,7 @@ impl PrefilterBuilder {
                 return Err("the rules' strings make too large an automaton; use fewer".to_owned());
             }
         };
-        Ok(trie.finish(longest, by_fours(&by_byte, row), given, min_len, words))
+        Ok(trie.finish(longest, by_fours(&by_byte, row), given, lengths, words))
     }
 }
 
@@ -220,7 +265,7 @@ impl Trie {
         longest: usize,
         by_bytes: Vec<u64>,
         given: Vec<u64>,
-        min_len: Vec<u32>,
+        lengths: Lengths,
         words: usize,
     ) -> Prefilter {
         let width = self.width;
@@ -291,7 +336,7 @@ impl Trie {
             longest,
             by_bytes,
             given,
-            min_len,
+            lengths,
             words,
         }
     }
@@ -305,7 +350,7 @@ impl Prefilter {
 
     /// The length of the shortest value that a rule can match.
     pub(crate) fn min_len(&self, bit: u16) -> u32 {
-        self.min_len.get(usize::from(bit)).copied().unwrap_or(0)
+        self.lengths.min.get(usize::from(bit)).copied().unwrap_or(0)
     }
 
     /// Words of all layers.
@@ -424,17 +469,7 @@ impl Prefilter {
                 *all &= word;
             }
         }
-        let len = u32::try_from(len).unwrap_or(u32::MAX);
-        for (word, min_len) in out.iter_mut().zip(self.min_len.chunks(64)) {
-            let mut left = *word;
-            while left != 0 {
-                let bit = left.trailing_zeros();
-                left &= left - 1;
-                if min_len.get(bit as usize).is_none_or(|min| *min > len) {
-                    *word &= !(1 << bit);
-                }
-            }
-        }
+        self.lengths.apply(len, out);
     }
 
     /// Bytes on the heap.
@@ -443,7 +478,9 @@ impl Prefilter {
             + self.ranges.len() * 8
             + self.bits.len() * 4
             + self.by_bytes.len() * 8
-            + self.min_len.len() * 4
+            + self.lengths.min.len() * 4
+            + self.lengths.enough.len() * 8
+            + self.lengths.need_more.len() * 8
     }
 }
 

@@ -359,12 +359,10 @@ impl State {
                 }
                 self.spend(1);
                 let remembered = value.len() <= longest;
-                let hash = if remembered {
-                    self.store.hash(storage, n)
-                } else {
+                if !remembered {
                     self.store.set_known(storage, n, Known::NOT);
-                    0
-                };
+                }
+                let hash = if remembered { self.store.hash(storage, n) } else { 0 };
                 if remembered
                     && let Some((known, found)) =
                         self.scratch.memory.find((self.store.bytes(value), hash), question)

@@ -212,8 +212,9 @@ impl State {
         }
     }
 
+    /// The event of a transaction that has ended; the findings go into it.
     pub(super) fn event(
-        &self,
+        &mut self,
         connection: &Connection,
         headers: Option<&Recorded>,
         verdict: Verdict,
@@ -233,7 +234,7 @@ impl State {
         let first =
             self.findings.iter().max_by_key(|f| f.severity).map_or("", |f| f.message.as_str());
         event.message = format!("{word}: {count} findings, score {}: {first}", verdict.score());
-        event.findings.clone_from(&self.findings);
+        event.findings = std::mem::take(&mut self.findings);
         let mut put = |name: &str, value: serde_json::Value| {
             event.extra.insert(name.to_owned(), value);
         };

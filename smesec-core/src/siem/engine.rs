@@ -5,7 +5,7 @@ use super::directive::{Directive, Directives};
 use super::envelope::{Envelope, Mapping};
 use super::matcher::Matcher;
 use super::policy::{Decision, Policies};
-use super::record::Record;
+use super::record::{MAX_TIMES, Record};
 use super::risk::{Assets, CORRELATION_RELIABILITY};
 use super::ruleset::RuleSet;
 use super::snapshot::{Magic, Reader as SnapshotReader, Writer, open, seal, unsound};
@@ -360,12 +360,16 @@ impl Engine {
             }
             self.taken.push(*rule);
         }
+        let times = record.times.clamp(1, MAX_TIMES);
+        self.correlator.dropped_repeats(&self.hits, record.times.saturating_sub(MAX_TIMES));
         // All rules that match a record at once, so that it counts once.
         let (hits, alarms) = (&self.hits, &mut self.alarms);
-        if record.undated {
-            self.correlator.matched_undated(hits, time, origin, &fields, alarms);
-        } else {
-            self.correlator.matched(hits, time, &fields, alarms);
+        for _ in 0..times {
+            if record.undated {
+                self.correlator.matched_undated(hits, time, origin, &fields, alarms);
+            } else {
+                self.correlator.matched(hits, time, &fields, alarms);
+            }
         }
         if let Some(directives) = &mut self.directives {
             // An event that no rule knows is dropped by policies that name no type.
@@ -373,13 +377,17 @@ impl Engine {
                 && !self.policies.is_empty()
                 && self.policies.decide(&fields, &[], time) == Decision::Drop;
             let (taken, alarms) = (&self.taken, &mut self.alarms);
-            match (dropped, record.undated) {
-                (true, true) => {}
-                (true, false) => directives.saw(time, origin, alarms),
-                (false, true) => {
-                    directives.see_undated(taken, time, origin, &fields, priority, alarms);
+            for _ in 0..if dropped { 1 } else { times } {
+                match (dropped, record.undated) {
+                    (true, true) => {}
+                    (true, false) => directives.saw(time, origin, alarms),
+                    (false, true) => {
+                        directives.see_undated(taken, time, origin, &fields, priority, alarms);
+                    }
+                    (false, false) => {
+                        directives.see(taken, time, origin, &fields, priority, alarms);
+                    }
                 }
-                (false, false) => directives.see(taken, time, origin, &fields, priority, alarms),
             }
         }
         self.weigh();

@@ -93,6 +93,7 @@ impl<'e> OwnEvent<'e> {
             origin: service,
             number: 0,
             raw: self.event.raw.as_deref().unwrap_or_default(),
+            times: 1,
         }
     }
 }

@@ -89,7 +89,15 @@ pub struct Record<'r> {
     pub number: u64,
     /// The whole line, for keyword searches; empty where only fields exist.
     pub raw: &'r str,
+    /// How many equal events it stands for: syslog daemons join them, as in `message repeated 5 times`. It is
+    /// detected once and counts that often in correlations, at most [`MAX_TIMES`]; 0 is once.
+    pub times: u32,
 }
+
+/// The most events that one record counts for. Hardly a rule asks for more of a kind, and one line of a forger
+/// shall not cost more than a thousand. What goes beyond is counted in
+/// [`Statistics::repeats_dropped`](crate::siem::correlation::Statistics::repeats_dropped).
+pub const MAX_TIMES: u32 = 1_000;
 
 impl<'r> Record<'r> {
     /// The first value under a name.

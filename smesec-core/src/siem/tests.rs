@@ -114,6 +114,35 @@ directives:
 }
 
 #[test]
+fn a_message_that_was_repeated_counts_as_often() {
+    let rules = "
+title: fail
+name: fail
+logsource: {product: app}
+detection: {s: {action: login, outcome: failure}, condition: s}
+---
+title: G
+correlation: {type: event_count, rules: [fail], group-by: [src_ip], timespan: 5m, condition: {gte: 5}}
+";
+    let failed = "Failed password for root from 192.0.2.7 port 22 ssh2";
+    let line = |times: &str| {
+        let message = format!("message repeated {times} times: [ {failed}]");
+        format!("Mar  1 10:00:01 gate sshd[7]: {message}\n")
+    };
+    for (times, alarm, dropped) in
+        [("4", false, 0), ("5", true, 0), ("1003", true, 3), ("99999999999", true, 4_294_966_295)]
+    {
+        let mut engine = engine(rules);
+        let mut alarms = read(&mut engine, Format::Syslog, &line(times), TODAY);
+        alarms.extend(engine.finish().to_vec());
+        assert_eq!(!opened(&alarms).is_empty(), alarm, "{times}");
+        let statistics = engine.correlator().statistics();
+        assert_eq!(statistics.repeats_dropped, dropped, "{times}");
+        assert_eq!(statistics.hits, times.parse::<u64>().unwrap().min(1_000), "{times}");
+    }
+}
+
+#[test]
 fn the_best_time_that_can_be_read_is_taken() {
     let times = |line: &str| {
         let mut times = Vec::new();

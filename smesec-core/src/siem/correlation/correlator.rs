@@ -100,11 +100,14 @@ pub struct Statistics {
     pub forced: u64,
     /// Alarms opened.
     pub alarms: u64,
+    /// Hits of records that stand for more events than
+    /// [`MAX_TIMES`](crate::siem::record::MAX_TIMES), beyond it.
+    pub repeats_dropped: u64,
 }
 
 impl Statistics {
     /// All counts, in the order of a snapshot.
-    pub(crate) fn all_mut(&mut self) -> [&mut u64; 11] {
+    pub(crate) fn all_mut(&mut self) -> [&mut u64; 12] {
         [
             &mut self.hits,
             &mut self.late_dropped,
@@ -117,10 +120,11 @@ impl Statistics {
             &mut self.forced,
             &mut self.alarms,
             &mut self.undated,
+            &mut self.repeats_dropped,
         ]
     }
 
-    pub(crate) fn all(mut self) -> [u64; 11] {
+    pub(crate) fn all(mut self) -> [u64; 12] {
         self.all_mut().map(|counted| *counted)
     }
 }
@@ -268,6 +272,12 @@ impl Correlator {
         self.statistics.undated += rules.len() as u64;
         let time = self.clock.undated(source, arrival.unix_nanos());
         self.matched(rules, Timestamp::from_unix_nanos(time), fields, out);
+    }
+
+    /// A record stands for more events than it is taken for.
+    pub(crate) fn dropped_repeats(&mut self, rules: &[u32], times: u32) {
+        let hits = (rules.len() as u64).saturating_mul(u64::from(times));
+        self.statistics.repeats_dropped = self.statistics.repeats_dropped.saturating_add(hits);
     }
 
     /// Tells the time, so that absences are noticed and silent sources no longer hold others back.

@@ -22,7 +22,7 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 
 const MAGIC: &Magic = b"smescorr";
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 
 /// What a restore took up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

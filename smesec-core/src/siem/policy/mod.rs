@@ -58,7 +58,8 @@ pub struct Policy {
 pub enum Decision {
     /// It is reported and correlated as it is.
     Correlate,
-    /// It is reported and correlated with this priority, 0 to 5.
+    /// It is reported and correlated, and directives weigh it with this priority, 0 to 5. A Sigma correlation
+    /// keeps the level that its author gave it.
     Prioritise(u8),
     /// It is correlated, but not reported by itself.
     Silence,

@@ -17,6 +17,8 @@ pub(super) struct Draft<'l> {
     pub(super) time: Option<Timestamp>,
     pub(super) number: Option<u64>,
     pub(super) raw: &'l str,
+    /// How many equal events it stands for.
+    pub(super) times: u32,
     most: usize,
 }
 
@@ -67,6 +69,7 @@ impl Memory {
             time: None,
             number: None,
             raw: "",
+            times: 1,
             most,
         }
     }
@@ -190,6 +193,7 @@ impl<'l> Draft<'l> {
             origin,
             number: self.number.unwrap_or(number),
             raw: self.raw,
+            times: self.times,
         }
     }
 }

@@ -31,6 +31,7 @@ pub(super) fn read<'l>(
         .filter(|(count, _)| !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit()))
     {
         draft.number("repeated", count)?;
+        draft.times = count.parse().unwrap_or(u32::MAX);
         message = inner.strip_suffix(']').unwrap_or(inner).trim_matches(' ');
     }
     match service {

@@ -33,8 +33,8 @@ pub(super) struct Memory {
     once: Vec<[u16; WAYS]>,
     bytes: usize,
     clock: u32,
-    /// The slots of the values in hand.
-    places: Vec<usize>,
+    /// What is asked about the values in hand.
+    asked: Vec<Asked>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -42,7 +42,16 @@ struct Slot {
     /// Changes with what the slot holds; 0 for an empty one.
     stamp: u32,
     used: u32,
+    /// Of the value and what was asked about it.
+    hash: u64,
     text: Vec<u8>,
+}
+
+/// A question about a value, and the slot of its answer.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    hash: u64,
+    place: Option<usize>,
 }
 
 /// A value's place, as long as it stays there.
@@ -74,12 +83,6 @@ pub(super) fn hash(value: &[u8]) -> u64 {
     (all ^ rest).wrapping_mul(ODD) | 1
 }
 
-/// The hash of what is asked about a value.
-fn asked(hash: u64, question: u32) -> u64 {
-    let all = (hash ^ hash >> 32 ^ u64::from(question)).wrapping_mul(ODD);
-    all ^ all >> 32
-}
-
 impl Memory {
     /// Forgets everything: other rules are in force.
     pub(super) fn clear(&mut self, words: usize) {
@@ -88,21 +91,53 @@ impl Memory {
             0 => LATEST.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1),
             number => number,
         };
-        *self = Self { number, words, clock: self.clock, ..Self::default() };
+        let asked = std::mem::take(&mut self.asked);
+        *self = Self { number, words, clock: self.clock, asked, ..Self::default() };
     }
 
-    /// What is known of a value with that [`hash`].
-    pub(super) fn find(
-        &mut self,
-        (value, hash): (&[u8], u64),
-        question: u32,
-    ) -> Option<(Known, &[u64])> {
-        let hash = asked(hash, question);
+    /// Takes back what was asked before.
+    pub(super) fn begin(&mut self) {
+        self.asked.clear();
+    }
+
+    /// Asks a question about a value with that [`hash`]; the answers are [found](Self::find) in the same order.
+    pub(super) fn ask(&mut self, hash: u64, question: u32) {
+        let all = (hash ^ hash >> 32 ^ u64::from(question)).wrapping_mul(ODD);
+        let hash = all ^ all >> 32;
+        let place = self.place(hash);
+        self.asked.push(Asked { hash, place });
+    }
+
+    fn place(&self, hash: u64) -> Option<usize> {
         let set = set(hash);
         let way = self.hashes.get(set)?.iter().position(|known| *known == hash)?;
-        let n = set * WAYS + way;
+        Some(set * WAYS + way)
+    }
+
+    /// Brings near what is known of the values asked for: one after the other each look would wait for memory
+    /// several times, all together they wait once.
+    pub(super) fn fetch(&self) {
+        let places = || self.asked.iter().filter_map(|asked| asked.place);
+        let mut near = 0;
+        for n in places() {
+            let first = self.rules.get(n * self.words).copied().unwrap_or_default();
+            near ^= first ^ self.slots.get(n).map_or(0, |slot| slot.text.len() as u64);
+        }
+        for n in places() {
+            let text = self.slots.get(n).and_then(|slot| slot.text.first());
+            near ^= text.map_or(0, |byte| u64::from(*byte));
+        }
+        std::hint::black_box(near);
+    }
+
+    /// What is known of the value that the `n`-th question was about.
+    pub(super) fn find(&mut self, n: usize, value: &[u8]) -> Option<(Known, &[u64])> {
+        let Asked { hash, place } = *self.asked.get(n)?;
+        // An equal one before it may have been kept since.
+        let n = place.or_else(|| self.place(hash))?;
         let slot = self.slots.get_mut(n)?;
-        if slot.stamp == 0 || slot.text != value {
+        // Another one may have been kept in its place since.
+        if slot.stamp == 0 || slot.hash != hash || slot.text != value {
             return None;
         }
         slot.used = self.clock;
@@ -110,42 +145,10 @@ impl Memory {
         Some((Known { of: self.number, slot: u16::try_from(n).ok()?, stamp: slot.stamp }, rules))
     }
 
-    /// Brings what is known of values near, by their [`hash`]es and what is asked: one after the other each
-    /// look would wait for memory several times, all together they wait once.
-    pub(super) fn fetch(&mut self, asked_of: impl Iterator<Item = (u64, u32)>) {
-        let mut places = std::mem::take(&mut self.places);
-        places.clear();
-        places.extend(asked_of.filter_map(|(hash, question)| {
-            let hash = asked(hash, question);
-            let set = set(hash);
-            let way = self.hashes.get(set)?.iter().position(|known| *known == hash)?;
-            Some(set * WAYS + way)
-        }));
-        let mut near = 0;
-        for n in &places {
-            let first = self.rules.get(n * self.words).copied().unwrap_or_default();
-            near ^= first ^ self.slots.get(*n).map_or(0, |slot| slot.text.len() as u64);
-        }
-        for n in &places {
-            let text = self.slots.get(*n).and_then(|slot| slot.text.first());
-            near ^= text.map_or(0, |byte| u64::from(*byte));
-        }
-        std::hint::black_box(near);
-        self.places = places;
-    }
-
-    /// Keeps what was found, if the value came before.
-    pub(super) fn keep(
-        &mut self,
-        (value, hash): (&[u8], u64),
-        question: u32,
-        found: &[u64],
-    ) -> Known {
-        if found.len() != self.words {
-            return Known::NOT;
-        }
-        let hash = asked(hash, question);
-        if !self.came_before(hash) {
+    /// Keeps what was found for the `n`-th question, if it was asked before.
+    pub(super) fn keep(&mut self, n: usize, value: &[u8], found: &[u64]) -> Known {
+        let Some(hash) = self.asked.get(n).map(|asked| asked.hash) else { return Known::NOT };
+        if found.len() != self.words || !self.came_before(hash) {
             return Known::NOT;
         }
         let set = set(hash);
@@ -159,6 +162,7 @@ impl Memory {
         self.clock = self.clock.wrapping_add(1).max(1);
         self.bytes -= slot.text.capacity();
         slot.stamp = self.clock;
+        slot.hash = hash;
         slot.used = self.clock;
         slot.text.clear();
         slot.text.extend_from_slice(value);
@@ -239,33 +243,42 @@ fn set(hash: u64) -> usize {
 mod tests {
     use super::*;
 
-    fn of(value: &[u8]) -> (&[u8], u64) {
-        (value, hash(value))
+    fn find<'m>(memory: &'m mut Memory, value: &[u8], question: u32) -> Option<(Known, &'m [u64])> {
+        memory.begin();
+        memory.ask(hash(value), question);
+        memory.fetch();
+        memory.find(0, value)
+    }
+
+    fn keep(memory: &mut Memory, value: &[u8], question: u32, found: &[u64]) -> Known {
+        memory.begin();
+        memory.ask(hash(value), question);
+        memory.keep(0, value, found)
     }
 
     #[test]
     fn who_comes_twice_is_known_and_the_rest_is_not() {
         let mut memory = Memory::default();
         memory.clear(2);
-        assert_eq!(memory.keep(of(b"value"), 1, &[3, 4]), Known::NOT);
-        assert!(memory.find(of(b"value"), 1).is_none());
-        let known = memory.keep(of(b"value"), 1, &[3, 4]);
-        assert_eq!(memory.find(of(b"value"), 1), Some((known, [3, 4].as_slice())));
-        assert!(memory.find(of(b"value"), 2).is_none(), "another question");
-        assert!(memory.find(of(b"valve"), 1).is_none());
+        assert_eq!(keep(&mut memory, b"value", 1, &[3, 4]), Known::NOT);
+        assert!(find(&mut memory, b"value", 1).is_none());
+        let known = keep(&mut memory, b"value", 1, &[3, 4]);
+        assert_eq!(find(&mut memory, b"value", 1), Some((known, [3, 4].as_slice())));
+        assert!(find(&mut memory, b"value", 2).is_none(), "another question");
+        assert!(find(&mut memory, b"valve", 1).is_none());
         memory.rule_out(known, 1);
         memory.rule_out(known, 66);
-        assert_eq!(memory.find(of(b"value"), 1), Some((known, [1, 0].as_slice())));
+        assert_eq!(find(&mut memory, b"value", 1), Some((known, [1, 0].as_slice())));
         let mut other = Memory::default();
         other.clear(2);
         for _ in 0..2 {
-            other.keep(of(b"value"), 1, &[3, 4]);
+            keep(&mut other, b"value", 1, &[3, 4]);
         }
         other.rule_out(known, 0);
-        assert_eq!(other.find(of(b"value"), 1).map(|(_, rules)| rules), Some([3, 4].as_slice()));
+        assert_eq!(find(&mut other, b"value", 1).map(|(_, rules)| rules), Some([3, 4].as_slice()));
         assert!(other.rules(known).is_none() && memory.rules(known).is_some());
         memory.clear(2);
-        assert!(memory.find(of(b"value"), 1).is_none());
+        assert!(find(&mut memory, b"value", 1).is_none());
         memory.rule_out(known, 0);
     }
 
@@ -277,10 +290,10 @@ mod tests {
             for n in 0..5_000u64 {
                 let value = vec![n.to_le_bytes()[0]; usize::try_from(n % 3_000).unwrap()];
                 let value = [value.as_slice(), &n.to_le_bytes()].concat();
-                if let Some((_, set)) = memory.find(of(&value), 0) {
+                if let Some((_, set)) = find(&mut memory, &value, 0) {
                     assert_eq!(set, [n]);
                 }
-                memory.keep(of(&value), 0, &[n]);
+                keep(&mut memory, &value, 0, &[n]);
                 assert!(memory.capacity() < 400 << 10, "{round}");
             }
         }

@@ -66,8 +66,6 @@ pub(super) struct Scratch {
     plans_made: u32,
     memory: memory::Memory,
     hits: prepare::Hits,
-    /// The hashes of a phase's values and what is asked of each.
-    asked: Vec<(u64, u32)>,
     found: Vec<u64>,
 }
 

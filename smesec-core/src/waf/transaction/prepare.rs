@@ -187,6 +187,10 @@ impl Hits {
 
     /// A member with the rules that its value can match and those that look at it.
     fn add_all(&mut self, found: &[u64], rules: &[u64], storage: StorageId, member: u32) {
+        // Most values match none.
+        if found.iter().zip(rules).fold(0, |any, (found, rules)| any | found & rules) == 0 {
+            return;
+        }
         for ((first, found), rules) in (0usize..).step_by(64).zip(found).zip(rules) {
             let mut left = found & rules;
             while left != 0 {
@@ -339,12 +343,14 @@ impl State {
 
     fn follow(&mut self, program: &Program, plan: &Plan, phase: usize, words: usize) {
         if self.remembers {
-            self.fetch(plan);
+            self.ask(plan);
         }
+        // The values that are remembered, in the order in which the memory was asked.
+        let mut question = 0;
         let mut found = std::mem::take(&mut self.scratch.found);
         let of_phase = u8::try_from(phase).unwrap_or(u8::MAX - 1);
         for (wanted, rules) in plan.storages.iter().zip(plan.rules.chunks_exact(words.max(1))) {
-            let Wanted { storage, nodes, question, ref named } = *wanted;
+            let Wanted { storage, nodes, ref named, .. } = *wanted;
             let members = self.store.members(storage).len();
             let longest = if self.remembers { longest_kept(storage, members) } else { 0 };
             for n in 0..members {
@@ -359,17 +365,16 @@ impl State {
                 }
                 self.spend(1);
                 let remembered = value.len() <= longest;
-                if !remembered {
+                if remembered {
+                    question += 1;
+                    let value = self.store.bytes(value);
+                    if let Some((known, found)) = self.scratch.memory.find(question - 1, value) {
+                        self.scratch.hits.add_all(found, rules, storage, member);
+                        self.store.set_known(storage, n, known);
+                        continue;
+                    }
+                } else {
                     self.store.set_known(storage, n, Known::NOT);
-                }
-                let hash = if remembered { self.store.hash(storage, n) } else { 0 };
-                if remembered
-                    && let Some((known, found)) =
-                        self.scratch.memory.find((self.store.bytes(value), hash), question)
-                {
-                    self.scratch.hits.add_all(found, rules, storage, member);
-                    self.store.set_known(storage, n, known);
-                    continue;
                 }
                 found.clear();
                 let root = self.store.member_at(program, storage, n, 0);
@@ -385,8 +390,8 @@ impl State {
                     self.store.keep_prepared(root, (of_phase, nodes), &found);
                 }
                 if remembered {
-                    let known =
-                        self.scratch.memory.keep((self.store.bytes(value), hash), question, &found);
+                    let value = self.store.bytes(value);
+                    let known = self.scratch.memory.keep(question - 1, value, &found);
                     self.store.set_known(storage, n, known);
                 }
                 self.scratch.hits.add_all(&found, rules, storage, member);
@@ -395,19 +400,20 @@ impl State {
         self.scratch.found = found;
     }
 
-    /// Brings near what the memory knows of the values that a plan asks for.
-    fn fetch(&mut self, plan: &Plan) {
+    /// Asks the memory for the values that a plan looks at.
+    fn ask(&mut self, plan: &Plan) {
+        self.scratch.memory.begin();
         for Wanted { storage, question, .. } in &plan.storages {
             let members = self.store.members(*storage).len();
             let longest = longest_kept(*storage, members);
             for n in 0..members {
                 let value = self.store.members(*storage).get(n).map_or(Slice::EMPTY, |m| m.value);
                 if value.len() <= longest {
-                    self.scratch.asked.push((self.store.hash(*storage, n), *question));
+                    self.scratch.memory.ask(self.store.hash(*storage, n), *question);
                 }
             }
         }
-        self.scratch.memory.fetch(self.scratch.asked.drain(..));
+        self.scratch.memory.fetch();
     }
 
     /// The rules that a value can match at any of the nodes.

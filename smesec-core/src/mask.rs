@@ -21,10 +21,102 @@ pub fn masked(name: &[u8], value: &[u8]) -> String {
     } else {
         String::from_utf8_lossy(head).into_owned()
     };
+    // An argument is one value; what holds several names them.
+    if !begins(name, b"args") && !begins(name, b"xml") {
+        text = without_secret_pairs(&text);
+    }
     if head.len() < value.len() {
         text.push('…');
     }
     text
+}
+
+/// A request target or another URL with the values of its secret arguments starred out, and card numbers.
+///
+/// ```
+/// use smesec_core::mask::masked_target;
+/// assert_eq!(masked_target("/in?user=ann&p%61ss=hunter2"), "/in?user=ann&p%61ss=[masked, 7 bytes]");
+/// ```
+pub fn masked_target(target: &str) -> String {
+    let Some((path, query)) = target.split_once('?') else { return target.to_owned() };
+    let query = without_secret_pairs(query);
+    if !could_hold_card_number(query.as_bytes()) {
+        return format!("{path}?{query}");
+    }
+    format!("{path}?{}", String::from_utf8_lossy(&without_card_numbers(query.as_bytes())))
+}
+
+/// A query, a form, JSON or a text with such in it, without the values of secret names.
+fn without_secret_pairs(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(['=', ':']) {
+        let (before, after) = rest.split_at(at);
+        let value = if after.starts_with('=') {
+            let name = before.rsplit(ends_name).next().unwrap_or_default();
+            Some(after.split_at(1).1).filter(|_| is_secret_name(&percent_decoded(name)))
+        } else {
+            let name = before.trim_end().strip_suffix('"').and_then(|name| name.rsplit('"').next());
+            let secret = name.is_some_and(|name| is_secret_name(name.as_bytes()));
+            Some(after.split_at(1).1.trim_start()).filter(|_| secret)
+        };
+        let Some(value) = value else {
+            let (known, left) = rest.split_at(at + 1);
+            out.push_str(known);
+            rest = left;
+            continue;
+        };
+        let (kept, value) = rest.split_at(rest.len() - value.len());
+        out.push_str(kept);
+        let length = value_length(value);
+        if length > 0 {
+            out.push_str(&format!("[masked, {length} bytes]"));
+        }
+        rest = value.get(length..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    out
+}
+
+const fn ends_name(c: char) -> bool {
+    matches!(c, '?' | '&' | ';' | ',' | '"' | '\'' | '<' | '>' | '/' | '{' | '(')
+        || c.is_whitespace()
+}
+
+/// Where a value of a query, a form, JSON or markup ends.
+fn value_length(value: &str) -> usize {
+    if let Some(quote @ ('"' | '\'')) = value.chars().next() {
+        let inside = value.get(1..).unwrap_or_default();
+        let mut escaped = false;
+        let end = inside.find(|c| {
+            let ends = c == quote && !escaped;
+            escaped = c == '\\' && !escaped;
+            ends
+        });
+        return end.map_or(value.len(), |end| end + 2);
+    }
+    let ends = |c: char| matches!(c, '&' | ';' | ',' | '"' | '}' | '<' | '>') || c.is_whitespace();
+    value.find(ends).unwrap_or(value.len())
+}
+
+fn percent_decoded(name: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
+    while let [first, after @ ..] = rest {
+        let escaped = after.first_chunk::<2>().filter(|_| *first == b'%');
+        let digits = escaped.and_then(|two| std::str::from_utf8(two).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                out.push(*first);
+                rest = after;
+            }
+        }
+    }
+    out
 }
 
 /// Whether values of that name are secrets. Cases of letters do not matter.
@@ -34,6 +126,12 @@ pub fn is_secret_name(name: &[u8]) -> bool {
         return true;
     }
     if begins(name, b"request_cookies:") || begins(name, b"cookie") {
+        return true;
+    }
+    // Too short to be told from other words by their beginning.
+    let last = name.rsplit(|byte| !byte.is_ascii_alphanumeric()).find(|part| !part.is_empty());
+    let is = |word: &[u8]| last.is_some_and(|last| last.eq_ignore_ascii_case(word));
+    if is(b"pass") || is(b"pin") || is(b"otp") {
         return true;
     }
     let mut rest = name;
@@ -50,13 +148,23 @@ pub fn is_secret_name(name: &[u8]) -> bool {
 /// for its name: a look at each place by its letter is quicker than a search for each word.
 fn secret_words(first: u8) -> &'static [&'static [u8]] {
     match first.to_ascii_lowercase() {
-        b'a' => &[b"authorization", b"api_key", b"apikey", b"api-key", b"access_key", b"accesskey"],
+        b'a' => &[
+            b"authorization",
+            b"api_key",
+            b"apikey",
+            b"api-key",
+            b"access_key",
+            b"accesskey",
+            b"auth_key",
+            b"authkey",
+            b"auth-key",
+        ],
         b'c' => &[b"credential", b"cardnumber", b"card_number", b"cvv", b"cvc"],
         b'j' => &[b"jwt"],
         b'p' => &[b"passw", b"passphrase", b"pwd", b"private_key", b"privatekey", b"pwhash"],
         b's' => &[b"secret", b"session", b"set-cookie"],
         b't' => &[b"token"],
-        b':' => &[b":cookie", b":pin", b":otp"],
+        b':' => &[b":cookie"],
         _ => &[],
     }
 }
@@ -135,6 +243,39 @@ mod tests {
     }
 
     #[test]
+    fn what_holds_pairs_shows_none_of_their_secrets() {
+        for (shown, text) in [
+            ("/a?b=c", "/a?b=c"),
+            ("/a", "/a"),
+            ("/in?user=ann&password=[masked, 7 bytes]&x", "/in?user=ann&password=hunter2&x"),
+            ("/in?p%61ssword=[masked, 7 bytes]", "/in?p%61ssword=hunter2"),
+            ("/in?pin=[masked, 4 bytes];pass=&n=1", "/in?pin=1234;pass=&n=1"),
+            ("/in?card=****************", "/in?card=4111111111111111"),
+            ("/in?token=[masked, 1 bytes]&token=[masked, 2 bytes]", "/in?token=a&token=bc"),
+        ] {
+            assert_eq!(masked_target(text), shown);
+        }
+        for (name, shown, text) in [
+            ("REQUEST_BODY", "user=ann&password=[masked, 7 bytes]", "user=ann&password=hunter2"),
+            (
+                "REQUEST_BODY",
+                r#"{"a": 1, "password" : [masked, 11 bytes], "n":"x"}"#,
+                r#"{"a": 1, "password" : "hun\"ter2", "n":"x"}"#,
+            ),
+            (
+                "REQUEST_HEADERS:Referer",
+                "https://a.example/?token=[masked, 3 bytes]",
+                "https://a.example/?token=abc",
+            ),
+            ("REQUEST_LINE", "GET /?jwt=[masked, 3 bytes] HTTP/1.1", "GET /?jwt=abc HTTP/1.1"),
+            ("REQUEST_LINE", "GET /?ÄÖ=1&secret=[masked, 4 bytes]", "GET /?ÄÖ=1&secret=ßß"),
+            ("ARGS:q", "' or password='x", "' or password='x"),
+        ] {
+            assert_eq!(masked(name.as_bytes(), text.as_bytes()), shown);
+        }
+    }
+
+    #[test]
     fn names_of_secrets_are_known_in_any_case_and_place() {
         for name in [
             "ARGS:userPassWord",
@@ -147,10 +288,18 @@ mod tests {
             "id_token",
             "JWT",
         ] {
-            let wanted = name != "ARGS:json.Pin";
-            assert_eq!(is_secret_name(name.as_bytes()), wanted, "{name}");
+            assert!(is_secret_name(name.as_bytes()), "{name}");
         }
-        for name in ["", ":", "ARGS:opinion", "FULL_REQUEST_LENGTH", "ARGS:pas", "ARGS:q"] {
+        for name in [
+            "",
+            ":",
+            "ARGS:opinion",
+            "ARGS:pinned",
+            "ARGS:passage",
+            "FULL_REQUEST_LENGTH",
+            "ARGS:pas",
+            "ARGS:q",
+        ] {
             assert!(!is_secret_name(name.as_bytes()), "{name}");
         }
     }

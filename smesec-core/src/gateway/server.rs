@@ -1,6 +1,6 @@
 //! Starting, reloading and draining a gateway.
 
-use super::config::Config;
+use super::config::{Config, Target};
 use super::journal::Journal;
 use super::listener;
 use super::metrics::{Metrics, one_more};
@@ -44,26 +44,28 @@ pub(super) struct Shared {
     seed: u64,
     counter: AtomicU64,
     kept: Kept,
-    listen: Listen,
+    fixed: Fixed,
     notices: Vec<String>,
 }
 
 /// What cannot change while the gateway runs.
 #[derive(PartialEq, Eq)]
-struct Listen {
+struct Fixed {
     plain: Vec<SocketAddr>,
     tls: Vec<SocketAddr>,
     metrics: Option<SocketAddr>,
     max_connections: usize,
+    logs: [Option<Target>; 3],
 }
 
-impl Listen {
+impl Fixed {
     fn of(config: &Config) -> Self {
         Self {
             plain: config.listen.clone(),
             tls: config.tls.as_ref().map(|tls| tls.listen.clone()).unwrap_or_default(),
             metrics: config.metrics,
             max_connections: config.max_connections,
+            logs: [&config.access_log, &config.event_log, &config.audit_log].map(Option::clone),
         }
     }
 }
@@ -79,8 +81,10 @@ impl Shared {
         event.class_uid = 4_002;
         event.severity_id = Severity::Low.ocsf_id();
         event.src_endpoint = Some(client);
-        event.message = format!("a request that is not well formed, answered with 400: {error}");
-        event.extra.insert("status".to_owned(), 400.into());
+        let status = if error.is_parse_too_large() { 431 } else { 400 };
+        event.message =
+            format!("a request that is not well formed, answered with {status}: {error}");
+        event.extra.insert("status".to_owned(), status.into());
         self.sink.accept(event);
     }
 
@@ -174,10 +178,10 @@ impl Gateway {
             }
             None => sink,
         };
-        let listen = Listen::of(&config);
-        let plain = bind_all(&listen.plain).await?;
-        let tls = bind_all(&listen.tls).await?;
-        let metrics = bind_all(listen.metrics.as_slice()).await?.pop();
+        let fixed = Fixed::of(&config);
+        let plain = bind_all(&fixed.plain).await?;
+        let tls = bind_all(&fixed.tls).await?;
+        let metrics = bind_all(fixed.metrics.as_slice()).await?.pop();
         let shared = Shared {
             site: ArcSwap::from_pointee(site),
             metrics: Metrics::default(),
@@ -186,11 +190,11 @@ impl Gateway {
             event_log,
             audit_log,
             drain: watch::Sender::new(false),
-            places: Arc::new(Semaphore::new(listen.max_connections)),
+            places: Arc::new(Semaphore::new(fixed.max_connections)),
             seed,
             counter: AtomicU64::new(1),
             kept,
-            listen,
+            fixed,
             notices,
         };
         Ok(Self { shared: Arc::new(shared), plain, tls, metrics })
@@ -237,7 +241,7 @@ impl Gateway {
             // A listener ends when the gateway drains; a panic within is the runtime's to report.
             let _ = task.await;
         }
-        let all = u32::try_from(shared.listen.max_connections).unwrap_or(u32::MAX);
+        let all = u32::try_from(shared.fixed.max_connections).unwrap_or(u32::MAX);
         let patience = shared.site.load().timeouts.drain;
         let clean = tokio::time::timeout(patience, shared.places.acquire_many(all)).await.is_ok();
         if let Some(admin) = admin {
@@ -268,11 +272,11 @@ impl Handle {
     /// other sockets, which takes a restart, and when more rules are refused than before.
     pub fn reload(&self, config: &Config) -> Result<Vec<String>, Error> {
         let shared = &self.0;
-        let result = if Listen::of(config) == shared.listen {
+        let result = if Fixed::of(config) == shared.fixed {
             Site::build(config, &shared.kept).and_then(|built| self.not_worse(built))
         } else {
             let why = format!(
-                "{}: `listen`, `metrics` and `max_connections` cannot change while the gateway runs; restart it",
+                "{}: `listen`, `metrics`, `max_connections` and where logs go cannot change while the gateway runs; restart it",
                 config.origin
             );
             Err(ConfigError::new(why).into())

@@ -45,10 +45,15 @@ fn what_is_broken_does_not_come_into_force() {
         assert!(why.contains("reload.conf:"), "{why}");
         assert_eq!((stage.get("/?q=one").status, stage.get("/?q=two").status), (200, 406));
     }
-    let other = first.replace("127.0.0.1:0", "127.0.0.1:1");
-    let why = stage.handle.reload(&config(&other)).unwrap_err().to_string();
-    assert!(why.contains("restart"), "{why}");
-    stage.counted("smesec_reload_failures_total", 4);
+    for other in [
+        first.replace("127.0.0.1:0", "127.0.0.1:1"),
+        first.replacen("[gateway]\n", "[gateway]\naccess_log = \"other.log\"\n", 1),
+    ] {
+        assert_ne!(first, other);
+        let why = stage.handle.reload(&config(&other)).unwrap_err().to_string();
+        assert!(why.contains("restart"), "{why}");
+    }
+    stage.counted("smesec_reload_failures_total", 5);
 }
 
 #[test]

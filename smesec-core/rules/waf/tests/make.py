@@ -259,12 +259,38 @@ def attacks():
     yield transaction("xxe", "attack", "POST", "/import", [["Content-Type", "application/xml"]],
                       b'<!DOCTYPE r [<!ENTITY e SYSTEM "file:///etc/hostname">]><r>&e;</r>')
     yield transaction("smuggling", "attack", "POST", "/", [["Transfer-Encoding", "chunked"], ["Content-Length", "4"]])
+    # Applications read a body without asking what it is called.
+    statement = "1' union all select login, hash from members -- "
+    bodies = {"json": json.dumps({"text": statement}).encode(), "form": urlencode({"text": statement}).encode()}
+    for kind in (None, "text/json", "text/plain", "application/x-ndjson", "application/octet-stream", "application/json,text/plain",
+                 "image/png", "whatever"):
+        for form, body in bodies.items():
+            if kind and "json" in kind and form == "form":
+                continue
+            headers = [["Content-Type", kind]] if kind else []
+            yield transaction(f"{form}_as_{kind}", "attack", "POST", "/api/items", headers, body)
+    yield transaction("xml_as_text", "attack", "POST", "/api/items", [["Content-Type", "text/plain"]],
+                      f"<r><a>{statement}</a></r>".encode())
     yield transaction("scanner", "attack", "GET", "/", [["User-Agent", "sqlmap/1.8"]])
+
+
+def legitimate():
+    yield from both(LEGITIMATE, "legit")
+    for name, kind, body in (
+        ("log_lines", "application/x-ndjson", b'{"level":"info","text":"started"}\n{"level":"warn","text":"it\'s late"}\n'),
+        ("picture", "application/octet-stream", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x01\x00' or 1=1 -- \x00\x00\x00\x02\x08\x06\x03\x01"),
+        ("document", "application/pdf", b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog >>\nendobj\n(' or 1=1 -- )\n"),
+        ("broken_json", "text/plain", b'{"note": "it\'s half a do'),
+        ("table", "text/csv", b"id,name,note\n1,O'Neil,\"select one; then go\"\n2,Anna & Sons,none\n"),
+        ("nothing", None, b""),
+        ("native_app", "application/x-www-form-urlencoded", b"client_id=cli&redirect_uri=http%3A%2F%2F127.0.0.1%3A8080%2Fcb&response_type=code"),
+    ):
+        yield transaction(name + "_body", "legit", "POST", "/api/items", [["Content-Type", kind]] if kind else [], body)
 
 
 def main():
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent)
-    for name, lines in (("attacks", attacks()), ("legitimate", both(LEGITIMATE, "legit"))):
+    for name, lines in (("attacks", attacks()), ("legitimate", legitimate())):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
 
 

@@ -270,9 +270,10 @@ impl Actions {
                     "JSON" => Processor::Json,
                     "XML" => Processor::Xml,
                     "RAW" => Processor::Raw,
+                    "GUESS" => Processor::Guess,
                     _ => {
                         return Err(format!(
-                            "`{value}` is no body processor; write URLENCODED, MULTIPART, JSON, XML or RAW"
+                            "`{value}` is no body processor; write URLENCODED, MULTIPART, JSON, XML, RAW or GUESS"
                         ));
                     }
                 })

@@ -181,6 +181,8 @@ pub(crate) enum Processor {
     Json,
     Xml,
     Raw,
+    /// What the body itself looks like: the other side may read it so, whatever the head says.
+    Guess,
 }
 
 impl Processor {
@@ -192,6 +194,7 @@ impl Processor {
             Self::Json => "JSON",
             Self::Xml => "XML",
             Self::Raw => "RAW",
+            Self::Guess => "GUESS",
         }
     }
 }

@@ -31,6 +31,9 @@ impl State {
                 self.inbound_over(crate::limits::OnLimit::Closed, self.on_block);
             }
         }
+        if self.processor == Processor::Guess {
+            self.set_processor(guess(program, &body));
+        }
         match self.processor {
             Processor::UrlEncoded => {
                 self.arguments(program, &body, S::ArgsPost, S::ArgsPostNames);
@@ -76,12 +79,7 @@ impl State {
     }
 
     fn json(&mut self, program: &Program, body: &[u8], values: S, names: Option<S>) {
-        let limits = JsonLimits {
-            depth: program.settings.json_depth,
-            arguments: program.settings.arguments,
-            ..JsonLimits::default()
-        };
-        let mut json = Json::new(limits);
+        let mut json = Json::new(json_limits(program));
         let store = &mut self.store;
         let mut each = |path: &[u8], value: &[u8]| {
             let (name, value) = (store.put(path), store.put(value));
@@ -277,4 +275,35 @@ impl Parts<'_> {
             }
         }
     }
+}
+
+fn json_limits(program: &Program) -> JsonLimits {
+    JsonLimits {
+        depth: program.settings.json_depth,
+        arguments: program.settings.arguments,
+        ..JsonLimits::default()
+    }
+}
+
+/// What a body is that its head calls nothing known. Applications read JSON under any name, and a form under none.
+fn guess(program: &Program, body: &[u8]) -> Processor {
+    /// What tells text from an image or an archive.
+    const BEGINNING: usize = 4_096;
+    let beginning = body.get(..BEGINNING).unwrap_or(body);
+    let trimmed = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
+    match trimmed.first() {
+        None => Processor::None,
+        Some(b'{' | b'[') if is_json(program, trimmed) => Processor::Json,
+        Some(b'<') if XmlDocument::parse(trimmed, XmlLimits::default()).is_ok() => Processor::Xml,
+        Some(_) if beginning.starts_with(b"%PDF-") || !super::views::is_text(beginning) => {
+            Processor::None
+        }
+        Some(_) => Processor::UrlEncoded,
+    }
+}
+
+fn is_json(program: &Program, body: &[u8]) -> bool {
+    let mut json = Json::new(json_limits(program));
+    let mut each = |_: &[u8], _: &[u8]| {};
+    json.feed(body, &mut each).and_then(|()| json.finish(&mut each)).is_ok()
 }

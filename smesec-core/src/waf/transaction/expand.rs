@@ -49,11 +49,9 @@ pub(super) fn masked(store: &Store, program: &Program, rule: &Rule, text: &Text)
             Part::Digit(digit) => out.push(digit),
             Part::Tx { value, group: true } => push_masked(store, &mut out, Slice::EMPTY, value),
             Part::Tx { value, group: false } => out.extend_from_slice(store.bytes(value)),
-            Part::Value { value, storages: [first, ..], .. }
-                if *first == Storage::FullRequest.id() =>
-            {
-                let shown = mask::masked(b"FULL_REQUEST", store.bytes(value));
-                out.extend_from_slice(shown.as_bytes());
+            Part::Value { value, storages: [first, ..], .. } if holds_pairs(*first) => {
+                let name = variable::NAMES.get(usize::from(*first)).copied().unwrap_or_default();
+                out.extend_from_slice(mask::masked(name.as_bytes(), store.bytes(value)).as_bytes());
             }
             Part::Value { name, value, storages } => {
                 let matched = storages.first() == Some(&Storage::MatchedVar.id());
@@ -71,6 +69,20 @@ pub(super) fn masked(store: &Store, program: &Program, rule: &Rule, text: &Text)
         }
     }
     out
+}
+
+/// Whether a variable is a text with the names and values of others in it.
+fn holds_pairs(storage: StorageId) -> bool {
+    [
+        Storage::FullRequest,
+        Storage::QueryString,
+        Storage::RequestBody,
+        Storage::RequestLine,
+        Storage::RequestUri,
+        Storage::RequestUriRaw,
+    ]
+    .iter()
+    .any(|of_pairs| of_pairs.id() == storage)
 }
 
 fn part<'a>(store: &Store, program: &Program, rule: &'a Rule, piece: &'a Piece) -> Part<'a> {

@@ -59,18 +59,6 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.get(..2_048).unwrap_or(bytes)).into_owned()
 }
 
-/// A request target whose secret arguments are starred out.
-fn mask_query(target: &str) -> String {
-    let Some((path, query)) = target.split_once('?') else { return target.to_owned() };
-    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-        Some((name, value)) if mask::is_secret_name(format!("args:{name}").as_bytes()) => {
-            format!("{name}=[masked,{}]", value.len())
-        }
-        _ => pair.to_owned(),
-    });
-    format!("{path}?{}", pairs.collect::<Vec<_>>().join("&"))
-}
-
 /// Findings that one transaction keeps; a body made of attacks does not fill the memory.
 const MAX_FINDINGS: usize = 256;
 
@@ -243,7 +231,7 @@ impl State {
             value.map_or_else(String::new, |value| text(self.store.bytes(value)))
         };
         put("method", text(self.store.scalar(Storage::RequestMethod)).into());
-        put("uri", mask_query(&text(self.store.scalar(Storage::RequestUriRaw))).into());
+        put("uri", mask::masked_target(&text(self.store.scalar(Storage::RequestUriRaw))).into());
         put("host", header("host").into());
         put("user_agent", header("user-agent").into());
         if let Some(headers) = headers {

@@ -239,7 +239,7 @@ fn base64(value: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Whether rules on text have something to look at. Most of random bytes are not printable.
-fn is_text(bytes: &[u8]) -> bool {
+pub(super) fn is_text(bytes: &[u8]) -> bool {
     let control = |b: u8| (b < 0x20 && !matches!(b, b'\t' | b'\r' | b'\n')) || b == 0x7f;
     let odd = bytes.iter().filter(|b| control(**b)).count();
     if odd == 0 && std::str::from_utf8(bytes).is_ok() {

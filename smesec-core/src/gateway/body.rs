@@ -21,8 +21,26 @@ pub(super) enum Fault {
     Slow,
     #[error("a filter stopped the body")]
     Stopped,
+    /// What came is no body, in the words of who read it.
+    #[error("{0}")]
+    Malformed(String),
     #[error(transparent)]
     Broken(#[from] hyper::Error),
+}
+
+impl Fault {
+    /// Whether what came is no body, such as a chunk without a length, rather than a connection that ended.
+    pub(super) fn is_malformed(&self) -> bool {
+        use std::error::Error;
+        use std::io::{self, ErrorKind};
+        let error = match self {
+            Self::Malformed(_) => return true,
+            Self::Broken(error) => error,
+            _ => return false,
+        };
+        let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        io.is_some_and(|e| matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData))
+    }
 }
 
 /// Bytes a second below which a request's body counts as an attack on the server's patience. The

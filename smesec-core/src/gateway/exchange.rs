@@ -60,14 +60,25 @@ enum Stop {
     Gone,
 }
 
-impl From<Fault> for Stop {
-    fn from(fault: Fault) -> Self {
+impl From<&Fault> for Stop {
+    fn from(fault: &Fault) -> Self {
         match fault {
             Fault::Paused | Fault::Slow => {
                 Self::Page(408, Severity::Info, format!("the request's body: {fault}"))
             }
-            Fault::Stopped | Fault::Broken(_) => Self::Gone,
+            // What smuggles requests begins so.
+            _ if fault.is_malformed() => {
+                let why = format!("the request's body is not well formed: {fault}");
+                Self::Page(400, Severity::Low, why)
+            }
+            _ => Self::Gone,
         }
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        (&fault).into()
     }
 }
 
@@ -262,12 +273,7 @@ impl Exchange {
             Failure::Request(fault) => {
                 // A filter that stopped the body has its verdict ready for the asking.
                 let verdict = inspector.verdict();
-                return match fault {
-                    _ if verdict.is_decisive() => Stop::Verdict(verdict),
-                    Fault::Paused => Fault::Paused.into(),
-                    Fault::Slow => Fault::Slow.into(),
-                    _ => Stop::Gone,
-                };
+                return if verdict.is_decisive() { Stop::Verdict(verdict) } else { fault.into() };
             }
             Failure::TimedOut(_) => (504, Severity::Medium),
             Failure::Unreachable(..) | Failure::Broken(..) | Failure::Hung(..) => {

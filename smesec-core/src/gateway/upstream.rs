@@ -190,8 +190,9 @@ fn failure(authority: &Authority, error: &Error) -> Failure {
             return Failure::Request(match fault {
                 Fault::Paused => Fault::Paused,
                 Fault::Slow => Fault::Slow,
+                fault if fault.is_malformed() => Fault::Malformed(fault.to_string()),
                 // What broke is the client's connection, which nobody listens to any longer.
-                Fault::Stopped | Fault::Broken(_) => Fault::Stopped,
+                _ => Fault::Stopped,
             });
         }
         hung |=

@@ -177,6 +177,20 @@ fn a_request_after_a_refused_one_is_not_read_from_its_body() {
 }
 
 #[test]
+fn a_chunk_without_a_length_is_answered_and_told() {
+    for mode in ["block", "off"] {
+        let stage = Stage::new(&format!("{}mode = \"{mode}\"\n", site(echo())));
+        for (n, chunk) in [(1, "zz\r\n"), (2, "0x3\r\nabc\r\n0\r\n\r\n")] {
+            let mut stream = stage.connect();
+            write!(stream, "POST /?n={n} HTTP/1.1\r\nHost: a\r\nUser-Agent: x/1\r\nAccept: */*\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n{chunk}").unwrap();
+            assert_eq!(Answer::read_to("POST", &mut BufReader::new(stream)).status, 400);
+            let event = stage.event(|event| event.message.contains("body is not well formed"));
+            assert_eq!(event.extra["status"], 400);
+        }
+    }
+}
+
+#[test]
 fn what_could_not_be_read_is_told_too() {
     let stage = Stage::before(echo());
     assert_eq!(stage.get("/\"><script>").status, 400);

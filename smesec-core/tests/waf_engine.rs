@@ -380,3 +380,21 @@ fn patterns_beyond_linear_time_are_refused_by_name() {
         "{refused}"
     );
 }
+
+#[test]
+fn an_entity_hides_no_attack_in_xml() {
+    let waf = waf(r#"
+        SecAction "id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=XML"
+        SecRule REQBODY_ERROR "@eq 1" "id:2,phase:2,deny,status:400"
+        SecRule XML:/*|XML://@* "@contains union select" "id:3,phase:2,deny"
+    "#);
+    let body = |entities: &str, content: &str| {
+        let body = format!("<!DOCTYPE a [{entities}]><a>{content}</a>");
+        request(&waf, "/", &[], body.as_bytes()).0.action()
+    };
+    assert_eq!(body("<!ENTITY x '1 union select 2'>", "&x;"), deny(403));
+    assert_eq!(body("<!ENTITY x '1 union select 2'>", "<b c='&x;'/>"), deny(403));
+    assert_eq!(body("<!ENTITY x 'select 2'><!ENTITY y 'union &x;'>", "&y;"), deny(403));
+    assert_eq!(body("<!ENTITY x '1 union'>", "&x; of two"), Action::Pass);
+    assert_eq!(body("<!ENTITY x '&x;'>", "&x;"), deny(400));
+}

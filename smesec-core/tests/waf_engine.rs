@@ -398,3 +398,34 @@ fn an_entity_hides_no_attack_in_xml() {
     assert_eq!(body("<!ENTITY x '1 union'>", "&x; of two"), Action::Pass);
     assert_eq!(body("<!ENTITY x '&x;'>", "&x;"), deny(400));
 }
+
+#[test]
+fn a_tag_means_itself_and_not_what_contains_it() {
+    let set = r#"
+        SecRule ARGS "@contains x" "id:2,phase:2,pass,tag:language-java,msg:'Java (all)'"
+        SecRule ARGS "@contains x" "id:3,phase:2,pass,tag:language-javascript,msg:'Script'"
+        SecRule ARGS "@contains x" "id:4,phase:2,pass,tag:other,msg:'Script two'"
+    "#;
+    let left = |first: &str, last: &str| {
+        let waf = waf(&format!("SecAction \"id:1,phase:1,pass,nolog,{first}\"\n{set}\n{last}"));
+        request(&waf, "/?a=x", &[], b"").1
+    };
+    let ctl = |ctl: &str| left(&format!("ctl:{ctl}"), "");
+    assert_eq!(ctl("ruleRemoveByTag=language-java"), ["3", "4"]);
+    assert_eq!(ctl("ruleRemoveTargetByTag=language-java;ARGS"), ["3", "4"]);
+    assert_eq!(ctl("ruleRemoveByTag=^language-java"), ["4"]);
+    assert_eq!(ctl("ruleRemoveByTag=java$"), ["3", "4"]);
+    assert_eq!(ctl("ruleRemoveTargetByMsg=Script;ARGS"), ["2", "4"]);
+    assert_eq!(left("t:none", "SecRuleRemoveByTag language-java"), ["3", "4"]);
+    assert_eq!(left("t:none", "SecRuleRemoveByTag (java|other)"), Vec::<String>::new());
+    assert_eq!(left("t:none", "SecRuleUpdateTargetByTag language-java !ARGS"), ["3", "4"]);
+    assert_eq!(left("t:none", "SecRuleRemoveByMsg \"Java (all)\""), ["3", "4"]);
+    assert_eq!(left("t:none", "SecRuleUpdateTargetByMsg ^Script !ARGS"), ["2"]);
+    let mut builder = RuleSet::builder();
+    let broken = "SecRuleEngine On\nSecRuleRemoveByTag java(\n\
+                  SecAction \"id:1,phase:1,pass,ctl:ruleRemoveByTag=java(\"\n";
+    builder.text("test.conf", broken.as_bytes());
+    let set = builder.build().unwrap();
+    let places: Vec<_> = set.report().refused.iter().map(|r| (r.file.as_str(), r.line)).collect();
+    assert_eq!(places, [("test.conf", 2), ("test.conf", 3)]);
+}

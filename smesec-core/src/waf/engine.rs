@@ -1,7 +1,7 @@
 //! The filter that hosts hold.
 
 use super::bits::Bits;
-use super::compile::program::{Engine, Rules, Select, Target};
+use super::compile::program::{Engine, Meant, Rules, Select, Target};
 use super::compile::{inspects, means};
 use super::resolver::Resolver;
 use super::ruleset::RuleSet;
@@ -398,7 +398,7 @@ impl Overlay {
                 let by_tag = exception
                     .tag
                     .as_ref()
-                    .is_none_or(|tag| means(&Rules::Tag(tag.as_str().into()), rule));
+                    .is_none_or(|tag| means(&Rules::Tag(Meant::exact(tag)), rule));
                 if by_id && by_tag {
                     set.set(n);
                 }

@@ -218,10 +218,14 @@ impl<'s> Compiler<'s> {
                 self.update_targets(span, &which, targets);
             }
             DirectiveKind::UpdateTargetByTag { tag, targets } => {
-                self.update_targets(span, &program::Rules::Tag(tag.as_str().into()), targets);
+                if let Some(tag) = self.meant(span, tag) {
+                    self.update_targets(span, &program::Rules::Tag(tag), targets);
+                }
             }
             DirectiveKind::UpdateTargetByMsg { msg, targets } => {
-                self.update_targets(span, &program::Rules::Message(msg.as_str().into()), targets);
+                if let Some(msg) = self.meant(span, msg) {
+                    self.update_targets(span, &program::Rules::Message(msg), targets);
+                }
             }
             DirectiveKind::UpdateActionById { id, actions } => {
                 self.update_actions(span, *id, actions);
@@ -230,10 +234,12 @@ impl<'s> Compiler<'s> {
                 self.removals.push((span, program::Rules::Ids(ranges(ids))));
             }
             DirectiveKind::RemoveByTag(tag) => {
-                self.removals.push((span, program::Rules::Tag(tag.as_str().into())));
+                let tag = self.meant(span, tag).map(program::Rules::Tag);
+                self.removals.extend(tag.map(|which| (span, which)));
             }
             DirectiveKind::RemoveByMsg(message) => {
-                self.removals.push((span, program::Rules::Message(message.as_str().into())));
+                let message = self.meant(span, message).map(program::Rules::Message);
+                self.removals.extend(message.map(|which| (span, which)));
             }
             DirectiveKind::Setting { name, arguments } => {
                 match setting::apply(&mut self.settings, name, arguments) {
@@ -248,6 +254,11 @@ impl<'s> Compiler<'s> {
                 }
             }
         }
+    }
+
+    /// What rules are meant by; a pattern that is none is refused.
+    fn meant(&mut self, span: Span, text: &str) -> Option<program::Meant> {
+        program::Meant::new(text).map_err(|why| self.refuse(span, None, why)).ok()
     }
 
     fn default_action(&mut self, span: Span, actions: &[ActionSyntax]) {
@@ -837,8 +848,8 @@ fn ranges(ids: &[IdRange]) -> Vec<(u64, u64)> {
 pub(crate) fn means(which: &program::Rules, rule: &Rule) -> bool {
     match which {
         program::Rules::Ids(ranges) => ranges.iter().any(|(a, b)| (*a..=*b).contains(&rule.id)),
-        program::Rules::Tag(tag) => rule.info.tags.iter().any(|known| known.contains(&**tag)),
-        program::Rules::Message(message) => rule.info.name == **message,
+        program::Rules::Tag(tag) => rule.info.tags.iter().any(|known| tag.covers(known)),
+        program::Rules::Message(message) => message.covers(&rule.info.name),
     }
 }
 

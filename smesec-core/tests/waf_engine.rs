@@ -429,3 +429,30 @@ fn a_tag_means_itself_and_not_what_contains_it() {
     let places: Vec<_> = set.report().refused.iter().map(|r| (r.file.as_str(), r.line)).collect();
     assert_eq!(places, [("test.conf", 2), ("test.conf", 3)]);
 }
+
+#[test]
+fn a_jump_goes_to_the_next_marker_of_its_name() {
+    let waf = waf(r#"
+        SecAction "id:1,phase:1,pass,nolog,skipAfter:END"
+        SecRule ARGS "@streq x" "id:2,phase:1,pass"
+        SecMarker END
+        SecRule ARGS "@streq x" "id:3,phase:1,pass"
+        SecAction "id:4,phase:1,pass,nolog,skipAfter:END"
+        SecRule ARGS "@streq x" "id:5,phase:1,pass"
+        SecMarker END
+        SecRule ARGS "@streq x" "id:6,phase:1,pass"
+    "#);
+    assert_eq!(request(&waf, "/?a=x", &[], b"").1, ["3", "6"]);
+    let text = "SecRuleEngine On\nSecMarker END\n\
+                SecAction \"id:1,phase:1,pass,nolog,skipAfter:END\"\n\
+                SecRule ARGS \"@streq x\" \"id:2,phase:1,pass\"\n\
+                SecRule ARGS \"@streq x\" \"id:3,phase:2,pass\"\n";
+    let mut builder = RuleSet::builder();
+    builder.text("test.conf", text.as_bytes());
+    let set = builder.build().unwrap();
+    let notes: Vec<_> = set.report().degraded.iter().map(|d| (d.line, d.why.clone())).collect();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes.iter().all(|(line, why)| *line == 3 && why.contains("stands before it")));
+    let waf = Waf::builder(Arc::new(set)).build();
+    assert_eq!(request(&waf, "/?a=x", &[], b"").1, ["3"]);
+}

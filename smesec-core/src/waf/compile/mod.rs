@@ -700,9 +700,9 @@ impl<'s> Compiler<'s> {
     fn resolve_order(&mut self) -> [Vec<RuleIndex>; 5] {
         let mut phases: [Vec<RuleIndex>; 5] = Default::default();
         // Where each entry's successors begin in each phase.
-        let mut markers: HashMap<&str, [u32; 5]> = HashMap::new();
+        let mut markers: HashMap<&str, Vec<(usize, [u32; 5])>> = HashMap::new();
         let length = |list: &Vec<RuleIndex>| u32::try_from(list.len()).unwrap_or(u32::MAX);
-        for entry in &self.order {
+        for (n, entry) in self.order.iter().enumerate() {
             match entry {
                 Entry::Head(rule, ..) => {
                     let phase = self.rules.get(*rule as usize).map_or(0, |r| usize::from(r.phase));
@@ -711,18 +711,21 @@ impl<'s> Compiler<'s> {
                     }
                 }
                 Entry::Marker(name) => {
-                    markers.insert(name, phases.each_ref().map(length));
+                    markers.entry(name).or_default().push((n, phases.each_ref().map(length)));
                 }
             }
         }
         let mut unknown = Vec::new();
-        for entry in &self.order {
+        for (n, entry) in self.order.iter().enumerate() {
             let Entry::Head(index, after, skip) = entry else { continue };
             let Some(rule) = self.rules.get_mut(*index as usize) else { continue };
             let phase = usize::from(rule.phase);
             let list = phases.get(phase).map(Vec::as_slice).unwrap_or_default();
             if let Some(name) = after {
-                rule.jump = markers.get(name.as_str()).and_then(|at| at.get(phase)).copied();
+                // A name may come again: the next one is meant, and none that lies behind.
+                let places = markers.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
+                let next = places.iter().find(|(place, _)| *place > n);
+                rule.jump = next.and_then(|(_, at)| at.get(phase)).copied();
                 if rule.jump.is_none() {
                     // `skipAfter` may also name a rule's id.
                     let id = name.parse::<u64>().ok();
@@ -732,16 +735,18 @@ impl<'s> Compiler<'s> {
                 }
                 if rule.jump.is_none() {
                     rule.jump = Some(u32::MAX);
-                    unknown.push((rule.span, rule.id, name.clone()));
+                    let why =
+                        if places.is_empty() { "is no marker" } else { "stands before it only" };
+                    unknown.push((rule.span, rule.id, name.clone(), why));
                 }
             } else if let Some(count) = skip {
                 let place = list.iter().position(|r| r == index).unwrap_or(0);
                 rule.jump = u32::try_from(place + 1 + count).ok();
             }
         }
-        for (span, id, name) in unknown {
+        for (span, id, name, why) in unknown {
             let why = format!(
-                "`skipAfter` names `{name}`, which is no marker; the rest of the phase is skipped"
+                "`skipAfter` names `{name}`, which {why}; the rest of the phase is skipped: put a marker after the rule"
             );
             self.degrade(span, Some(id), why);
         }

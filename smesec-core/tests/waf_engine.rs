@@ -456,3 +456,35 @@ fn a_jump_goes_to_the_next_marker_of_its_name() {
     let waf = Waf::builder(Arc::new(set)).build();
     assert_eq!(request(&waf, "/?a=x", &[], b"").1, ["3"]);
 }
+
+#[test]
+fn patterns_hold_what_their_macros_stand_for() {
+    let set = rules(
+        r#"
+        SecAction "id:1,phase:1,pass,nolog,setvar:tx.charsets=utf-8|iso-8859-1"
+        SecRule ARGS:csrf "!@rx ^%{ARGS.token}$" "id:2,phase:1,deny"
+        SecRule ARGS:charset "!@rx ^(?:%{tx.charsets})$" "id:3,phase:1,deny,status:404"
+        SecRule ARGS:x "@rx ^%{ARGS.token}(.)" "id:4,phase:1,pass,capture,chain"
+          SecRule TX:1 "@streq !" "t:none"
+        SecRule ARGS:x "@rx ^a%{2}$" "id:5,phase:1,pass"
+    "#,
+    );
+    let waf = Waf::builder(set).build();
+    let ids = |target: &str| request(&waf, target, &[], b"").1;
+    let none = Vec::<String>::new();
+    assert_eq!(ids("/?csrf=abc&token=abc"), none);
+    assert_eq!(ids("/?csrf=abc&token=abd"), ["2"]);
+    assert_eq!(ids("/?charset=utf-8"), none);
+    assert_eq!(ids("/?charset=iso-8859-1"), none);
+    assert_eq!(ids("/?charset=utf-7"), ["3"]);
+    assert_eq!(ids("/?token=x1&x=x1!"), ["4"]);
+    assert_eq!(ids("/?token=x1&x=x2!"), none);
+    assert_eq!(ids("/?token=q&x=a%25%25"), ["5"]);
+    // No pattern, or too large a one, matches nothing.
+    assert_eq!(ids("/?csrf=(&token=("), ["2"]);
+    assert_eq!(ids("/?x=aaaa!&token=((a{1,99}){1,99}){1,99}"), none);
+    assert_eq!(ids(&format!("/?x=aaaa!&token={}", "a?".repeat(4_000))), none);
+    let mut builder = RuleSet::builder();
+    builder.text("test.conf", b"SecRule ARGS \"@rx (%{ARGS.a}\" \"id:1,phase:1,deny\"\n");
+    assert_eq!(builder.build().unwrap().report().refused.len(), 1);
+}

@@ -488,3 +488,62 @@ fn patterns_hold_what_their_macros_stand_for() {
     builder.text("test.conf", b"SecRule ARGS \"@rx (%{ARGS.a}\" \"id:1,phase:1,deny\"\n");
     assert_eq!(builder.build().unwrap().report().refused.len(), 1);
 }
+
+#[test]
+fn what_fits_into_the_limit_is_judged_before_more_is_forwarded() {
+    let waf = waf(r#"
+        SecRequestBodyLimit 8
+        SecRequestBodyLimitAction ProcessPartial
+        SecResponseBodyLimit 8
+        SecResponseBodyLimitAction ProcessPartial
+        SecRule ARGS:q "@contains evil" "id:1,phase:2,deny"
+        SecRule INBOUND_DATA_ERROR "@eq 1" "id:2,phase:2,pass,setvar:tx.score=+1"
+        SecRule RESPONSE_BODY "@contains evil" "id:3,phase:4,deny"
+        SecRule OUTBOUND_DATA_ERROR "@eq 1" "id:4,phase:4,pass,setvar:tx.score=+2"
+    "#);
+    for (body, action, score) in [
+        (&b"q=evil&r=more"[..], deny(403), 0),
+        (b"q=good&r=evil", Action::Log, 1),
+        (b"q=good&r", Action::Pass, 0),
+    ] {
+        for size in 1..=body.len() {
+            let mut transaction = waf.begin(&connection(), None);
+            let _ = verdict(transaction.request_head(&head("POST", "/", &[FORM])));
+            let mut seen = 0;
+            for chunk in body.chunks(size) {
+                seen += chunk.len();
+                let now = verdict(transaction.request_body(chunk, false));
+                assert_eq!(now.action() == action, seen > 8 || action == Action::Pass, "{size}");
+            }
+            let last = verdict(transaction.request_body(b"", true));
+            assert_eq!((last.action(), last.score()), (action, score), "chunks of {size}");
+        }
+    }
+    let headers = [Header::new("Content-Type", "text/html")];
+    let page = ResponseHead {
+        status: 200,
+        version: b"HTTP/1.1",
+        headers: &headers,
+        now: Timestamp::default(),
+    };
+    for (body, action, score) in [
+        (&b"an evil one"[..], deny(403), 0),
+        (b"another evil one", Action::Log, 2),
+        (b"all good", Action::Pass, 0),
+    ] {
+        for size in 1..=body.len() {
+            let mut transaction = waf.begin(&connection(), None);
+            let _ = verdict(transaction.request_head(&head("GET", "/", &[])));
+            let _ = verdict(transaction.request_body(b"", true));
+            let _ = verdict(transaction.response_head(&page));
+            let mut seen = 0;
+            for chunk in body.chunks(size) {
+                seen += chunk.len();
+                let now = verdict(transaction.response_body(chunk, false));
+                assert_eq!(now.action() == action, seen > 8 || action == Action::Pass, "{size}");
+            }
+            let last = verdict(transaction.response_body(b"", true));
+            assert_eq!((last.action(), last.score()), (action, score), "chunks of {size}");
+        }
+    }
+}

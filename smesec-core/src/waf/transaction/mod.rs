@@ -119,7 +119,6 @@ pub(super) struct State {
     audit: bool,
     request_body: Vec<u8>,
     response_body: Vec<u8>,
-    body_over: bool,
     response_wanted: bool,
     last_span: Option<(usize, usize)>,
     highest_severity: u8,
@@ -167,7 +166,6 @@ impl State {
         self.audit = true;
         self.request_body.clear();
         self.response_body.clear();
-        self.body_over = false;
         self.response_wanted = false;
         self.highest_severity = 255;
         self.findings.clear();
@@ -329,8 +327,7 @@ impl Transaction for WafTransaction {
                 self.state.request_limit.saturating_sub(self.state.request_body.len() as u64);
             let fits = usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len());
             self.state.request_body.extend_from_slice(chunk.get(..fits).unwrap_or_default());
-            if fits < chunk.len() && !self.state.body_over {
-                self.state.body_over = true;
+            if fits < chunk.len() {
                 let policy = if settings.reject_over_request_limit {
                     OnLimit::Closed
                 } else {
@@ -340,6 +337,9 @@ impl Transaction for WafTransaction {
                 if self.state.verdict.is_decisive() {
                     return self.step();
                 }
+                // What fits is judged now: the host forwards it when it learns that this passes.
+                self.finish_request_body();
+                return self.step();
             }
         }
         if last {
@@ -374,6 +374,7 @@ impl Transaction for WafTransaction {
             return self.step();
         }
         let settings = &self.rules.program.settings;
+        let mut complete = last;
         if self.state.engine != Engine::Off
             && self.state.response_body_on
             && self.state.response_wanted
@@ -389,9 +390,11 @@ impl Transaction for WafTransaction {
                     OnLimit::Open
                 };
                 self.state.outbound_over(policy, self.inner.on_block);
+                // As with the request: later would be too late.
+                complete = true;
             }
         }
-        if last && !self.state.verdict.is_decisive() {
+        if complete && !self.state.verdict.is_decisive() {
             let rules = Arc::clone(&self.rules);
             self.state.response_body_done(&rules.program);
             self.run(3);

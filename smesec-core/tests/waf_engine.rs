@@ -547,3 +547,19 @@ fn what_fits_into_the_limit_is_judged_before_more_is_forwarded() {
         }
     }
 }
+
+#[test]
+fn a_rule_may_block_where_the_rule_set_only_detects() {
+    let set = rules(
+        r#"
+        SecRuleEngine DetectionOnly
+        SecRule REQUEST_FILENAME "@beginsWith /admin" "id:1,phase:1,pass,nolog,ctl:ruleEngine=On"
+        SecRule ARGS:x "@streq 1" "id:2,phase:2,deny"
+    "#,
+    );
+    let waf = Waf::builder(Arc::clone(&set)).build();
+    assert_eq!(request(&waf, "/?x=1", &[], b"").0.action(), Action::Log);
+    assert_eq!(request(&waf, "/admin?x=1", &[], b"").0.action(), deny(403));
+    let detects = Waf::builder(set).mode(Mode::Detect).build();
+    assert_eq!(request(&detects, "/admin?x=1", &[], b"").0.action(), Action::Log);
+}

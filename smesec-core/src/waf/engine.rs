@@ -332,12 +332,14 @@ impl Spare {
 }
 
 impl Inner {
-    pub(super) fn ceiling(&self, rules: Engine) -> Engine {
+    /// What a transaction begins with, and what `ctl:ruleEngine` may raise it to: only a host's word is
+    /// a ceiling, while `SecRuleEngine` is where the rules themselves begin.
+    pub(super) const fn engine(&self, rules: Engine) -> (Engine, Engine) {
         match self.mode {
-            Mode::Rules => rules,
-            Mode::Block => Engine::On,
-            Mode::Detect => Engine::Detect,
-            Mode::Off => Engine::Off,
+            Mode::Rules => (rules, Engine::On),
+            Mode::Block => (Engine::On, Engine::On),
+            Mode::Detect => (Engine::Detect, Engine::Detect),
+            Mode::Off => (Engine::Off, Engine::Off),
         }
     }
 

@@ -139,8 +139,7 @@ impl State {
         let program = &rules.program;
         let settings = &program.settings;
         self.store.reset(program);
-        self.ceiling = inner.ceiling(settings.engine);
-        self.engine = self.ceiling;
+        (self.engine, self.ceiling) = inner.engine(settings.engine);
         self.removed_rules.clear();
         self.removed_targets.clear();
         self.pending = None;

@@ -563,3 +563,38 @@ fn a_rule_may_block_where_the_rule_set_only_detects() {
     let detects = Waf::builder(set).mode(Mode::Detect).build();
     assert_eq!(request(&detects, "/admin?x=1", &[], b"").0.action(), Action::Log);
 }
+
+#[test]
+fn the_record_holds_what_is_audited_and_what_was_done() {
+    let waf = waf(r#"
+        SecRule ARGS:a "@streq 1" "id:1,phase:1,pass,noauditlog"
+        SecRule ARGS:b "@streq 1" "id:2,phase:1,pass,nolog,auditlog"
+        SecRule ARGS:c "@streq 1" "id:3,phase:1,pass"
+        SecRule ARGS:d "@streq 1" "id:4,phase:1,pass,nolog"
+        SecRule ARGS:e "@streq 1" "id:5,phase:5,deny,status:418"
+        SecRule ARGS:f "@streq 1" "id:6,phase:1,deny,noauditlog"
+    "#);
+    let recorded = |target: &str| {
+        let sink = Queue::new(8);
+        let mut transaction = waf.begin(&connection(), None);
+        let passed = !verdict(transaction.request_head(&head("GET", target, &[]))).is_decisive();
+        if passed {
+            let _ = verdict(transaction.request_body(b"", true));
+        }
+        let now = Timestamp::from_unix_seconds(1_001);
+        transaction.finish(Outcome { status: 200, bytes: 1, aborted: false, now }, &sink);
+        let events = sink.drain();
+        let ids = |event: &Event| event.findings.iter().map(|f| f.rule.id.clone()).collect();
+        events.first().map(|event| (event.action, ids(event)))
+    };
+    let line = |action: Action, ids: &[&str]| {
+        Some((action, ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>()))
+    };
+    assert_eq!(recorded("/?a=1"), None);
+    assert_eq!(recorded("/?b=1"), line(Action::Log, &["2"]));
+    assert_eq!(recorded("/?a=1&b=1&c=1"), line(Action::Log, &["2", "3"]));
+    assert_eq!(recorded("/?d=1"), None);
+    assert_eq!(recorded("/?e=1"), line(Action::Log, &["5"]));
+    assert_eq!(recorded("/?f=1"), None);
+    assert_eq!(recorded("/?c=1&f=1"), line(deny(403), &["3"]));
+}

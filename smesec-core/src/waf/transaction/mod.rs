@@ -123,6 +123,8 @@ pub(super) struct State {
     last_span: Option<(usize, usize)>,
     highest_severity: u8,
     findings: Vec<Finding>,
+    /// Which of them `noauditlog` keeps out of the event.
+    unaudited: Vec<usize>,
     verdict: Verdict,
     location: Option<String>,
     id: crate::event::EventId,
@@ -168,6 +170,7 @@ impl State {
         self.response_wanted = false;
         self.highest_severity = 255;
         self.findings.clear();
+        self.unaudited.clear();
         self.verdict = Verdict::PASS;
         self.location = None;
         self.id = inner.next_id();
@@ -434,7 +437,9 @@ impl Transaction for WafTransaction {
             self.run_rules(4);
         }
         let decided = self.verdict();
-        let relevant = !self.state.findings.is_empty() || decided.action() != Action::Pass;
+        let state = &self.state;
+        let relevant = state.findings.len() > state.unaudited.len()
+            || decided.action() != Action::Pass && state.unaudited.is_empty();
         if relevant && self.state.audit {
             let event =
                 self.state.event(&self.connection, self.recorded.as_ref(), decided, outcome);

@@ -598,3 +598,47 @@ fn the_record_holds_what_is_audited_and_what_was_done() {
     assert_eq!(recorded("/?f=1"), None);
     assert_eq!(recorded("/?c=1&f=1"), line(deny(403), &["3"]));
 }
+
+#[test]
+fn variables_are_filled_as_the_language_says() {
+    let waf = waf(r#"
+        SecAction "id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=XML,ctl:parseXmlIntoArgs=On"
+        SecRule REQUEST_FILENAME "@streq /a+b c.txt" "id:2,phase:1,pass"
+        SecRule REQUEST_BASENAME "@streq a+b c.txt" "id:3,phase:1,pass"
+        SecRule REMOTE_USER "@streq me" "id:4,phase:1,pass"
+        SecRule ARGS:xml.order.item "@streq evil" "id:5,phase:2,pass"
+        SecRule ARGS:xml.order.item.n "@streq evil" "id:6,phase:2,pass"
+    "#);
+    let basic = [Header::new("Authorization", "Basic bWU6c2VjcmV0")];
+    let ids =
+        |target: &str, headers: &[Header<'_>], body: &[u8]| request(&waf, target, headers, body).1;
+    assert_eq!(ids("/a+b%20c.txt", &[], b""), ["2", "3"]);
+    assert_eq!(ids("/a%2Bb%20c.txt", &[], b""), ["2", "3"]);
+    assert_eq!(ids("/", &basic, b""), ["4"]);
+    assert_eq!(ids("/", &[], b"<order><n/>x<item n='1'>evil</item></order>"), ["5"]);
+    assert_eq!(ids("/", &[], b"<order><item n='evil'>x<b/></item></order>"), ["6"]);
+    assert_eq!(ids("/", &[], b"<order><item><n>evil</n></item></order>"), ["6"]);
+}
+
+#[test]
+fn an_update_of_actions_says_what_it_cannot_change() {
+    let text = "SecRuleEngine On\n\
+                SecRule ARGS \"@streq x\" \"id:1,phase:1,pass,nolog\"\n\
+                SecRule ARGS \"@streq x\" \"id:2,phase:1,pass\"\n\
+                SecMarker END\n\
+                SecRuleUpdateActionById 1 \"skipAfter:END\"\n\
+                SecRuleUpdateActionById 2 \"t:lowercase,deny\"\n\
+                SecRuleUpdateActionById 2 \"phase:2\"\n\
+                SecRuleUpdateActionById 2 \"multiMatch\"\n";
+    let mut builder = RuleSet::builder();
+    builder.text("test.conf", text.as_bytes());
+    let set = builder.build().unwrap();
+    let refused: Vec<_> = set.report().refused.iter().map(|r| (r.line, r.why.clone())).collect();
+    let lines: Vec<u32> = refused.iter().map(|(line, _)| *line).collect();
+    assert_eq!(lines, [6, 7, 8], "{refused:?}");
+    for ((_, why), name) in refused.iter().zip(["`t`", "`phase`", "`multimatch`"]) {
+        assert!(why.contains(name), "{why}");
+    }
+    let waf = Waf::builder(Arc::new(set)).build();
+    assert_eq!(request(&waf, "/?a=x", &[], b"").0.action(), Action::Pass);
+}

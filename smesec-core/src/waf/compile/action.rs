@@ -319,6 +319,18 @@ impl Actions {
         Ok(())
     }
 
+    /// What `SecRuleUpdateActionById` cannot change: it decides which values the rule was prepared for,
+    /// or where it stands.
+    pub(super) fn unchangeable(action: &ActionSyntax) -> Option<String> {
+        let fixed = ["id", "phase", "chain", "t", "multimatch", "skip", "xmlns"];
+        fixed.contains(&action.name.as_str()).then(|| {
+            format!(
+                "`SecRuleUpdateActionById` does not change `{}`; remove the rule and write it anew under an id of your own",
+                action.name
+            )
+        })
+    }
+
     /// Puts what `list` names over a rule.
     pub(super) fn apply_to(self, rule: &mut Rule, list: &[ActionSyntax]) {
         let names = |wanted: &[&str]| list.iter().any(|a| wanted.contains(&a.name.as_str()));

@@ -548,8 +548,22 @@ impl<'s> Compiler<'s> {
             );
             return;
         };
+        for action in actions {
+            if let Some(why) = Actions::unchangeable(action) {
+                self.refuse(action.span, Some(id), why);
+            }
+        }
         match Actions::parse(&mut self.names, None, actions) {
             Ok(update) => {
+                if let Some(marker) = &update.skip_after {
+                    for entry in &mut self.order {
+                        if let Entry::Head(head, jump, _) = entry
+                            && *head == rule
+                        {
+                            *jump = Some(marker.clone());
+                        }
+                    }
+                }
                 if let Some(rule) = self.rules.get_mut(rule as usize) {
                     update.apply_to(rule, actions);
                 }

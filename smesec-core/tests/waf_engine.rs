@@ -380,3 +380,265 @@ fn patterns_beyond_linear_time_are_refused_by_name() {
         "{refused}"
     );
 }
+
+#[test]
+fn an_entity_hides_no_attack_in_xml() {
+    let waf = waf(r#"
+        SecAction "id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=XML"
+        SecRule REQBODY_ERROR "@eq 1" "id:2,phase:2,deny,status:400"
+        SecRule XML:/*|XML://@* "@contains union select" "id:3,phase:2,deny"
+    "#);
+    let body = |entities: &str, content: &str| {
+        let body = format!("<!DOCTYPE a [{entities}]><a>{content}</a>");
+        request(&waf, "/", &[], body.as_bytes()).0.action()
+    };
+    assert_eq!(body("<!ENTITY x '1 union select 2'>", "&x;"), deny(403));
+    assert_eq!(body("<!ENTITY x '1 union select 2'>", "<b c='&x;'/>"), deny(403));
+    assert_eq!(body("<!ENTITY x 'select 2'><!ENTITY y 'union &x;'>", "&y;"), deny(403));
+    assert_eq!(body("<!ENTITY x '1 union'>", "&x; of two"), Action::Pass);
+    assert_eq!(body("<!ENTITY x '&x;'>", "&x;"), deny(400));
+}
+
+#[test]
+fn a_tag_means_itself_and_not_what_contains_it() {
+    let set = r#"
+        SecRule ARGS "@contains x" "id:2,phase:2,pass,tag:language-java,msg:'Java (all)'"
+        SecRule ARGS "@contains x" "id:3,phase:2,pass,tag:language-javascript,msg:'Script'"
+        SecRule ARGS "@contains x" "id:4,phase:2,pass,tag:other,msg:'Script two'"
+    "#;
+    let left = |first: &str, last: &str| {
+        let waf = waf(&format!("SecAction \"id:1,phase:1,pass,nolog,{first}\"\n{set}\n{last}"));
+        request(&waf, "/?a=x", &[], b"").1
+    };
+    let ctl = |ctl: &str| left(&format!("ctl:{ctl}"), "");
+    assert_eq!(ctl("ruleRemoveByTag=language-java"), ["3", "4"]);
+    assert_eq!(ctl("ruleRemoveTargetByTag=language-java;ARGS"), ["3", "4"]);
+    assert_eq!(ctl("ruleRemoveByTag=^language-java"), ["4"]);
+    assert_eq!(ctl("ruleRemoveByTag=java$"), ["3", "4"]);
+    assert_eq!(ctl("ruleRemoveTargetByMsg=Script;ARGS"), ["2", "4"]);
+    assert_eq!(left("t:none", "SecRuleRemoveByTag language-java"), ["3", "4"]);
+    assert_eq!(left("t:none", "SecRuleRemoveByTag (java|other)"), Vec::<String>::new());
+    assert_eq!(left("t:none", "SecRuleUpdateTargetByTag language-java !ARGS"), ["3", "4"]);
+    assert_eq!(left("t:none", "SecRuleRemoveByMsg \"Java (all)\""), ["3", "4"]);
+    assert_eq!(left("t:none", "SecRuleUpdateTargetByMsg ^Script !ARGS"), ["2"]);
+    let mut builder = RuleSet::builder();
+    let broken = "SecRuleEngine On\nSecRuleRemoveByTag java(\n\
+                  SecAction \"id:1,phase:1,pass,ctl:ruleRemoveByTag=java(\"\n";
+    builder.text("test.conf", broken.as_bytes());
+    let set = builder.build().unwrap();
+    let places: Vec<_> = set.report().refused.iter().map(|r| (r.file.as_str(), r.line)).collect();
+    assert_eq!(places, [("test.conf", 2), ("test.conf", 3)]);
+}
+
+#[test]
+fn a_jump_goes_to_the_next_marker_of_its_name() {
+    let waf = waf(r#"
+        SecAction "id:1,phase:1,pass,nolog,skipAfter:END"
+        SecRule ARGS "@streq x" "id:2,phase:1,pass"
+        SecMarker END
+        SecRule ARGS "@streq x" "id:3,phase:1,pass"
+        SecAction "id:4,phase:1,pass,nolog,skipAfter:END"
+        SecRule ARGS "@streq x" "id:5,phase:1,pass"
+        SecMarker END
+        SecRule ARGS "@streq x" "id:6,phase:1,pass"
+    "#);
+    assert_eq!(request(&waf, "/?a=x", &[], b"").1, ["3", "6"]);
+    let text = "SecRuleEngine On\nSecMarker END\n\
+                SecAction \"id:1,phase:1,pass,nolog,skipAfter:END\"\n\
+                SecRule ARGS \"@streq x\" \"id:2,phase:1,pass\"\n\
+                SecRule ARGS \"@streq x\" \"id:3,phase:2,pass\"\n";
+    let mut builder = RuleSet::builder();
+    builder.text("test.conf", text.as_bytes());
+    let set = builder.build().unwrap();
+    let notes: Vec<_> = set.report().degraded.iter().map(|d| (d.line, d.why.clone())).collect();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes.iter().all(|(line, why)| *line == 3 && why.contains("stands before it")));
+    let waf = Waf::builder(Arc::new(set)).build();
+    assert_eq!(request(&waf, "/?a=x", &[], b"").1, ["3"]);
+}
+
+#[test]
+fn patterns_hold_what_their_macros_stand_for() {
+    let set = rules(
+        r#"
+        SecAction "id:1,phase:1,pass,nolog,setvar:tx.charsets=utf-8|iso-8859-1"
+        SecRule ARGS:csrf "!@rx ^%{ARGS.token}$" "id:2,phase:1,deny"
+        SecRule ARGS:charset "!@rx ^(?:%{tx.charsets})$" "id:3,phase:1,deny,status:404"
+        SecRule ARGS:x "@rx ^%{ARGS.token}(.)" "id:4,phase:1,pass,capture,chain"
+          SecRule TX:1 "@streq !" "t:none"
+        SecRule ARGS:x "@rx ^a%{2}$" "id:5,phase:1,pass"
+    "#,
+    );
+    let waf = Waf::builder(set).build();
+    let ids = |target: &str| request(&waf, target, &[], b"").1;
+    let none = Vec::<String>::new();
+    assert_eq!(ids("/?csrf=abc&token=abc"), none);
+    assert_eq!(ids("/?csrf=abc&token=abd"), ["2"]);
+    assert_eq!(ids("/?charset=utf-8"), none);
+    assert_eq!(ids("/?charset=iso-8859-1"), none);
+    assert_eq!(ids("/?charset=utf-7"), ["3"]);
+    assert_eq!(ids("/?token=x1&x=x1!"), ["4"]);
+    assert_eq!(ids("/?token=x1&x=x2!"), none);
+    assert_eq!(ids("/?token=q&x=a%25%25"), ["5"]);
+    // No pattern, or too large a one, matches nothing.
+    assert_eq!(ids("/?csrf=(&token=("), ["2"]);
+    assert_eq!(ids("/?x=aaaa!&token=((a{1,99}){1,99}){1,99}"), none);
+    assert_eq!(ids(&format!("/?x=aaaa!&token={}", "a?".repeat(4_000))), none);
+    let mut builder = RuleSet::builder();
+    builder.text("test.conf", b"SecRule ARGS \"@rx (%{ARGS.a}\" \"id:1,phase:1,deny\"\n");
+    assert_eq!(builder.build().unwrap().report().refused.len(), 1);
+}
+
+#[test]
+fn what_fits_into_the_limit_is_judged_before_more_is_forwarded() {
+    let waf = waf(r#"
+        SecRequestBodyLimit 8
+        SecRequestBodyLimitAction ProcessPartial
+        SecResponseBodyLimit 8
+        SecResponseBodyLimitAction ProcessPartial
+        SecRule ARGS:q "@contains evil" "id:1,phase:2,deny"
+        SecRule INBOUND_DATA_ERROR "@eq 1" "id:2,phase:2,pass,setvar:tx.score=+1"
+        SecRule RESPONSE_BODY "@contains evil" "id:3,phase:4,deny"
+        SecRule OUTBOUND_DATA_ERROR "@eq 1" "id:4,phase:4,pass,setvar:tx.score=+2"
+    "#);
+    for (body, action, score) in [
+        (&b"q=evil&r=more"[..], deny(403), 0),
+        (b"q=good&r=evil", Action::Log, 1),
+        (b"q=good&r", Action::Pass, 0),
+    ] {
+        for size in 1..=body.len() {
+            let mut transaction = waf.begin(&connection(), None);
+            let _ = verdict(transaction.request_head(&head("POST", "/", &[FORM])));
+            let mut seen = 0;
+            for chunk in body.chunks(size) {
+                seen += chunk.len();
+                let now = verdict(transaction.request_body(chunk, false));
+                assert_eq!(now.action() == action, seen > 8 || action == Action::Pass, "{size}");
+            }
+            let last = verdict(transaction.request_body(b"", true));
+            assert_eq!((last.action(), last.score()), (action, score), "chunks of {size}");
+        }
+    }
+    let headers = [Header::new("Content-Type", "text/html")];
+    let page = ResponseHead {
+        status: 200,
+        version: b"HTTP/1.1",
+        headers: &headers,
+        now: Timestamp::default(),
+    };
+    for (body, action, score) in [
+        (&b"an evil one"[..], deny(403), 0),
+        (b"another evil one", Action::Log, 2),
+        (b"all good", Action::Pass, 0),
+    ] {
+        for size in 1..=body.len() {
+            let mut transaction = waf.begin(&connection(), None);
+            let _ = verdict(transaction.request_head(&head("GET", "/", &[])));
+            let _ = verdict(transaction.request_body(b"", true));
+            let _ = verdict(transaction.response_head(&page));
+            let mut seen = 0;
+            for chunk in body.chunks(size) {
+                seen += chunk.len();
+                let now = verdict(transaction.response_body(chunk, false));
+                assert_eq!(now.action() == action, seen > 8 || action == Action::Pass, "{size}");
+            }
+            let last = verdict(transaction.response_body(b"", true));
+            assert_eq!((last.action(), last.score()), (action, score), "chunks of {size}");
+        }
+    }
+}
+
+#[test]
+fn a_rule_may_block_where_the_rule_set_only_detects() {
+    let set = rules(
+        r#"
+        SecRuleEngine DetectionOnly
+        SecRule REQUEST_FILENAME "@beginsWith /admin" "id:1,phase:1,pass,nolog,ctl:ruleEngine=On"
+        SecRule ARGS:x "@streq 1" "id:2,phase:2,deny"
+    "#,
+    );
+    let waf = Waf::builder(Arc::clone(&set)).build();
+    assert_eq!(request(&waf, "/?x=1", &[], b"").0.action(), Action::Log);
+    assert_eq!(request(&waf, "/admin?x=1", &[], b"").0.action(), deny(403));
+    let detects = Waf::builder(set).mode(Mode::Detect).build();
+    assert_eq!(request(&detects, "/admin?x=1", &[], b"").0.action(), Action::Log);
+}
+
+#[test]
+fn the_record_holds_what_is_audited_and_what_was_done() {
+    let waf = waf(r#"
+        SecRule ARGS:a "@streq 1" "id:1,phase:1,pass,noauditlog"
+        SecRule ARGS:b "@streq 1" "id:2,phase:1,pass,nolog,auditlog"
+        SecRule ARGS:c "@streq 1" "id:3,phase:1,pass"
+        SecRule ARGS:d "@streq 1" "id:4,phase:1,pass,nolog"
+        SecRule ARGS:e "@streq 1" "id:5,phase:5,deny,status:418"
+        SecRule ARGS:f "@streq 1" "id:6,phase:1,deny,noauditlog"
+    "#);
+    let recorded = |target: &str| {
+        let sink = Queue::new(8);
+        let mut transaction = waf.begin(&connection(), None);
+        let passed = !verdict(transaction.request_head(&head("GET", target, &[]))).is_decisive();
+        if passed {
+            let _ = verdict(transaction.request_body(b"", true));
+        }
+        let now = Timestamp::from_unix_seconds(1_001);
+        transaction.finish(Outcome { status: 200, bytes: 1, aborted: false, now }, &sink);
+        let events = sink.drain();
+        let ids = |event: &Event| event.findings.iter().map(|f| f.rule.id.clone()).collect();
+        events.first().map(|event| (event.action, ids(event)))
+    };
+    let line = |action: Action, ids: &[&str]| {
+        Some((action, ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>()))
+    };
+    assert_eq!(recorded("/?a=1"), None);
+    assert_eq!(recorded("/?b=1"), line(Action::Log, &["2"]));
+    assert_eq!(recorded("/?a=1&b=1&c=1"), line(Action::Log, &["2", "3"]));
+    assert_eq!(recorded("/?d=1"), None);
+    assert_eq!(recorded("/?e=1"), line(Action::Log, &["5"]));
+    assert_eq!(recorded("/?f=1"), None);
+    assert_eq!(recorded("/?c=1&f=1"), line(deny(403), &["3"]));
+}
+
+#[test]
+fn variables_are_filled_as_the_language_says() {
+    let waf = waf(r#"
+        SecAction "id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=XML,ctl:parseXmlIntoArgs=On"
+        SecRule REQUEST_FILENAME "@streq /a+b c.txt" "id:2,phase:1,pass"
+        SecRule REQUEST_BASENAME "@streq a+b c.txt" "id:3,phase:1,pass"
+        SecRule REMOTE_USER "@streq me" "id:4,phase:1,pass"
+        SecRule ARGS:xml.order.item "@streq evil" "id:5,phase:2,pass"
+        SecRule ARGS:xml.order.item.n "@streq evil" "id:6,phase:2,pass"
+    "#);
+    let basic = [Header::new("Authorization", "Basic bWU6c2VjcmV0")];
+    let ids =
+        |target: &str, headers: &[Header<'_>], body: &[u8]| request(&waf, target, headers, body).1;
+    assert_eq!(ids("/a+b%20c.txt", &[], b""), ["2", "3"]);
+    assert_eq!(ids("/a%2Bb%20c.txt", &[], b""), ["2", "3"]);
+    assert_eq!(ids("/", &basic, b""), ["4"]);
+    assert_eq!(ids("/", &[], b"<order><n/>x<item n='1'>evil</item></order>"), ["5"]);
+    assert_eq!(ids("/", &[], b"<order><item n='evil'>x<b/></item></order>"), ["6"]);
+    assert_eq!(ids("/", &[], b"<order><item><n>evil</n></item></order>"), ["6"]);
+}
+
+#[test]
+fn an_update_of_actions_says_what_it_cannot_change() {
+    let text = "SecRuleEngine On\n\
+                SecRule ARGS \"@streq x\" \"id:1,phase:1,pass,nolog\"\n\
+                SecRule ARGS \"@streq x\" \"id:2,phase:1,pass\"\n\
+                SecMarker END\n\
+                SecRuleUpdateActionById 1 \"skipAfter:END\"\n\
+                SecRuleUpdateActionById 2 \"t:lowercase,deny\"\n\
+                SecRuleUpdateActionById 2 \"phase:2\"\n\
+                SecRuleUpdateActionById 2 \"multiMatch\"\n";
+    let mut builder = RuleSet::builder();
+    builder.text("test.conf", text.as_bytes());
+    let set = builder.build().unwrap();
+    let refused: Vec<_> = set.report().refused.iter().map(|r| (r.line, r.why.clone())).collect();
+    let lines: Vec<u32> = refused.iter().map(|(line, _)| *line).collect();
+    assert_eq!(lines, [6, 7, 8], "{refused:?}");
+    for ((_, why), name) in refused.iter().zip(["`t`", "`phase`", "`multimatch`"]) {
+        assert!(why.contains(name), "{why}");
+    }
+    let waf = Waf::builder(Arc::new(set)).build();
+    assert_eq!(request(&waf, "/?a=x", &[], b"").0.action(), Action::Pass);
+}

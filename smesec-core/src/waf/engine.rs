@@ -1,7 +1,7 @@
 //! The filter that hosts hold.
 
 use super::bits::Bits;
-use super::compile::program::{Engine, Rules, Select, Target};
+use super::compile::program::{Engine, Meant, Rules, Select, Target};
 use super::compile::{inspects, means};
 use super::resolver::Resolver;
 use super::ruleset::RuleSet;
@@ -332,12 +332,14 @@ impl Spare {
 }
 
 impl Inner {
-    pub(super) fn ceiling(&self, rules: Engine) -> Engine {
+    /// What a transaction begins with, and what `ctl:ruleEngine` may raise it to: only a host's word is
+    /// a ceiling, while `SecRuleEngine` is where the rules themselves begin.
+    pub(super) const fn engine(&self, rules: Engine) -> (Engine, Engine) {
         match self.mode {
-            Mode::Rules => rules,
-            Mode::Block => Engine::On,
-            Mode::Detect => Engine::Detect,
-            Mode::Off => Engine::Off,
+            Mode::Rules => (rules, Engine::On),
+            Mode::Block => (Engine::On, Engine::On),
+            Mode::Detect => (Engine::Detect, Engine::Detect),
+            Mode::Off => (Engine::Off, Engine::Off),
         }
     }
 
@@ -398,7 +400,7 @@ impl Overlay {
                 let by_tag = exception
                     .tag
                     .as_ref()
-                    .is_none_or(|tag| means(&Rules::Tag(tag.as_str().into()), rule));
+                    .is_none_or(|tag| means(&Rules::Tag(Meant::exact(tag)), rule));
                 if by_id && by_tag {
                     set.set(n);
                 }

@@ -81,6 +81,22 @@ pub fn url_decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     append_decoded(input, out)
 }
 
+/// The same for the path of a request, in which a plus is a plus.
+pub(crate) fn path_decode(input: &[u8], out: &mut Vec<u8>) -> bool {
+    out.clear();
+    let mut rest = input;
+    let mut changed = false;
+    while let Some((plain, tail)) = memchr(b'%', rest).and_then(|at| rest.split_at_checked(at)) {
+        out.extend_from_slice(plain);
+        let decoded = escape(tail);
+        changed |= decoded.is_some();
+        out.push(decoded.unwrap_or(b'%'));
+        rest = tail.get(if decoded.is_some() { 3 } else { 1 }..).unwrap_or_default();
+    }
+    out.extend_from_slice(rest);
+    changed
+}
+
 /// True when a `%` is not followed by two hexadecimal digits: what `URLENCODED_ERROR` reports.
 pub fn invalid_url_encoding(input: &[u8]) -> bool {
     memchr_iter(b'%', input).any(|at| escape(input.get(at..).unwrap_or_default()).is_none())

@@ -12,6 +12,7 @@ pub mod multipart;
 mod multipart_header;
 pub mod xml;
 mod xml_encoding;
+mod xml_entity;
 mod xml_walk;
 pub mod xpath;
 

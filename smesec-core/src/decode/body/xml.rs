@@ -1,8 +1,9 @@
 //! XML bodies as a flat tree for [`XPath`](super::xpath::XPath) expressions.
 //!
-//! The parser is a non-validating one. It opens no external entity and expands no declared one, so
-//! neither a file nor a bomb is behind a document: a reference to such an entity stays in the text
-//! as it was written and is counted, and the declared values can be inspected by themselves.
+//! The parser is a non-validating one. It expands the entities that the document itself declares, as
+//! applications do, within a depth of 8 and 1 MiB, so that no bomb is behind a document. It opens no
+//! external one: a reference to it stays in the text as it was written and is counted, and the declared
+//! values and addresses can be inspected by themselves.
 //!
 //! ```
 //! use smesec_core::decode::body::xml::{XmlDocument, XmlLimits};
@@ -19,11 +20,13 @@
 //! Sources: XML 1.0 (fifth edition), Namespaces in XML 1.0.
 
 use super::xml_encoding::to_utf8;
+use super::xml_entity::{self, Entities};
 pub use super::xml_walk::Element;
 use memchr::{memchr, memchr2, memmem};
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
+use std::rc::Rc;
 
 /// What an XML body may cost; see [`Default`] for the values and their reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,8 +86,11 @@ pub enum XmlFault {
     CdataEndInText,
     /// A `&` begins no reference, or one to a character that XML does not allow.
     InvalidReference,
-    /// An entity is referred to that nothing can have declared.
+    /// An entity is referred to that nothing can have declared, or whose declaration depends on a
+    /// parameter entity.
     UndeclaredEntity,
+    /// Entities lie deeper in each other than 8, or stand for more than 1 MiB or [`XmlLimits::bytes`].
+    EntityLimit,
     /// Something other than comments and instructions precedes or follows the root element.
     OutsideRoot,
     /// There is no root element.
@@ -104,7 +110,14 @@ pub enum XmlFault {
 impl XmlFault {
     /// True when the document may be well formed but goes beyond a limit.
     pub fn is_limit(self) -> bool {
-        matches!(self, Self::TooLong | Self::TooDeep | Self::TooManyNodes | Self::TooManyNamespaces)
+        matches!(
+            self,
+            Self::TooLong
+                | Self::TooDeep
+                | Self::TooManyNodes
+                | Self::TooManyNamespaces
+                | Self::EntityLimit
+        )
     }
 }
 
@@ -125,6 +138,7 @@ impl fmt::Display for XmlFault {
             Self::CdataEndInText => "`]]>` in text",
             Self::InvalidReference => "malformed reference",
             Self::UndeclaredEntity => "reference to an undeclared entity",
+            Self::EntityLimit => "entities stand for more than the limit",
             Self::OutsideRoot => "data outside the root element",
             Self::NoRoot => "no root element",
             Self::Truncated => "the document ends too early",
@@ -233,7 +247,7 @@ impl XmlDocument {
         self.entities.iter().map(|range| self.string(range))
     }
 
-    /// How many references to entities other than the five predefined ones were left as written.
+    /// How many references to external entities were left as written.
     pub fn entity_references(&self) -> usize {
         self.entity_references
     }
@@ -259,15 +273,18 @@ struct Parser<'a> {
     pending: usize,
     root_seen: bool,
     sorted: Vec<Range<usize>>,
+    entities: Entities,
+    /// How many entities are open.
+    inside: usize,
 }
 
 type Outcome<T = ()> = Result<T, XmlFault>;
 
-fn is_space(byte: u8) -> bool {
+pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-fn is_name(byte: u8) -> bool {
+pub(super) fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':' | b'-' | b'.' | 0x80..)
 }
 
@@ -291,6 +308,8 @@ impl<'a> Parser<'a> {
             pending: 0,
             root_seen: false,
             sorted: Vec::new(),
+            entities: Entities::default(),
+            inside: 0,
         }
     }
 
@@ -352,10 +371,14 @@ impl<'a> Parser<'a> {
             }
             [b'<', ..] => self.start_tag(),
             [b'&', ..] => {
+                let before = self.rest;
                 let mut out = std::mem::take(&mut self.document.text);
                 let outcome = self.reference(&mut out);
                 self.document.text = out;
-                outcome
+                match outcome? {
+                    None => Ok(()),
+                    Some(entity) => self.include(&entity).inspect_err(|_| self.rest = before),
+                }
             }
             _ => {
                 let end = memchr2(b'<', b'&', self.rest).unwrap_or(self.rest.len());
@@ -369,6 +392,79 @@ impl<'a> Parser<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Reads what an entity stands for as content: whole elements and texts.
+    fn include(&mut self, entity: &[u8]) -> Outcome {
+        if self.inside >= xml_entity::DEPTH {
+            return Err(XmlFault::EntityLimit);
+        }
+        let depth = self.open.len();
+        let mut inner = Parser {
+            rest: entity,
+            limits: self.limits,
+            document: std::mem::take(&mut self.document),
+            open: std::mem::take(&mut self.open),
+            scopes: std::mem::take(&mut self.scopes),
+            pending: self.pending,
+            root_seen: self.root_seen,
+            sorted: std::mem::take(&mut self.sorted),
+            entities: std::mem::take(&mut self.entities),
+            inside: self.inside + 1,
+        };
+        let outcome = inner.balanced(depth);
+        self.document = inner.document;
+        self.open = inner.open;
+        self.scopes = inner.scopes;
+        self.pending = inner.pending;
+        self.sorted = inner.sorted;
+        self.entities = inner.entities;
+        outcome
+    }
+
+    /// Content that closes what it opens and nothing else.
+    fn balanced(&mut self, depth: usize) -> Outcome {
+        while !self.rest.is_empty() {
+            if self.open.len() <= depth && self.rest.starts_with(b"</") {
+                return Err(XmlFault::TagMismatch);
+            }
+            self.content()?;
+        }
+        if self.open.len() == depth { Ok(()) } else { Err(XmlFault::Truncated) }
+    }
+
+    /// Section 4.4.5: in an attribute an entity is text in which quotes mean nothing.
+    fn include_in_attribute(&mut self, entity: &[u8], out: &mut Vec<u8>) -> Outcome {
+        if self.inside >= xml_entity::DEPTH {
+            return Err(XmlFault::EntityLimit);
+        }
+        let mut inner = Parser::new(entity, self.limits);
+        inner.document.doctype_seen = true;
+        inner.entities = std::mem::take(&mut self.entities);
+        inner.inside = self.inside + 1;
+        let outcome = inner.attribute_text(out);
+        self.document.entity_references += inner.document.entity_references;
+        self.entities = inner.entities;
+        outcome
+    }
+
+    fn attribute_text(&mut self, out: &mut Vec<u8>) -> Outcome {
+        while !self.rest.is_empty() {
+            let end = memchr2(b'<', b'&', self.rest).unwrap_or(self.rest.len());
+            let (plain, tail) = self.rest.split_at(end);
+            self.rest = tail;
+            push_attribute(out, check(plain, &mut self.rest)?);
+            match self.rest {
+                [b'<', ..] => return Err(XmlFault::InvalidAttribute),
+                [b'&', ..] => {
+                    if let Some(entity) = self.reference(out)? {
+                        self.include_in_attribute(&entity, out)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn skip_space(&mut self) {
@@ -441,12 +537,14 @@ impl<'a> Parser<'a> {
                 [b'<', b'?', ..] if subset && !declaration => self.instruction()?,
                 [b'<', b'!', ..] if subset && !declaration => {
                     (declaration, entity) = (true, self.rest.starts_with(b"<!ENTITY"));
+                    self.entities.declare(self.rest)?;
                     self.rest = self.rest.get(2..).unwrap_or_default();
                 }
                 [b'<', ..] => return Err(XmlFault::InvalidDoctype),
                 [quote @ (b'"' | b'\''), tail @ ..] if declaration || !subset => {
                     self.rest = tail;
                     let value = self.take_until(&[*quote])?;
+                    self.entities.outside |= !subset;
                     if entity {
                         let value = self.keep(value)?;
                         self.document.entities.push(value);
@@ -459,6 +557,10 @@ impl<'a> Parser<'a> {
                     self.skip_space();
                     self.rest = self.rest.strip_prefix(b">").ok_or(XmlFault::InvalidDoctype)?;
                     return Ok(());
+                }
+                [b'%', tail @ ..] if subset && !declaration => {
+                    self.entities.hidden = true;
+                    self.rest = tail;
                 }
                 [b'>', tail @ ..] if declaration => (declaration, self.rest) = (false, tail),
                 [b'>', tail @ ..] if !subset => {
@@ -565,10 +667,14 @@ impl<'a> Parser<'a> {
             push_attribute(&mut self.document.strings, check(plain, &mut self.rest)?);
             match self.rest {
                 [b'&', ..] => {
+                    let before = self.rest;
                     let mut out = std::mem::take(&mut self.document.strings);
-                    let outcome = self.reference(&mut out);
+                    let outcome = self.reference(&mut out).and_then(|entity| match entity {
+                        None => Ok(()),
+                        Some(entity) => self.include_in_attribute(&entity, &mut out),
+                    });
                     self.document.strings = out;
-                    outcome?;
+                    outcome.inspect_err(|_| self.rest = before)?;
                 }
                 [byte, tail @ ..] if *byte == quote => {
                     self.rest = tail;
@@ -674,7 +780,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn reference(&mut self, out: &mut Vec<u8>) -> Outcome {
+    /// Takes a reference. What stands for it is in `out` afterwards, or is an entity's text to be read.
+    fn reference(&mut self, out: &mut Vec<u8>) -> Outcome<Option<Rc<[u8]>>> {
         const LONGEST: usize = 128;
         let window = self.rest.get(..LONGEST).unwrap_or(self.rest);
         let end = memchr(b';', window).ok_or(XmlFault::InvalidReference)?;
@@ -694,17 +801,22 @@ impl<'a> Parser<'a> {
                 return Err(XmlFault::InvalidReference);
             }
             _ if !self.document.doctype_seen => return Err(XmlFault::UndeclaredEntity),
-            _ => {
-                self.document.entity_references += 1;
-                out.extend_from_slice(whole);
+            name => {
+                let entity = self.entities.resolve(name, self.limits.bytes)?;
+                if entity.is_none() {
+                    self.document.entity_references += 1;
+                    out.extend_from_slice(whole);
+                }
+                self.rest = tail;
+                return Ok(entity);
             }
         }
         self.rest = tail;
-        Ok(())
+        Ok(None)
     }
 }
 
-fn character(number: &[u8]) -> Option<char> {
+pub(super) fn character(number: &[u8]) -> Option<char> {
     let (digits, radix) = match number {
         [b'x', digits @ ..] => (digits, 16),
         digits => (digits, 10),

@@ -59,21 +59,51 @@ fn reads_text_and_attributes_as_the_peer_does() {
 }
 
 #[test]
-fn expands_no_declared_entity() {
+fn expands_the_entities_that_the_document_declares() {
     let document = parse(
         b"<!DOCTYPE a [<!-- ]> --><!ENTITY e \"evil\"><!ENTITY % p SYSTEM 'file:///etc/passwd'>\
-          <?x ]> ?><!ATTLIST a d CDATA \"dflt>]\">]><a b='&e;'>&e;&e;x</a>",
+          <!ENTITY o SYSTEM 'file:///etc/passwd'><!ENTITY n \"<c d='&e;'>&e;&#38;lt;</c>&#65;\">\
+          <!ENTITY e 'later'><!ENTITY q '\"'>\
+          <?x ]> ?><!ATTLIST a d CDATA \"dflt>]\">]><a b='&e;&o;&q;'>&e;&n;x&o;</a>",
     )
     .unwrap();
-    assert_eq!(select(&document, "/*"), ["&e;&e;x"]);
-    assert_eq!(select(&document, "//@*"), ["&e;"]);
+    assert_eq!(select(&document, "/*"), ["evilevil<Ax&o;"]);
+    assert_eq!(select(&document, "//@*"), ["evil&o;\"", "evil"]);
+    assert_eq!(select(&document, "//c"), ["evil<"]);
     assert!(document.doctype_seen());
-    assert_eq!(document.entities_declared(), 2);
-    assert_eq!(document.entity_references(), 3);
-    let values: Vec<_> = document.entity_values().collect();
+    assert_eq!(document.entities_declared(), 6);
+    assert_eq!(document.entity_references(), 2);
+    let values: Vec<_> = document.entity_values().take(2).collect();
     assert_eq!(values, [&b"evil"[..], b"file:///etc/passwd"]);
-    let outside = parse(b"<!DOCTYPE a SYSTEM \"file:///etc/passwd\"><a>y</a>").unwrap();
-    assert!(outside.doctype_seen() && select(&outside, "/*") == ["y"]);
+    let outside = parse(b"<!DOCTYPE a SYSTEM \"file:///etc/passwd\"><a>y&z;</a>").unwrap();
+    assert!(outside.doctype_seen() && select(&outside, "/*") == ["y&z;"]);
+}
+
+#[test]
+fn entities_have_bounds() {
+    let what = |subset: &str, content: &str| {
+        let text = format!("<!DOCTYPE a [{subset}]><a>{content}</a>");
+        XmlDocument::parse(text.as_bytes(), XmlLimits::default()).map_err(|e| e.what).err()
+    };
+    let nested = |levels: usize, times: usize| {
+        let entities = (1..levels)
+            .map(|n| format!("<!ENTITY e{n} \"{}\">", format!("&e{};", n - 1).repeat(times)));
+        format!("<!ENTITY e0 \"ha\">{}", entities.collect::<String>())
+    };
+    assert_eq!(what(&nested(8, 2), "&e7;"), None);
+    assert_eq!(what(&nested(9, 1), "&e8;"), Some(XmlFault::EntityLimit));
+    assert_eq!(what(&nested(9, 1), "<b c='&e8;'/>"), Some(XmlFault::EntityLimit));
+    assert_eq!(what(&nested(8, 10), "&e7;"), Some(XmlFault::EntityLimit));
+    assert_eq!(what(&nested(8, 10), "<b c='&e7;'/>"), Some(XmlFault::EntityLimit));
+    assert_eq!(what("<!ENTITY x '&x;'>", "&x;"), Some(XmlFault::EntityLimit));
+    assert_eq!(what("<!ENTITY x '<b>'>", "&x;</b>"), Some(XmlFault::Truncated));
+    assert_eq!(what("<!ENTITY x '</a>'>", "&x;"), Some(XmlFault::TagMismatch));
+    assert_eq!(what("<!ENTITY x '&#60;'>", "<b c='&x;'/>"), Some(XmlFault::InvalidAttribute));
+    assert_eq!(what("<!ENTITY x 'y'>", "&z;"), Some(XmlFault::UndeclaredEntity));
+    // What a parameter entity declares is not read, so nothing that may hang on it passes.
+    let parameter = "<!ENTITY % p \"<!ENTITY x 'evil'>\">%p;<!ENTITY x 'good'>";
+    assert_eq!(what(parameter, "&x;"), Some(XmlFault::UndeclaredEntity));
+    assert_eq!(what(parameter, "x"), None);
 }
 
 #[test]

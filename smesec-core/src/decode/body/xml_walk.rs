@@ -37,6 +37,39 @@ impl XmlDocument {
     }
 }
 
+impl XmlDocument {
+    /// Attributes and texts, each with the path of its element such as `xml.order.item`, under which rules
+    /// on arguments see them.
+    pub(crate) fn leaves(&self, each: &mut dyn FnMut(&[u8], &[u8])) {
+        let mut path = b"xml".to_vec();
+        // The end of each open element, and the length of the path without it.
+        let mut open: Vec<(usize, usize)> = Vec::new();
+        for (at, node) in self.nodes.iter().enumerate() {
+            while let Some((_, length)) = open.pop_if(|(end, _)| *end <= at) {
+                path.truncate(length);
+            }
+            match node.kind {
+                Kind::Root => continue,
+                Kind::Text => {
+                    each(&path, self.text(&node.text));
+                    continue;
+                }
+                Kind::Element => {}
+            }
+            open.push((node.end, path.len()));
+            path.push(b'.');
+            path.extend_from_slice(self.string(&node.name));
+            for attribute in self.attributes.get(node.attributes.clone()).unwrap_or_default() {
+                let length = path.len();
+                path.push(b'.');
+                path.extend_from_slice(self.string(&attribute.name));
+                each(&path, self.string(&attribute.value));
+                path.truncate(length);
+            }
+        }
+    }
+}
+
 impl<'d> Element<'d> {
     /// The name without its prefix; empty where it is not UTF-8.
     pub fn name(&self) -> &'d str {

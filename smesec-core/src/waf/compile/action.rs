@@ -2,7 +2,7 @@
 
 use super::names::Names;
 use super::program::{
-    Assign, Assignment, Disruption, Effect, Place, Processor, Rule, Rules, Target, Text,
+    Assign, Assignment, Disruption, Effect, Meant, Place, Processor, Rule, Rules, Target, Text,
 };
 use crate::decode::transform::Transform;
 use crate::waf::seclang::{ActionSyntax, Ctl, SetOp, SetVar, Span};
@@ -290,18 +290,18 @@ impl Actions {
                 return Ok(());
             }
             "ruleremovebytag" => {
-                self.removals.push((Rules::Tag(value.into()), None));
+                self.removals.push((Rules::Tag(Meant::new(value)?), None));
                 return Ok(());
             }
             "ruleremovebymsg" => {
-                self.removals.push((Rules::Message(value.into()), None));
+                self.removals.push((Rules::Message(Meant::new(value)?), None));
                 return Ok(());
             }
             "ruleremovetargetbyid" | "ruleremovetargetbytag" | "ruleremovetargetbymsg" => {
                 let which = match ctl.name.as_str() {
                     "ruleremovetargetbyid" => Rules::Ids(id_ranges(value)?),
-                    "ruleremovetargetbytag" => Rules::Tag(value.into()),
-                    _ => Rules::Message(value.into()),
+                    "ruleremovetargetbytag" => Rules::Tag(Meant::new(value)?),
+                    _ => Rules::Message(Meant::new(value)?),
                 };
                 let target = ctl
                     .target
@@ -318,6 +318,18 @@ impl Actions {
         };
         self.effects.push(effect);
         Ok(())
+    }
+
+    /// What `SecRuleUpdateActionById` cannot change: it decides which values the rule was prepared for,
+    /// or where it stands.
+    pub(super) fn unchangeable(action: &ActionSyntax) -> Option<String> {
+        let fixed = ["id", "phase", "chain", "t", "multimatch", "skip", "xmlns"];
+        fixed.contains(&action.name.as_str()).then(|| {
+            format!(
+                "`SecRuleUpdateActionById` does not change `{}`; remove the rule and write it anew under an id of your own",
+                action.name
+            )
+        })
     }
 
     /// Puts what `list` names over a rule.

@@ -56,6 +56,7 @@ fn reads_before(rule: &Rule) -> bool {
         | Operator::StrEq(text)
         | Operator::Within(text)
         | Operator::Compare(_, text) => reads(text),
+        Operator::RxMacro(pattern) => reads(&pattern.text),
         _ => false,
     };
     text || rule.targets.iter().chain(&rule.excluded).any(reads_target)

@@ -218,10 +218,14 @@ impl<'s> Compiler<'s> {
                 self.update_targets(span, &which, targets);
             }
             DirectiveKind::UpdateTargetByTag { tag, targets } => {
-                self.update_targets(span, &program::Rules::Tag(tag.as_str().into()), targets);
+                if let Some(tag) = self.meant(span, tag) {
+                    self.update_targets(span, &program::Rules::Tag(tag), targets);
+                }
             }
             DirectiveKind::UpdateTargetByMsg { msg, targets } => {
-                self.update_targets(span, &program::Rules::Message(msg.as_str().into()), targets);
+                if let Some(msg) = self.meant(span, msg) {
+                    self.update_targets(span, &program::Rules::Message(msg), targets);
+                }
             }
             DirectiveKind::UpdateActionById { id, actions } => {
                 self.update_actions(span, *id, actions);
@@ -230,10 +234,12 @@ impl<'s> Compiler<'s> {
                 self.removals.push((span, program::Rules::Ids(ranges(ids))));
             }
             DirectiveKind::RemoveByTag(tag) => {
-                self.removals.push((span, program::Rules::Tag(tag.as_str().into())));
+                let tag = self.meant(span, tag).map(program::Rules::Tag);
+                self.removals.extend(tag.map(|which| (span, which)));
             }
             DirectiveKind::RemoveByMsg(message) => {
-                self.removals.push((span, program::Rules::Message(message.as_str().into())));
+                let message = self.meant(span, message).map(program::Rules::Message);
+                self.removals.extend(message.map(|which| (span, which)));
             }
             DirectiveKind::Setting { name, arguments } => {
                 match setting::apply(&mut self.settings, name, arguments) {
@@ -248,6 +254,11 @@ impl<'s> Compiler<'s> {
                 }
             }
         }
+    }
+
+    /// What rules are meant by; a pattern that is none is refused.
+    fn meant(&mut self, span: Span, text: &str) -> Option<program::Meant> {
+        program::Meant::new(text).map_err(|why| self.refuse(span, None, why)).ok()
     }
 
     fn default_action(&mut self, span: Span, actions: &[ActionSyntax]) {
@@ -537,8 +548,22 @@ impl<'s> Compiler<'s> {
             );
             return;
         };
+        for action in actions {
+            if let Some(why) = Actions::unchangeable(action) {
+                self.refuse(action.span, Some(id), why);
+            }
+        }
         match Actions::parse(&mut self.names, None, actions) {
             Ok(update) => {
+                if let Some(marker) = &update.skip_after {
+                    for entry in &mut self.order {
+                        if let Entry::Head(head, jump, _) = entry
+                            && *head == rule
+                        {
+                            *jump = Some(marker.clone());
+                        }
+                    }
+                }
                 if let Some(rule) = self.rules.get_mut(rule as usize) {
                     update.apply_to(rule, actions);
                 }
@@ -689,9 +714,9 @@ impl<'s> Compiler<'s> {
     fn resolve_order(&mut self) -> [Vec<RuleIndex>; 5] {
         let mut phases: [Vec<RuleIndex>; 5] = Default::default();
         // Where each entry's successors begin in each phase.
-        let mut markers: HashMap<&str, [u32; 5]> = HashMap::new();
+        let mut markers: HashMap<&str, Vec<(usize, [u32; 5])>> = HashMap::new();
         let length = |list: &Vec<RuleIndex>| u32::try_from(list.len()).unwrap_or(u32::MAX);
-        for entry in &self.order {
+        for (n, entry) in self.order.iter().enumerate() {
             match entry {
                 Entry::Head(rule, ..) => {
                     let phase = self.rules.get(*rule as usize).map_or(0, |r| usize::from(r.phase));
@@ -700,18 +725,21 @@ impl<'s> Compiler<'s> {
                     }
                 }
                 Entry::Marker(name) => {
-                    markers.insert(name, phases.each_ref().map(length));
+                    markers.entry(name).or_default().push((n, phases.each_ref().map(length)));
                 }
             }
         }
         let mut unknown = Vec::new();
-        for entry in &self.order {
+        for (n, entry) in self.order.iter().enumerate() {
             let Entry::Head(index, after, skip) = entry else { continue };
             let Some(rule) = self.rules.get_mut(*index as usize) else { continue };
             let phase = usize::from(rule.phase);
             let list = phases.get(phase).map(Vec::as_slice).unwrap_or_default();
             if let Some(name) = after {
-                rule.jump = markers.get(name.as_str()).and_then(|at| at.get(phase)).copied();
+                // A name may come again: the next one is meant, and none that lies behind.
+                let places = markers.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
+                let next = places.iter().find(|(place, _)| *place > n);
+                rule.jump = next.and_then(|(_, at)| at.get(phase)).copied();
                 if rule.jump.is_none() {
                     // `skipAfter` may also name a rule's id.
                     let id = name.parse::<u64>().ok();
@@ -721,16 +749,18 @@ impl<'s> Compiler<'s> {
                 }
                 if rule.jump.is_none() {
                     rule.jump = Some(u32::MAX);
-                    unknown.push((rule.span, rule.id, name.clone()));
+                    let why =
+                        if places.is_empty() { "is no marker" } else { "stands before it only" };
+                    unknown.push((rule.span, rule.id, name.clone(), why));
                 }
             } else if let Some(count) = skip {
                 let place = list.iter().position(|r| r == index).unwrap_or(0);
                 rule.jump = u32::try_from(place + 1 + count).ok();
             }
         }
-        for (span, id, name) in unknown {
+        for (span, id, name, why) in unknown {
             let why = format!(
-                "`skipAfter` names `{name}`, which is no marker; the rest of the phase is skipped"
+                "`skipAfter` names `{name}`, which {why}; the rest of the phase is skipped: put a marker after the rule"
             );
             self.degrade(span, Some(id), why);
         }
@@ -837,8 +867,8 @@ fn ranges(ids: &[IdRange]) -> Vec<(u64, u64)> {
 pub(crate) fn means(which: &program::Rules, rule: &Rule) -> bool {
     match which {
         program::Rules::Ids(ranges) => ranges.iter().any(|(a, b)| (*a..=*b).contains(&rule.id)),
-        program::Rules::Tag(tag) => rule.info.tags.iter().any(|known| known.contains(&**tag)),
-        program::Rules::Message(message) => rule.info.name == **message,
+        program::Rules::Tag(tag) => rule.info.tags.iter().any(|known| tag.covers(known)),
+        program::Rules::Message(message) => message.covers(&rule.info.name),
     }
 }
 

@@ -3,12 +3,13 @@
 use super::Options;
 use super::backtrack::Backtrack;
 use super::pattern::Pattern;
-use super::program::Text;
+use super::program::{Piece, Text};
 use super::requirement::Requirement;
 use super::schema::Schema;
 use crate::decode::byteset::ByteSet;
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A compiled operator.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(crate) enum Operator {
     Everything,
     /// All matches are captured, not just the first.
     RxGlobal(Pattern),
+    /// A pattern that is known when the rule runs.
+    RxMacro(Box<MacroPattern>),
     /// A pattern beyond linear time.
     Backtrack(Box<Backtrack>),
     Pm(Box<Phrases>),
@@ -77,6 +80,7 @@ impl Operator {
             | Self::Within(text) => text.literal().is_some(),
             // A search that gives up at its limit tells so each time.
             Self::Backtrack(_)
+            | Self::RxMacro(_)
             | Self::Compare(..)
             | Self::IpMatch(_)
             | Self::Rbl(_)
@@ -139,6 +143,57 @@ impl Phrases {
                 .ok()
         });
         own.as_ref()?.find(value).map(|found| (found.start(), found.end()))
+    }
+}
+
+/// A pattern with macros. As in ModSecurity, what they stand for is part of the pattern.
+#[derive(Debug)]
+pub(crate) struct MacroPattern {
+    pub(crate) text: Text,
+    /// All matches are captured.
+    pub(crate) global: bool,
+    /// The last text and what it is: most macros stand for a setting, which is always the same.
+    last: Mutex<Option<(Box<[u8]>, Option<Arc<Pattern>>)>>,
+}
+
+impl MacroPattern {
+    /// The longest pattern that is put together.
+    const LONGEST: usize = 4_096;
+
+    /// `None` where no macro of a known variable stands in the text, which then means itself.
+    fn new(
+        argument: &str,
+        global: bool,
+        text: &mut dyn FnMut(&str) -> Result<Text, String>,
+    ) -> Result<Option<Self>, String> {
+        if !argument.contains("%{") {
+            return Ok(None);
+        }
+        let Ok(text) = text(argument) else { return Ok(None) };
+        if text.literal().is_some() {
+            return Ok(None);
+        }
+        // What can be no pattern whatever the macros stand for is refused here.
+        let example = text.0.iter().map(|piece| match piece {
+            Piece::Literal(bytes) => String::from_utf8_lossy(bytes),
+            _ => "1".into(),
+        });
+        Pattern::new(&example.collect::<String>(), false)?;
+        Ok(Some(Self { text, global, last: Mutex::new(None) }))
+    }
+
+    /// The pattern that a text is; `None` where it is none, or too large a one.
+    pub(crate) fn pattern(&self, text: &[u8]) -> Option<Arc<Pattern>> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, pattern)) = &*last
+            && **known == *text
+        {
+            return pattern.clone();
+        }
+        let written = std::str::from_utf8(text).ok().filter(|_| text.len() <= Self::LONGEST);
+        let pattern = written.and_then(Pattern::at_run).map(Arc::new);
+        *last = Some((text.into(), pattern.clone()));
+        pattern
     }
 }
 
@@ -261,6 +316,11 @@ pub(crate) fn compile(
 ) -> Result<Operator, String> {
     let read = sources.read;
     let beyond = |global| Backtrack::new(argument, global, sources.options.backtrack_limit);
+    if matches!(name, "rx" | "rxglobal")
+        && let Some(pattern) = MacroPattern::new(argument, name == "rxglobal", text)?
+    {
+        return Ok(Operator::RxMacro(Box::new(pattern)));
+    }
     Ok(match name {
         "rx" if super::backtrack::is_needed(argument) => {
             Operator::Backtrack(Box::new(beyond(false)?))

@@ -23,6 +23,9 @@ impl std::fmt::Debug for Pattern {
     }
 }
 
+/// The same for a pattern that is put together while a rule runs, from what a visitor may have sent.
+const MAX_STATES_AT_RUN: u64 = 20_000;
+
 /// Repetitions of repetitions blow an automaton up; beyond this many states a pattern is refused.
 /// The largest of the public rule sets needs about 30,000.
 const MAX_STATES: u64 = 400_000;
@@ -33,10 +36,19 @@ impl Pattern {
     /// # Errors
     /// What in the pattern cannot run in linear time, or is not a pattern.
     pub(crate) fn new(text: &str, case_insensitive: bool) -> Result<Self, String> {
+        Self::within(text, case_insensitive, MAX_STATES)
+    }
+
+    /// The same for a text that is known only when a rule runs.
+    pub(crate) fn at_run(text: &str) -> Option<Self> {
+        Self::within(text, false, MAX_STATES_AT_RUN).ok()
+    }
+
+    fn within(text: &str, case_insensitive: bool, most: u64) -> Result<Self, String> {
         let prefix = prefix(text).map(|prefix| prefix.as_bytes().into());
         let text = rewrite(text, true)?.into_boxed_str();
         let hir = parse(&text, case_insensitive)?;
-        if states(&hir, 0) > MAX_STATES {
+        if states(&hir, 0) > most {
             return Err("the pattern's counted repetitions multiply to too large an automaton; \
                         lower the counts"
                 .to_owned());

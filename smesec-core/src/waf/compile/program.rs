@@ -144,8 +144,48 @@ pub(crate) enum Assign {
 #[derive(Debug, Clone)]
 pub(crate) enum Rules {
     Ids(Vec<(u64, u64)>),
-    Tag(Box<str>),
-    Message(Box<str>),
+    Tag(Meant),
+    Message(Meant),
+}
+
+/// The tag or message that rules are meant by.
+#[derive(Debug, Clone)]
+pub(crate) struct Meant {
+    exact: Box<str>,
+    /// Where the text may be a pattern: it is searched for.
+    pattern: Option<Arc<Pattern>>,
+}
+
+impl Meant {
+    /// This text and no other: one that only contains it may belong to quite different rules.
+    pub(crate) fn exact(text: &str) -> Self {
+        Self { exact: text.into(), pattern: None }
+    }
+
+    /// This text, or what fits the pattern that it is.
+    ///
+    /// # Errors
+    /// Why the pattern is none.
+    pub(crate) fn new(text: &str) -> Result<Self, String> {
+        // A dot stands in plain tags too.
+        let special = |c| {
+            matches!(
+                c,
+                '\\' | '^' | '$' | '|' | '?' | '*' | '+' | '(' | ')' | '[' | ']' | '{' | '}'
+            )
+        };
+        let mut meant = Self::exact(text);
+        if text.contains(special) {
+            let pattern = Pattern::new(text, false).map_err(|why| format!("`{text}`: {why}"))?;
+            meant.pattern = Some(Arc::new(pattern));
+        }
+        Ok(meant)
+    }
+
+    pub(crate) fn covers(&self, text: &str) -> bool {
+        *self.exact == *text
+            || self.pattern.as_ref().is_some_and(|pattern| pattern.is_match(text.as_bytes()))
+    }
 }
 
 /// What a matching rule does besides.
@@ -245,6 +285,7 @@ pub(crate) struct Rule {
     pub(crate) steady: bool,
     pub(crate) capture: bool,
     pub(crate) logs: bool,
+    /// Whether a match stands in the event, which is the audit record.
     pub(crate) audits: bool,
     pub(crate) disruption: Disruption,
     pub(crate) status: Option<u16>,

@@ -20,6 +20,7 @@ pub(super) fn quick(rule: &Rule) -> Option<Quick> {
         && rule.chained.is_none()
         && !rule.capture
         && !rule.logs
+        && !rule.audits
         && rule.severity.is_none()
         && rule.effects.is_empty()
         && rule.disruption == Disruption::Pass;

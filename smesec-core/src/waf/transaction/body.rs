@@ -110,10 +110,24 @@ impl State {
                     document.select(xpath, &mut |value: &[u8]| {
                         let value = store.put(value);
                         store.add(*storage, super::store::Slice::EMPTY, value);
-                        if self.xml_into_args {
-                            store.add(S::ArgsPost.id(), super::store::Slice::EMPTY, value);
+                    });
+                }
+                if self.xml_into_args && !response {
+                    let most = program.settings.arguments;
+                    let mut count = 0;
+                    document.leaves(&mut |path, value| {
+                        count += 1;
+                        if count <= most {
+                            // Deep documents have long paths, again for each of their texts.
+                            let path = path.get(..1_024).unwrap_or(path);
+                            let (name, value) = (store.put(path), store.put(value));
+                            store.add(S::ArgsPost.id(), name, value);
+                            store.add(S::ArgsPostNames.id(), name, name);
                         }
                     });
+                    if count > most {
+                        self.body_error("more arguments than `SecArgumentsLimit` allows");
+                    }
                 }
             }
             Err(error) if response => {

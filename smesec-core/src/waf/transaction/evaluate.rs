@@ -6,6 +6,7 @@ use crate::decode::body::form::invalid_url_encoding;
 use crate::mask;
 use crate::waf::bits::bit;
 use crate::waf::compile::operator::Operator;
+use crate::waf::compile::pattern::Pattern;
 use crate::waf::compile::program::{
     Disruption, Engine, Gate, Head, Program, Quick, Rule, Select, Target, Text,
 };
@@ -412,29 +413,16 @@ impl State {
         let bytes = self.store.bytes(value);
         let bare = |yes: bool| yes.then_some(Hit::BARE);
         match &rule.operator {
-            Operator::Rx(pattern) => {
-                let regex = pattern.regex()?;
-                if !rule.capture {
-                    return bare(regex.is_match(bytes));
-                }
-                if !rule.groups {
-                    let span = regex.find(bytes).map(|found| (found.start(), found.end()))?;
-                    return Some(Hit::at(Some(span)));
-                }
-                if !regex.is_match(bytes) {
-                    return None;
-                }
-                let mut captures = regex.create_captures();
-                regex.captures(bytes, &mut captures);
-                let groups = captures.iter().take(10);
-                Some(groups.map(|span| span.map(|s| (s.start, s.end))).collect())
-            }
+            Operator::Rx(pattern) => search(pattern, rule, bytes),
             Operator::Everything => Some(Hit::at(rule.capture.then_some((0, bytes.len())))),
-            Operator::RxGlobal(pattern) => {
-                let regex = pattern.regex()?;
-                let spans: Vec<_> =
-                    regex.find_iter(bytes).take(10).map(|m| Some((m.start(), m.end()))).collect();
-                (!spans.is_empty()).then(|| spans.into_iter().collect())
+            Operator::RxGlobal(pattern) => search_all(pattern, bytes),
+            Operator::RxMacro(pattern) => {
+                let text = self.expand(program, rule, &pattern.text);
+                // The pattern is read and built anew where it is another one than before.
+                self.spend(text.len() as u64);
+                let built = pattern.pattern(self.store.bytes(text))?;
+                let bytes = self.store.bytes(value);
+                if pattern.global { search_all(&built, bytes) } else { search(&built, rule, bytes) }
             }
             Operator::Backtrack(pattern) => {
                 let captures = self.backtrack(program, rule, pattern, value)?;
@@ -564,8 +552,12 @@ impl State {
             self.highest_severity = self.highest_severity.min(severity);
             self.store.set_number(Storage::HighestSeverity, u64::from(self.highest_severity));
         }
-        if head.logs {
+        if head.logs || head.audits {
+            let before = self.findings.len();
             self.report(program, head);
+            if !head.audits && self.findings.len() > before {
+                self.unaudited.push(before);
+            }
         }
         match head.disruption {
             Disruption::Pass => {}
@@ -613,6 +605,33 @@ impl State {
             None => self.exhausted = true,
         }
     }
+}
+
+/// Where a pattern matches, as far as the rule tells it.
+#[inline]
+fn search(pattern: &Pattern, rule: &Rule, bytes: &[u8]) -> Option<Hit> {
+    let regex = pattern.regex()?;
+    if !rule.capture {
+        return regex.is_match(bytes).then_some(Hit::BARE);
+    }
+    if !rule.groups {
+        let span = regex.find(bytes).map(|found| (found.start(), found.end()))?;
+        return Some(Hit::at(Some(span)));
+    }
+    if !regex.is_match(bytes) {
+        return None;
+    }
+    let mut captures = regex.create_captures();
+    regex.captures(bytes, &mut captures);
+    let groups = captures.iter().take(10);
+    Some(groups.map(|span| span.map(|s| (s.start, s.end))).collect())
+}
+
+fn search_all(pattern: &Pattern, bytes: &[u8]) -> Option<Hit> {
+    let regex = pattern.regex()?;
+    let spans: Vec<_> =
+        regex.find_iter(bytes).take(10).map(|m| Some((m.start(), m.end()))).collect();
+    (!spans.is_empty()).then(|| spans.into_iter().collect())
 }
 
 /// Walks over the values of a target.

@@ -2,7 +2,8 @@
 
 use super::State;
 use crate::decode::body::cookie::{CookieFormat, parse_cookies};
-use crate::decode::body::form::{parse_form, url_decode};
+use crate::decode::body::form::{parse_form, path_decode};
+use crate::decode::transform::Transform;
 use crate::filter::Outcome;
 use crate::http::{Connection, Header, RequestHead, ResponseHead};
 use crate::waf::compile::program::{Processor, Program};
@@ -114,7 +115,7 @@ impl State {
         let path = halves.next().unwrap_or_default();
         self.store.set(S::QueryString, halves.next().unwrap_or_default());
         let mut decoded = Vec::new();
-        let path = if url_decode(path, &mut decoded) { decoded.as_slice() } else { path };
+        let path = if path_decode(path, &mut decoded) { decoded.as_slice() } else { path };
         let filename = self.store.put(path);
         self.store.set_slice(S::RequestFilename, filename);
         self.store.set_slice(S::PathInfo, filename);
@@ -179,6 +180,14 @@ impl State {
         } else if is("authorization") {
             let scheme = header.value.split(|b| *b == b' ').next().unwrap_or_default();
             self.store.set(S::AuthType, scheme);
+            if scheme.eq_ignore_ascii_case(b"basic") {
+                // RFC 7617: the name ends at the first colon. The password is kept nowhere.
+                let coded = header.value.get(scheme.len()..).unwrap_or_default().trim_ascii();
+                let mut plain = Vec::new();
+                Transform::Base64Decode.apply(coded, &mut plain);
+                let user = plain.iter().position(|b| *b == b':').and_then(|at| plain.get(..at));
+                self.store.set(S::RemoteUser, user.unwrap_or_default());
+            }
         }
     }
 

@@ -119,11 +119,12 @@ pub(super) struct State {
     audit: bool,
     request_body: Vec<u8>,
     response_body: Vec<u8>,
-    body_over: bool,
     response_wanted: bool,
     last_span: Option<(usize, usize)>,
     highest_severity: u8,
     findings: Vec<Finding>,
+    /// Which of them `noauditlog` keeps out of the event.
+    unaudited: Vec<usize>,
     verdict: Verdict,
     location: Option<String>,
     id: crate::event::EventId,
@@ -140,8 +141,7 @@ impl State {
         let program = &rules.program;
         let settings = &program.settings;
         self.store.reset(program);
-        self.ceiling = inner.ceiling(settings.engine);
-        self.engine = self.ceiling;
+        (self.engine, self.ceiling) = inner.engine(settings.engine);
         self.removed_rules.clear();
         self.removed_targets.clear();
         self.pending = None;
@@ -167,10 +167,10 @@ impl State {
         self.audit = true;
         self.request_body.clear();
         self.response_body.clear();
-        self.body_over = false;
         self.response_wanted = false;
         self.highest_severity = 255;
         self.findings.clear();
+        self.unaudited.clear();
         self.verdict = Verdict::PASS;
         self.location = None;
         self.id = inner.next_id();
@@ -329,8 +329,7 @@ impl Transaction for WafTransaction {
                 self.state.request_limit.saturating_sub(self.state.request_body.len() as u64);
             let fits = usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len());
             self.state.request_body.extend_from_slice(chunk.get(..fits).unwrap_or_default());
-            if fits < chunk.len() && !self.state.body_over {
-                self.state.body_over = true;
+            if fits < chunk.len() {
                 let policy = if settings.reject_over_request_limit {
                     OnLimit::Closed
                 } else {
@@ -340,6 +339,9 @@ impl Transaction for WafTransaction {
                 if self.state.verdict.is_decisive() {
                     return self.step();
                 }
+                // What fits is judged now: the host forwards it when it learns that this passes.
+                self.finish_request_body();
+                return self.step();
             }
         }
         if last {
@@ -374,6 +376,7 @@ impl Transaction for WafTransaction {
             return self.step();
         }
         let settings = &self.rules.program.settings;
+        let mut complete = last;
         if self.state.engine != Engine::Off
             && self.state.response_body_on
             && self.state.response_wanted
@@ -389,9 +392,11 @@ impl Transaction for WafTransaction {
                     OnLimit::Open
                 };
                 self.state.outbound_over(policy, self.inner.on_block);
+                // As with the request: later would be too late.
+                complete = true;
             }
         }
-        if last && !self.state.verdict.is_decisive() {
+        if complete && !self.state.verdict.is_decisive() {
             let rules = Arc::clone(&self.rules);
             self.state.response_body_done(&rules.program);
             self.run(3);
@@ -432,7 +437,9 @@ impl Transaction for WafTransaction {
             self.run_rules(4);
         }
         let decided = self.verdict();
-        let relevant = !self.state.findings.is_empty() || decided.action() != Action::Pass;
+        let state = &self.state;
+        let relevant = state.findings.len() > state.unaudited.len()
+            || decided.action() != Action::Pass && state.unaudited.is_empty();
         if relevant && self.state.audit {
             let event =
                 self.state.event(&self.connection, self.recorded.as_ref(), decided, outcome);

@@ -105,7 +105,8 @@ impl State {
             Disruption::Redirect => Action::Redirect { status: rule.status.unwrap_or(302) },
             _ => Action::Deny { status: rule.status.unwrap_or(403) },
         };
-        if self.engine != Engine::On {
+        // The response is gone when phase 5 runs: nothing that it decides was done.
+        if self.engine != Engine::On || rule.phase == 4 {
             return false;
         }
         if let Some(text) = &rule.redirect {
@@ -208,6 +209,12 @@ impl State {
         verdict: Verdict,
         outcome: Outcome,
     ) -> Event {
+        // From the end, so that the places before stay what they are.
+        while let Some(place) = self.unaudited.pop() {
+            if place < self.findings.len() {
+                self.findings.remove(place);
+            }
+        }
         let mut event = Event::new(self.id, Source::Waf, self.begun);
         event.ingest_time = outcome.now;
         event.class_uid = 4_002;

@@ -93,8 +93,9 @@ impl Sink for Stamp<'_> {
         if let Some(log) = &record.shared.audit_log
             && let Some(rules) =
                 record.site.rule_set.as_deref().filter(|_| event.detector == Source::Waf)
+            && let Some(audit) = ModSecurityJson::wanted(&event, rules)
         {
-            log.line(ModSecurityJson::new(&event, rules).to_json());
+            log.line(audit.to_json());
         }
         record.shared.sink.accept(event);
     }

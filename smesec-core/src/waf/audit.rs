@@ -1,6 +1,6 @@
 //! A transaction's record as ModSecurity 3 writes it into its JSON audit log, for tools that read that.
 
-use super::compile::program::Engine;
+use super::compile::program::{Engine, Rule};
 use super::ruleset::RuleSet;
 use crate::event::{Event, Finding};
 use crate::time::Timestamp;
@@ -163,6 +163,17 @@ impl<'a> ModSecurityJson<'a> {
         }
     }
 
+    /// The record that belongs into the log: without the matches of rules with `noauditlog`, and none at all
+    /// where nothing else matched.
+    pub fn wanted(event: &'a Event, rules: &'a RuleSet) -> Option<Self> {
+        let audited = |finding: &&Finding| rule_of(finding, rules).is_none_or(|rule| rule.audits);
+        let mut record = Self::new(event, rules);
+        let all = event.findings.len();
+        let messages = event.findings.iter().filter(audited);
+        record.transaction.messages = messages.map(|finding| message(finding, rules)).collect();
+        (all == 0 || !record.transaction.messages.is_empty()).then_some(record)
+    }
+
     /// One line of the log, without the line feed.
     pub fn to_json(&self) -> String {
         // Strings, numbers and maps of them always have a form.
@@ -170,11 +181,14 @@ impl<'a> ModSecurityJson<'a> {
     }
 }
 
+/// The rule that found it, where it has an id.
+fn rule_of<'a>(finding: &Finding, rules: &'a RuleSet) -> Option<&'a Rule> {
+    let id: u64 = finding.rule.id.parse().ok().filter(|id| *id != 0)?;
+    rules.program.rules.iter().find(|rule| rule.id == id)
+}
+
 fn message<'a>(finding: &'a Finding, rules: &'a RuleSet) -> Message<'a> {
-    let rule =
-        finding.rule.id.parse().ok().and_then(|id: u64| {
-            rules.program.rules.iter().find(|rule| rule.id == id && rule.id != 0)
-        });
+    let rule = rule_of(finding, rules);
     let file = rule.and_then(|rule| rules.program.files.get(rule.span.file as usize));
     let found = if finding.part.is_empty() {
         String::new()

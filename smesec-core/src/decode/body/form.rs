@@ -82,6 +82,7 @@ pub fn url_decode(input: &[u8], out: &mut Vec<u8>) -> bool {
 }
 
 /// The same for the path of a request, in which a plus is a plus.
+#[cfg(feature = "waf")]
 pub(crate) fn path_decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
     let mut rest = input;

@@ -1,6 +1,6 @@
 //! Streaming body parsers: form, multipart, JSON, XML and compressed bodies.
 //!
-//! Each parser is bounded by limits of its own, works without recursion, and gives the same
+//! Each parser is bounded by limits of its own, recurses at most eight deep, and gives the same
 //! result however its input is cut into chunks.
 
 pub mod compress;

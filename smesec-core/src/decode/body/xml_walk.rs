@@ -37,6 +37,7 @@ impl XmlDocument {
     }
 }
 
+#[cfg(feature = "waf")]
 impl XmlDocument {
     /// Attributes and texts, each with the path of its element such as `xml.order.item`, under which rules
     /// on arguments see them.

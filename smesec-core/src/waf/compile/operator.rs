@@ -152,8 +152,15 @@ pub(crate) struct MacroPattern {
     pub(crate) text: Text,
     /// All matches are captured.
     pub(crate) global: bool,
-    /// The last text and what it is: most macros stand for a setting, which is always the same.
-    last: Mutex<Option<(Box<[u8]>, Option<Arc<Pattern>>)>>,
+    /// The last one: most macros stand for a setting, which is always the same.
+    last: Mutex<Option<Built>>,
+}
+
+/// A text with its macros filled in, and the pattern that it is.
+#[derive(Debug)]
+struct Built {
+    text: Box<[u8]>,
+    pattern: Option<Arc<Pattern>>,
 }
 
 impl MacroPattern {
@@ -185,14 +192,14 @@ impl MacroPattern {
     /// The pattern that a text is; `None` where it is none, or too large a one.
     pub(crate) fn pattern(&self, text: &[u8]) -> Option<Arc<Pattern>> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, pattern)) = &*last
-            && **known == *text
+        if let Some(built) = &*last
+            && *built.text == *text
         {
-            return pattern.clone();
+            return built.pattern.clone();
         }
         let written = std::str::from_utf8(text).ok().filter(|_| text.len() <= Self::LONGEST);
         let pattern = written.and_then(Pattern::at_run).map(Arc::new);
-        *last = Some((text.into(), pattern.clone()));
+        *last = Some(Built { text: text.into(), pattern: pattern.clone() });
         pattern
     }
 }

@@ -24,7 +24,7 @@ impl std::fmt::Debug for Pattern {
 }
 
 /// The same for a pattern that is put together while a rule runs, from what a visitor may have sent.
-const MAX_STATES_AT_RUN: u64 = 20_000;
+const MAX_STATES_AT_RUN: u64 = 5_000;
 
 /// Repetitions of repetitions blow an automaton up; beyond this many states a pattern is refused.
 /// The largest of the public rule sets needs about 30,000.

@@ -285,7 +285,7 @@ pub(crate) struct Rule {
     pub(crate) steady: bool,
     pub(crate) capture: bool,
     pub(crate) logs: bool,
-    /// Whether a match stands in the event, which is the audit record.
+    /// Whether a match stands in the audit log.
     pub(crate) audits: bool,
     pub(crate) disruption: Disruption,
     pub(crate) status: Option<u16>,

@@ -553,11 +553,7 @@ impl State {
             self.store.set_number(Storage::HighestSeverity, u64::from(self.highest_severity));
         }
         if head.logs || head.audits {
-            let before = self.findings.len();
             self.report(program, head);
-            if !head.audits && self.findings.len() > before {
-                self.unaudited.push(before);
-            }
         }
         match head.disruption {
             Disruption::Pass => {}

@@ -123,8 +123,6 @@ pub(super) struct State {
     last_span: Option<(usize, usize)>,
     highest_severity: u8,
     findings: Vec<Finding>,
-    /// Which of them `noauditlog` keeps out of the event.
-    unaudited: Vec<usize>,
     verdict: Verdict,
     location: Option<String>,
     id: crate::event::EventId,
@@ -170,7 +168,6 @@ impl State {
         self.response_wanted = false;
         self.highest_severity = 255;
         self.findings.clear();
-        self.unaudited.clear();
         self.verdict = Verdict::PASS;
         self.location = None;
         self.id = inner.next_id();
@@ -437,9 +434,7 @@ impl Transaction for WafTransaction {
             self.run_rules(4);
         }
         let decided = self.verdict();
-        let state = &self.state;
-        let relevant = state.findings.len() > state.unaudited.len()
-            || decided.action() != Action::Pass && state.unaudited.is_empty();
+        let relevant = !self.state.findings.is_empty() || decided.action() != Action::Pass;
         if relevant && self.state.audit {
             let event =
                 self.state.event(&self.connection, self.recorded.as_ref(), decided, outcome);

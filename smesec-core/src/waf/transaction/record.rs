@@ -209,12 +209,6 @@ impl State {
         verdict: Verdict,
         outcome: Outcome,
     ) -> Event {
-        // From the end, so that the places before stay what they are.
-        while let Some(place) = self.unaudited.pop() {
-            if place < self.findings.len() {
-                self.findings.remove(place);
-            }
-        }
         let mut event = Event::new(self.id, Source::Waf, self.begun);
         event.ingest_time = outcome.now;
         event.class_uid = 4_002;

@@ -70,7 +70,7 @@ fn without_secret_pairs(text: &str) -> String {
         out.push_str(kept);
         let length = value_length(value);
         if length > 0 {
-            out.push_str(&format!("[masked, {length} bytes]"));
+            out.extend(["[masked, ", &length.to_string(), " bytes]"]);
         }
         rest = value.get(length..).unwrap_or_default();
     }
@@ -105,15 +105,12 @@ fn percent_decoded(name: &str) -> Vec<u8> {
     while let [first, after @ ..] = rest {
         let escaped = after.first_chunk::<2>().filter(|_| *first == b'%');
         let digits = escaped.and_then(|two| std::str::from_utf8(two).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => {
-                out.push(*first);
-                rest = after;
-            }
+        if let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            out.push(byte);
+            rest = after.get(2..).unwrap_or_default();
+        } else {
+            out.push(*first);
+            rest = after;
         }
     }
     out

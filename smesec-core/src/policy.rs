@@ -54,7 +54,7 @@ impl OnBlock {
 pub struct Exception {
     /// Inclusive ranges of rule ids.
     pub rules: Vec<(u64, u64)>,
-    /// A tag that the rules carry.
+    /// A tag that the rules carry, as a whole: `language-java` does not mean `language-javascript`.
     pub tag: Option<String>,
     /// Only this target is taken away, such as `ARGS:comment`; `None` takes the whole rule away.
     pub target: Option<String>,

@@ -313,6 +313,70 @@ fn a_run_goes_on_where_the_last_one_came_to() {
     assert!(err.contains("is damaged") && err.contains("remove the file to start anew"), "{err}");
 }
 
+/// Access lines of one client, counted by the fields that rules ask.
+const WEB: &str = "
+title: Probe
+name: probe
+logsource: {category: webserver}
+detection: {selection: {sc-status: 404}, condition: selection}
+---
+title: Probed
+level: high
+correlation: {type: event_count, rules: [probe], group-by: [c-ip, host, program], timespan: 5m, condition: {gte: 3}}
+---
+title: Probed anywhere
+level: high
+correlation: {type: event_count, rules: [probe], group-by: [c-ip], timespan: 5m, condition: {gte: 3}}
+";
+
+#[test]
+fn an_access_line_within_syslog_has_its_client_and_its_host() {
+    let folder = folder("access");
+    let rules = file(&folder, "rules.yml", WEB);
+    let groups = |line: &dyn Fn(u32) -> String| {
+        let text: String = (1..4).map(|n| line(n) + "\n").collect();
+        let (_, out, err) = smesec(&["--rules", &rules, "--json", "-"], text.as_bytes());
+        let alarms = lines(&out);
+        let groups: BTreeSet<String> =
+            alarms.iter().map(|line| line["group"].to_string()).collect();
+        (groups.into_iter().collect::<Vec<_>>().join(" "), err)
+    };
+    let access = |n: u32, user: &str, end: &str| {
+        format!(
+            "198.51.100.1 - {user} [02/Mar/2026:06:20:0{n} +0000] \"GET /x HTTP/1.1\" 404 9 \"-\" \"a{end}"
+        )
+    };
+    let both = |host: &str, program: &str| {
+        format!(
+            "{{\"c-ip\":\"198.51.100.1\",\"host\":\"{host}\",\"program\":\"{program}\"}} {{\"c-ip\":\"198.51.100.1\"}}"
+        )
+    };
+    for (stamp, program) in [
+        ("Mar  2 06:20:01", "nginx"),
+        ("Mar 12 06:20:01", "httpd"),
+        ("<190>Mar  2 06:20:01", "nginx"),
+        ("2026-03-02T06:20:01+00:00", "apache2"),
+    ] {
+        let line = |n: u32| format!("{stamp} web01 {program}: {}", access(n, "-", "\""));
+        assert_eq!(groups(&line).0, both("web01", program), "{stamp}");
+    }
+    let rfc =
+        |n: u32| format!("<190>1 2026-03-02T06:20:01Z web01 nginx - - - {}", access(n, "-", "\""));
+    assert_eq!(groups(&rfc).0, both("web01", "nginx"));
+    // A relay cuts long messages; that must not hide what the client asked for.
+    let cut = |n: u32| format!("Mar  2 06:20:01 web01 nginx: {}", access(n, "-", ""));
+    assert_eq!(groups(&cut).0, both("web01", "nginx"));
+    // The same lines by themselves.
+    let only = "{\"c-ip\":\"198.51.100.1\"}";
+    assert_eq!(groups(&|n| access(n, "john doe", "\"")).0, only);
+    assert_eq!(groups(&|n| format!("shop.example:443 {}", access(n, "-", "\""))).0, only);
+    let named = |n: u32| access(n, "-", "\"").replace("198.51.100.1", "host.example.org");
+    assert_eq!(groups(&named).0, "{\"c-ip\":\"host.example.org\"}");
+    // What another program says of a web server is no access of its client.
+    let other = |n: u32| format!("Mar  2 06:20:01 web01 watcher: {}", access(n, "-", "\""));
+    assert_eq!(groups(&other).0, "");
+}
+
 /// A stream of `count` events in which groups come near thresholds, cross them and fall again.
 fn stream(count: u64) -> String {
     let mut random = 0x9e37_79b9_u64;

@@ -377,6 +377,30 @@ fn an_access_line_within_syslog_has_its_client_and_its_host() {
     assert_eq!(groups(&other).0, "");
 }
 
+#[test]
+fn the_times_of_cloud_services_are_read() {
+    let folder = folder("times");
+    let rules = "title: Any\nid: any\nlogsource: {product: shop}\n\
+        detection: {selection: {a: 1}, condition: selection}\n";
+    let rules = file(&folder, "rules.yml", rules);
+    for time in [
+        r#""CreationTime": "2026-03-02T06:00:01""#,
+        r#""id": {"time": "2026-03-02T06:00:01Z", "customerId": "C"}"#,
+        r#""local_time": "2026-03-02 06:00:01""#,
+        r#""local_time": "2026-03-02 08:00:01", "utc_time": "2026-03-02 06:00:01""#,
+        r#""TimeCreated": "/Date(1772431201000)/""#,
+        r#""timestamp": "02/Mar/2026:06:00:01 +0000""#,
+        r#""timestamp": "02/Mar/2026:07:00:01 +0100""#,
+    ] {
+        let event = format!("{{\"product\": \"shop\", \"a\": 1, {time}}}\n");
+        let given = ["--rules", &rules, "--json", "--log-source", "shop/-/-", "-"];
+        let (_, out, err) = smesec(&given, event.as_bytes());
+        let told = lines(&out);
+        assert_eq!(told.len(), 1, "{time}: {err}");
+        assert_eq!(told[0]["ts"], "2026-03-02T06:00:01.000000000Z", "{time}");
+    }
+}
+
 /// A stream of `count` events in which groups come near thresholds, cross them and fall again.
 fn stream(count: u64) -> String {
     let mut random = 0x9e37_79b9_u64;

@@ -1,7 +1,7 @@
 //! The reader: pieces in, records and bad lines out.
 
 use super::draft::{Draft, Fault, Memory, Spent};
-use super::frame::{Cut, Frames, Framing};
+use super::frame::{Cut, EVTX_CHUNK, Frames, Framing};
 use super::keys::Keys;
 use super::kinds::Kinds;
 use super::utf16::Utf16;
@@ -201,6 +201,9 @@ impl Reader {
         let held = std::mem::take(&mut self.held);
         self.stream.run(&held, true, each);
         self.stream.flush(each);
+        if let Some(why) = self.stream.frames.missing() {
+            self.stream.edge(each).bad(why);
+        }
     }
 
     /// Tells the time; see [`ReaderOptions::now`].
@@ -385,6 +388,7 @@ impl Stream {
 
     /// A chunk of EVTX.
     fn chunk(&mut self, bytes: &[u8], each: &mut Each<'_>) {
+        let told = self.statistics.bad;
         let mut events = self.log.open(bytes);
         while let Some(event) = events.next(bytes) {
             let ready = self.log.prepare(bytes, &event);
@@ -400,6 +404,11 @@ impl Stream {
             .tell(done, draft);
             self.memory.keep(spent);
             self.lines += 1;
+        }
+        // Once: mostly it is an event that the cut went through.
+        if bytes.len() < EVTX_CHUNK && self.statistics.bad == told {
+            let why = "the event log is cut off within a chunk; copy the file again";
+            self.edge(each).bad(why.into());
         }
     }
 

@@ -401,6 +401,46 @@ fn the_times_of_cloud_services_are_read() {
     }
 }
 
+#[test]
+fn of_a_folder_every_log_is_read_and_what_is_not_is_named() {
+    let folder = folder("folder");
+    let rules = "title: Root\nlogsource: {product: linux}\n\
+        detection: {selection: {user: root}, condition: selection}\n";
+    let rules = file(&folder, "rules.yml", rules);
+    let logs = folder.join("logs");
+    std::fs::create_dir_all(&logs).unwrap();
+    let line =
+        "Mar  2 06:00:00 web01 sshd[812]: Failed password for root from 192.0.2.7 port 4022 ssh2\n";
+    let entry = "__CURSOR=s=1\n__REALTIME_TIMESTAMP=1772431200123456\nSYSLOG_IDENTIFIER=sshd\n\
+        MESSAGE=Failed password for root from 192.0.2.7 port 4022 ssh2\n\n";
+    for name in ["syslog", "messages-20260302", "auth.log.1", "auth.log-20260301", "a.LOG"] {
+        file(&logs, name, line);
+    }
+    file(&logs, "j.export", entry);
+    file(&logs, "auth.log.2.gz", b"\x1f\x8b\x08");
+    file(&logs, "wtmp", b"\x07\0\0\0");
+    file(&logs, "notes.md", "x");
+    file(&logs, ".hidden", "x");
+    let (code, out, err) = smesec(&["--rules", &rules, "--json", logs.to_str().unwrap()], b"");
+    assert_eq!(code, 1);
+    let read: BTreeSet<_> = lines(&out)
+        .iter()
+        .map(|line| line["file"].as_str().unwrap().rsplit('/').next().unwrap().to_owned())
+        .collect();
+    let expected =
+        ["a.LOG", "auth.log-20260301", "auth.log.1", "j.export", "messages-20260302", "syslog"];
+    assert_eq!(read.iter().collect::<Vec<_>>(), expected);
+    for told in [
+        "auth.log.2.gz` is passed over: it is compressed; unpack it",
+        "wtmp` is passed over: it is no text; name it to read it",
+        "notes.md` is passed over: `.md` is no ending that logs have",
+        ".hidden` is passed over: its name begins with a dot",
+    ] {
+        assert!(err.contains(told), "{err}");
+    }
+    assert_eq!(err.matches("is passed over").count(), 4, "{err}");
+}
+
 /// A stream of `count` events in which groups come near thresholds, cross them and fall again.
 fn stream(count: u64) -> String {
     let mut random = 0x9e37_79b9_u64;

@@ -313,6 +313,53 @@ fn a_run_goes_on_where_the_last_one_came_to() {
     assert!(err.contains("is damaged") && err.contains("remove the file to start anew"), "{err}");
 }
 
+#[test]
+fn an_event_that_is_half_written_is_the_next_runs() {
+    let folder = folder("half");
+    let (rules, state) = (file(&folder, "rules.yml", RULES), folder.join("state"));
+    let events = file(&folder, "events.jsonl", "");
+    let run = |more: &str| {
+        let mut log = std::fs::OpenOptions::new().append(true).open(&events).unwrap();
+        log.write_all(more.as_bytes()).unwrap();
+        let given = ["--rules", &rules, "--json", "--state", state.to_str().unwrap(), &events];
+        let (code, out, err) = smesec(&given, b"");
+        (code, lines(&out).iter().filter(|line| line["rule_id"].is_string()).count(), err)
+    };
+    let scan = EVENTS.lines().nth(3).unwrap();
+    let (half, rest) = scan.split_at(40);
+    let (code, found, err) = run(&format!("{scan}\n{half}"));
+    assert_eq!((code, found), (1, 1));
+    assert!(
+        err.contains("events.jsonl` ends within an event, which is left for the next run"),
+        "{err}"
+    );
+    assert_eq!(run(&format!("{rest}\n")), (1, 1, String::new()));
+    assert_eq!(run("").1, 0);
+    // Without a state there is no next run.
+    std::fs::write(&events, scan).unwrap();
+    let (code, _, err) = smesec(&["--rules", &rules, &events], b"");
+    assert!(code == 1 && err.contains("1 records, 1 detections"), "{err}");
+
+    // The lines of one audit event, some of them in the next run.
+    let rule = "title: Reads\nlogsource: {product: linux, service: auditd}\n\
+        detection: {selection: {comm: cat, name: /etc/shadow}, condition: selection}\n";
+    let (rule, log) = (file(&folder, "audit.yml", rule), file(&folder, "audit.log", ""));
+    let state = folder.join("audit");
+    let audited = |more: &str| {
+        let mut file = std::fs::OpenOptions::new().append(true).open(&log).unwrap();
+        file.write_all(more.as_bytes()).unwrap();
+        smesec(&["--rules", &rule, "--json", "--state", state.to_str().unwrap(), &log], b"")
+    };
+    let line =
+        |kind: &str, what: &str| format!("type={kind} msg=audit(1772431200.123:42): {what}\n");
+    let (code, _, err) = audited(&line("SYSCALL", "arch=c000003e syscall=2 comm=\"cat\""));
+    assert!(code == 0 && err.contains("ends within an event"), "{err}");
+    let more = [line("PATH", "item=0 name=\"/etc/shadow\""), line("PROCTITLE", "proctitle=636174")];
+    let (code, out, err) = audited(&more.concat());
+    assert_eq!((code, lines(&out).len(), err.as_str()), (1, 1, ""));
+    assert_eq!(audited("").0, 0);
+}
+
 /// Access lines of one client, counted by the fields that rules ask.
 const WEB: &str = "
 title: Probe

@@ -5,7 +5,7 @@ use super::options::Options;
 use super::progress::Progress;
 use super::state::State;
 use super::tell::{
-    Lines, tell_bad, tell_passed, tell_report, tell_unplaced, tell_without_field,
+    Lines, tell_bad, tell_passed, tell_report, tell_unfinished, tell_unplaced, tell_without_field,
 };
 use crate::cli::{memory, thread_cpu_nanos};
 use crate::siem::Engine;
@@ -28,6 +28,8 @@ pub(super) struct Counts {
     pub(super) bad: u64,
     /// The first of them; further ones are only counted.
     pub(super) first_bad: Vec<BadLine>,
+    /// Files that end within an event, which the next run takes.
+    pub(super) unfinished: Vec<String>,
 }
 
 /// So many broken lines are told by number and reason.
@@ -100,6 +102,7 @@ pub(in crate::cli) fn run(
     if !options.json {
         lines.tell_summary(&counts, engine.dropped(), stderr)?;
     }
+    tell_unfinished(&counts, stderr)?;
     tell_bad(&counts, stderr)?;
     tell_unplaced(engine.matcher(), stderr)?;
     tell_without_field(engine.correlator(), stderr)?;
@@ -194,7 +197,13 @@ impl Run<'_> {
                 state.write(&self.engine.snapshot())?;
             }
         }
-        reader.finish(&mut |line| self.take(line, &mut taken));
+        if self.state.is_none() || name == STANDARD {
+            reader.finish(&mut |line| self.take(line, &mut taken));
+        } else if reader.is_within_event() {
+            // The file may be written at this very moment: taken now, the event would be half of
+            // one, and its other half would be passed over as taken.
+            self.counts.unfinished.push(name.to_owned());
+        }
         if let Some(state) = &mut self.state {
             state.reached(taken.place, taken.point, taken.told + taken.skip, 0);
         }

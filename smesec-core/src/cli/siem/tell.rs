@@ -216,6 +216,16 @@ pub(super) fn tell_passed(inputs: &Inputs, stderr: &mut dyn Write) -> Result<(),
     Ok(())
 }
 
+/// Files whose last event was not taken.
+pub(super) fn tell_unfinished(counts: &Counts, stderr: &mut dyn Write) -> Result<(), String> {
+    for name in &counts.unfinished {
+        let name = Plain(name);
+        writeln!(stderr, "smesec: `{name}` ends within an event, which is left for the next run")
+            .map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
 /// The first broken lines by number and reason, and how many more there are.
 pub(super) fn tell_bad(counts: &Counts, stderr: &mut dyn Write) -> Result<(), String> {
     for bad in &counts.first_bad {

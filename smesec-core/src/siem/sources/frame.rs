@@ -106,6 +106,15 @@ impl Frames {
         Self { framing, limit, scanned: 0, quoted, skipping, header_seen, evtx, plain: 0, items }
     }
 
+    /// Whether an event has begun in bytes that no event was cut from.
+    pub(super) fn begins(&self, bytes: &[u8]) -> bool {
+        match self.framing {
+            Framing::Xml => begins_event(bytes),
+            Framing::Evtx => !bytes.is_empty(),
+            _ => !bytes.trim_ascii().is_empty(),
+        }
+    }
+
     /// What an EVTX file that ends here lacks.
     pub(super) fn missing(&self) -> Option<Fault> {
         let Evtx { chunks, seen, cut } = self.evtx;

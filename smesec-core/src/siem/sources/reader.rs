@@ -162,6 +162,24 @@ impl Reader {
         fresh.then_some(Point { offset, line, format: self.stream.format })
     }
 
+    /// Whether what was handed in ends within an event, so that its rest may still come: a host that goes
+    /// on another time leaves such an event for then instead of calling [`Reader::finish`].
+    ///
+    /// ```
+    /// use smesec_core::siem::sources::{Format, Reader, ReaderOptions};
+    /// let mut reader = Reader::new(Format::Auto, "app.log", ReaderOptions::default());
+    /// reader.feed(b"{\"n\": 1}\n{\"n\"", &mut |_| {});
+    /// assert!(reader.is_within_event());
+    /// reader.feed(b": 2}\n", &mut |_| {});
+    /// assert!(!reader.is_within_event());
+    /// ```
+    pub fn is_within_event(&self) -> bool {
+        self.stream.frames.begins(&self.held)
+            || !self.stream.audit.is_empty()
+            || self.stream.frames.missing().is_some()
+            || matches!(self.encoding, Encoding::Unknown(Some(_)))
+    }
+
     /// Hands in the next bytes and shows each event that is complete with them.
     pub fn feed(&mut self, bytes: &[u8], each: &mut impl FnMut(Result<Record<'_>, BadLine>)) {
         self.decode(bytes, each);

@@ -488,6 +488,23 @@ fn of_a_folder_every_log_is_read_and_what_is_not_is_named() {
     assert_eq!(err.matches("is passed over").count(), 4, "{err}");
 }
 
+#[test]
+fn a_file_with_its_newest_event_first_has_its_alarms() {
+    let folder = folder("newest");
+    let rules = file(&folder, "rules.yml", RULES);
+    let spread = EVENTS.replace("06:00:01Z", "06:02:00Z").replace("06:00:02Z", "06:04:00Z");
+    let turned: Vec<&str> = spread.lines().rev().collect();
+    let events = file(&folder, "events.jsonl", turned.join("\n"));
+    let alarms = |given: &[&str], input: &[u8]| {
+        let (_, out, _) = smesec(&[&["--rules", &rules, "--json"], given].concat(), input);
+        lines(&out).iter().filter(|line| line["kind"] == "correlation").count()
+    };
+    assert_eq!(alarms(&[&events], b""), 1);
+    // A stream has no end that could be waited for, and who says how late events come is believed.
+    assert_eq!(alarms(&["-"], turned.join("\n").as_bytes()), 0);
+    assert_eq!(alarms(&["--lateness", "30s", &events], b""), 0);
+}
+
 /// A stream of `count` events in which groups come near thresholds, cross them and fall again.
 fn stream(count: u64) -> String {
     let mut random = 0x9e37_79b9_u64;

@@ -25,6 +25,11 @@ impl Inputs {
         Ok(inputs)
     }
 
+    /// Whether they can be read to an end that is known: files, no pipes.
+    pub(super) fn are_files(&self) -> bool {
+        self.files.iter().all(|file| file != Path::new(STANDARD) && file.is_file())
+    }
+
     /// Of a folder, what readers know by its name; a file that is named is read whatever its name.
     fn add(&mut self, path: &Path, depth: usize) -> Result<(), String> {
         /// A link that leads back is cut here; trees of logs are far flatter.

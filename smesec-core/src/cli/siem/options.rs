@@ -172,11 +172,13 @@ impl Options {
     }
 
     /// Files are read one after another, so with several of them nothing can be judged before the
-    /// last has been read; unless the user says how late events come.
+    /// last has been read; and a single one may have its newest event first. A state goes on with what
+    /// comes later, so there one file is judged as it grows; and the user may say how late events come.
     pub(super) fn settings(&self, inputs: &Inputs) -> Settings {
+        let whole = self.state.is_none() && inputs.are_files();
         match self.lateness {
             Some(lateness) => Settings { lateness, ..Settings::default() },
-            None if inputs.files.len() > 1 => Settings::stored(),
+            None if whole || inputs.files.len() > 1 => Settings::stored(),
             None => Settings::default(),
         }
     }

@@ -313,6 +313,198 @@ fn a_run_goes_on_where_the_last_one_came_to() {
     assert!(err.contains("is damaged") && err.contains("remove the file to start anew"), "{err}");
 }
 
+#[test]
+fn an_event_that_is_half_written_is_the_next_runs() {
+    let folder = folder("half");
+    let (rules, state) = (file(&folder, "rules.yml", RULES), folder.join("state"));
+    let events = file(&folder, "events.jsonl", "");
+    let run = |more: &str| {
+        let mut log = std::fs::OpenOptions::new().append(true).open(&events).unwrap();
+        log.write_all(more.as_bytes()).unwrap();
+        let given = ["--rules", &rules, "--json", "--state", state.to_str().unwrap(), &events];
+        let (code, out, err) = smesec(&given, b"");
+        (code, lines(&out).iter().filter(|line| line["rule_id"].is_string()).count(), err)
+    };
+    let scan = EVENTS.lines().nth(3).unwrap();
+    let (half, rest) = scan.split_at(40);
+    let (code, found, err) = run(&format!("{scan}\n{half}"));
+    assert_eq!((code, found), (1, 1));
+    assert!(
+        err.contains("events.jsonl` ends within an event, which is left for the next run"),
+        "{err}"
+    );
+    assert_eq!(run(&format!("{rest}\n")), (1, 1, String::new()));
+    assert_eq!(run("").1, 0);
+    // Without a state there is no next run.
+    std::fs::write(&events, scan).unwrap();
+    let (code, _, err) = smesec(&["--rules", &rules, &events], b"");
+    assert!(code == 1 && err.contains("1 records, 1 detections"), "{err}");
+
+    // The lines of one audit event, some of them in the next run.
+    let rule = "title: Reads\nlogsource: {product: linux, service: auditd}\n\
+        detection: {selection: {comm: cat, name: /etc/shadow}, condition: selection}\n";
+    let (rule, log) = (file(&folder, "audit.yml", rule), file(&folder, "audit.log", ""));
+    let state = folder.join("audit");
+    let audited = |more: &str| {
+        let mut file = std::fs::OpenOptions::new().append(true).open(&log).unwrap();
+        file.write_all(more.as_bytes()).unwrap();
+        smesec(&["--rules", &rule, "--json", "--state", state.to_str().unwrap(), &log], b"")
+    };
+    let line =
+        |kind: &str, what: &str| format!("type={kind} msg=audit(1772431200.123:42): {what}\n");
+    let (code, _, err) = audited(&line("SYSCALL", "arch=c000003e syscall=2 comm=\"cat\""));
+    assert!(code == 0 && err.contains("ends within an event"), "{err}");
+    let more = [line("PATH", "item=0 name=\"/etc/shadow\""), line("PROCTITLE", "proctitle=636174")];
+    let (code, out, err) = audited(&more.concat());
+    assert_eq!((code, lines(&out).len(), err.as_str()), (1, 1, ""));
+    assert_eq!(audited("").0, 0);
+}
+
+/// Access lines of one client, counted by the fields that rules ask.
+const WEB: &str = "
+title: Probe
+name: probe
+logsource: {category: webserver}
+detection: {selection: {sc-status: 404}, condition: selection}
+---
+title: Probed
+level: high
+correlation: {type: event_count, rules: [probe], group-by: [c-ip, host, program], timespan: 5m, condition: {gte: 3}}
+---
+title: Probed anywhere
+level: high
+correlation: {type: event_count, rules: [probe], group-by: [c-ip], timespan: 5m, condition: {gte: 3}}
+";
+
+#[test]
+fn an_access_line_within_syslog_has_its_client_and_its_host() {
+    let folder = folder("access");
+    let rules = file(&folder, "rules.yml", WEB);
+    let groups = |line: &dyn Fn(u32) -> String| {
+        let text: String = (1..4).map(|n| line(n) + "\n").collect();
+        let (_, out, err) = smesec(&["--rules", &rules, "--json", "-"], text.as_bytes());
+        let alarms = lines(&out);
+        let groups: BTreeSet<String> =
+            alarms.iter().map(|line| line["group"].to_string()).collect();
+        (groups.into_iter().collect::<Vec<_>>().join(" "), err)
+    };
+    let access = |n: u32, user: &str, end: &str| {
+        format!(
+            "198.51.100.1 - {user} [02/Mar/2026:06:20:0{n} +0000] \"GET /x HTTP/1.1\" 404 9 \"-\" \"a{end}"
+        )
+    };
+    let both = |host: &str, program: &str| {
+        format!(
+            "{{\"c-ip\":\"198.51.100.1\",\"host\":\"{host}\",\"program\":\"{program}\"}} {{\"c-ip\":\"198.51.100.1\"}}"
+        )
+    };
+    for (stamp, program) in [
+        ("Mar  2 06:20:01", "nginx"),
+        ("Mar 12 06:20:01", "httpd"),
+        ("<190>Mar  2 06:20:01", "nginx"),
+        ("2026-03-02T06:20:01+00:00", "apache2"),
+    ] {
+        let line = |n: u32| format!("{stamp} web01 {program}: {}", access(n, "-", "\""));
+        assert_eq!(groups(&line).0, both("web01", program), "{stamp}");
+    }
+    let rfc =
+        |n: u32| format!("<190>1 2026-03-02T06:20:01Z web01 nginx - - - {}", access(n, "-", "\""));
+    assert_eq!(groups(&rfc).0, both("web01", "nginx"));
+    // A relay cuts long messages; that must not hide what the client asked for.
+    let cut = |n: u32| format!("Mar  2 06:20:01 web01 nginx: {}", access(n, "-", ""));
+    assert_eq!(groups(&cut).0, both("web01", "nginx"));
+    // The same lines by themselves.
+    let only = "{\"c-ip\":\"198.51.100.1\"}";
+    assert_eq!(groups(&|n| access(n, "john doe", "\"")).0, only);
+    assert_eq!(groups(&|n| format!("shop.example:443 {}", access(n, "-", "\""))).0, only);
+    let named = |n: u32| access(n, "-", "\"").replace("198.51.100.1", "host.example.org");
+    assert_eq!(groups(&named).0, "{\"c-ip\":\"host.example.org\"}");
+    // What another program says of a web server is no access of its client.
+    let other = |n: u32| format!("Mar  2 06:20:01 web01 watcher: {}", access(n, "-", "\""));
+    assert_eq!(groups(&other).0, "");
+}
+
+#[test]
+fn the_times_of_cloud_services_are_read() {
+    let folder = folder("times");
+    let rules = "title: Any\nid: any\nlogsource: {product: shop}\n\
+        detection: {selection: {a: 1}, condition: selection}\n";
+    let rules = file(&folder, "rules.yml", rules);
+    for time in [
+        r#""CreationTime": "2026-03-02T06:00:01""#,
+        r#""id": {"time": "2026-03-02T06:00:01Z", "customerId": "C"}"#,
+        r#""local_time": "2026-03-02 06:00:01""#,
+        r#""local_time": "2026-03-02 08:00:01", "utc_time": "2026-03-02 06:00:01""#,
+        r#""TimeCreated": "/Date(1772431201000)/""#,
+        r#""timestamp": "02/Mar/2026:06:00:01 +0000""#,
+        r#""timestamp": "02/Mar/2026:07:00:01 +0100""#,
+    ] {
+        let event = format!("{{\"product\": \"shop\", \"a\": 1, {time}}}\n");
+        let given = ["--rules", &rules, "--json", "--log-source", "shop/-/-", "-"];
+        let (_, out, err) = smesec(&given, event.as_bytes());
+        let told = lines(&out);
+        assert_eq!(told.len(), 1, "{time}: {err}");
+        assert_eq!(told[0]["ts"], "2026-03-02T06:00:01.000000000Z", "{time}");
+    }
+}
+
+#[test]
+fn of_a_folder_every_log_is_read_and_what_is_not_is_named() {
+    let folder = folder("folder");
+    let rules = "title: Root\nlogsource: {product: linux}\n\
+        detection: {selection: {user: root}, condition: selection}\n";
+    let rules = file(&folder, "rules.yml", rules);
+    let logs = folder.join("logs");
+    std::fs::create_dir_all(&logs).unwrap();
+    let line =
+        "Mar  2 06:00:00 web01 sshd[812]: Failed password for root from 192.0.2.7 port 4022 ssh2\n";
+    let entry = "__CURSOR=s=1\n__REALTIME_TIMESTAMP=1772431200123456\nSYSLOG_IDENTIFIER=sshd\n\
+        MESSAGE=Failed password for root from 192.0.2.7 port 4022 ssh2\n\n";
+    for name in ["syslog", "messages-20260302", "auth.log.1", "auth.log-20260301", "a.LOG"] {
+        file(&logs, name, line);
+    }
+    file(&logs, "j.export", entry);
+    file(&logs, "auth.log.2.gz", b"\x1f\x8b\x08");
+    file(&logs, "wtmp", b"\x07\0\0\0");
+    file(&logs, "notes.md", "x");
+    file(&logs, ".hidden", "x");
+    let (code, out, err) = smesec(&["--rules", &rules, "--json", logs.to_str().unwrap()], b"");
+    assert_eq!(code, 1);
+    let read: BTreeSet<_> = lines(&out)
+        .iter()
+        .map(|line| line["file"].as_str().unwrap().rsplit('/').next().unwrap().to_owned())
+        .collect();
+    let expected =
+        ["a.LOG", "auth.log-20260301", "auth.log.1", "j.export", "messages-20260302", "syslog"];
+    assert_eq!(read.iter().collect::<Vec<_>>(), expected);
+    for told in [
+        "auth.log.2.gz` is passed over: it is compressed; unpack it",
+        "wtmp` is passed over: it is no text; name it to read it",
+        "notes.md` is passed over: `.md` is no ending that logs have",
+        ".hidden` is passed over: its name begins with a dot",
+    ] {
+        assert!(err.contains(told), "{err}");
+    }
+    assert_eq!(err.matches("is passed over").count(), 4, "{err}");
+}
+
+#[test]
+fn a_file_with_its_newest_event_first_has_its_alarms() {
+    let folder = folder("newest");
+    let rules = file(&folder, "rules.yml", RULES);
+    let spread = EVENTS.replace("06:00:01Z", "06:02:00Z").replace("06:00:02Z", "06:04:00Z");
+    let turned: Vec<&str> = spread.lines().rev().collect();
+    let events = file(&folder, "events.jsonl", turned.join("\n"));
+    let alarms = |given: &[&str], input: &[u8]| {
+        let (_, out, _) = smesec(&[&["--rules", &rules, "--json"], given].concat(), input);
+        lines(&out).iter().filter(|line| line["kind"] == "correlation").count()
+    };
+    assert_eq!(alarms(&[&events], b""), 1);
+    // A stream has no end that could be waited for, and who says how late events come is believed.
+    assert_eq!(alarms(&["-"], turned.join("\n").as_bytes()), 0);
+    assert_eq!(alarms(&["--lateness", "30s", &events], b""), 0);
+}
+
 /// A stream of `count` events in which groups come near thresholds, cross them and fall again.
 fn stream(count: u64) -> String {
     let mut random = 0x9e37_79b9_u64;

@@ -216,6 +216,7 @@ fn an_event_log_of_two_events() {
     let mut file = vec![0; 4_096];
     file[..8].copy_from_slice(b"ElfFile\0");
     file.extend(std::fs::read(chunk).unwrap());
+    file.resize(4_096 + 65_536, 0);
     let mut told = Vec::new();
     let statistics =
         records_of(Format::Auto, "two.evtx", &file, ReaderOptions::default(), &mut |line| {
@@ -237,4 +238,42 @@ fn an_event_log_of_two_events() {
             "43 2026-03-02T00:00:00.123456700Z Provider_Name=Maker|Provider_Guid={03020100-0504-0706-0809-0a0b0c0d0e0f}|EventID=7036|TimeCreated_SystemTime=2026-03-02T00:00:00.1234567Z|EventRecordID=43|Channel=System|Data=",
         ]
     );
+}
+
+/// A copy that was broken off says so once, whatever place it was cut at.
+#[test]
+fn a_log_that_is_cut_off_says_so() {
+    let chunk = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/log_evtx/two");
+    let mut chunk = std::fs::read(chunk).unwrap();
+    chunk.resize(65_536, 0);
+    let file = |chunks: u8, flags: u8| {
+        let mut file = vec![0; 4_096];
+        file[..8].copy_from_slice(b"ElfFile\0");
+        (file[42], file[120]) = (chunks, flags);
+        file.extend(&chunk);
+        file.extend(&chunk);
+        file
+    };
+    let told = |bytes: &[u8]| {
+        let (records, bad, _) = read(Format::Auto, bytes);
+        assert!(bad.len() < 2, "{bad:?}");
+        (records.len(), bad.first().map(ToString::to_string).unwrap_or_default())
+    };
+    let (clean, dirty) = (file(2, 0), file(2, 1));
+    let border = 4_096 + 65_536;
+    assert_eq!(told(&clean), (4, String::new()));
+    assert_eq!(told(&file(1, 0)), (4, String::new()), "more than the header counts are read");
+    let within = "test:1: the event log is cut off within its header; copy the file again";
+    assert_eq!(told(&clean[..100]), (0, within.to_owned()));
+    let short = "the event log is cut off: its header counts 2 chunks, and 1 are there; copy the file again";
+    assert_eq!(told(&clean[..border]), (2, format!("test:3: {short}")));
+    assert_eq!(told(&clean[..4_096]).0, 0);
+    assert!(told(&clean[..4_096]).1.contains("counts 2 chunks, and 0 are there"));
+    // A log that is being written has as many as it has.
+    assert_eq!(told(&dirty[..border]), (2, String::new()));
+    let inside = "the event log is cut off within a chunk; copy the file again";
+    assert_eq!(told(&dirty[..border + 60_000]), (4, format!("test:5: {inside}")));
+    assert_eq!(told(&clean[..border + 60_000]), (4, format!("test:5: {inside}")));
+    assert_eq!(told(&clean[..border + 600]).0, 2);
+    assert!(!told(&clean[..border + 600]).1.is_empty());
 }

@@ -1,5 +1,6 @@
 //! What the subcommands are told.
 
+use super::inputs::Inputs;
 use crate::cli::text;
 use crate::siem::correlation::Settings;
 use crate::siem::record::{LogSource, Record};
@@ -132,10 +133,10 @@ impl Options {
     pub(super) fn engine(
         &self,
         rules: Arc<RuleSet>,
-        files: usize,
+        inputs: &Inputs,
         stderr: &mut dyn Write,
     ) -> Result<Engine, String> {
-        if self.lateness.is_some() && files > 1 {
+        if self.lateness.is_some() && inputs.files.len() > 1 {
             // Right for a log that was rotated, wrong for logs of the same hours.
             writeln!(
                 stderr,
@@ -159,7 +160,7 @@ impl Options {
             let text = std::fs::read(path).map_err(|e| format!("`{path}`: {e}; check the path"))?;
             site.directives(&text, path).map_err(|e| e.to_string())?;
         }
-        let engine = site.engine(rules, self.settings(files)).map_err(|e| e.to_string())?;
+        let engine = site.engine(rules, self.settings(inputs)).map_err(|e| e.to_string())?;
         let report = engine.report();
         if let (true, Some(first)) = (self.strict, report.refused.first()) {
             return Err(first.to_string());
@@ -171,11 +172,13 @@ impl Options {
     }
 
     /// Files are read one after another, so with several of them nothing can be judged before the
-    /// last has been read; unless the user says how late events come.
-    pub(super) fn settings(&self, files: usize) -> Settings {
+    /// last has been read; and a single one may have its newest event first. A state goes on with what
+    /// comes later, so there one file is judged as it grows; and the user may say how late events come.
+    pub(super) fn settings(&self, inputs: &Inputs) -> Settings {
+        let whole = self.state.is_none() && inputs.are_files();
         match self.lateness {
             Some(lateness) => Settings { lateness, ..Settings::default() },
-            None if files > 1 => Settings::stored(),
+            None if whole || inputs.files.len() > 1 => Settings::stored(),
             None => Settings::default(),
         }
     }

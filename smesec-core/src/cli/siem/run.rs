@@ -1,10 +1,12 @@
 //! `smesec siem run`: files and streams, one after another, through readers and engine.
 
-use super::inputs::{STANDARD, files};
+use super::inputs::{Inputs, STANDARD};
 use super::options::Options;
 use super::progress::Progress;
 use super::state::State;
-use super::tell::{Lines, tell_bad, tell_report, tell_unplaced, tell_without_field};
+use super::tell::{
+    Lines, tell_bad, tell_passed, tell_report, tell_unfinished, tell_unplaced, tell_without_field,
+};
 use crate::cli::{memory, thread_cpu_nanos};
 use crate::siem::Engine;
 use crate::siem::record::Record;
@@ -26,6 +28,8 @@ pub(super) struct Counts {
     pub(super) bad: u64,
     /// The first of them; further ones are only counted.
     pub(super) first_bad: Vec<BadLine>,
+    /// Files that end within an event, which the next run takes.
+    pub(super) unfinished: Vec<String>,
 }
 
 /// So many broken lines are told by number and reason.
@@ -38,12 +42,13 @@ pub(in crate::cli) fn run(
     stderr: &mut dyn Write,
 ) -> Result<u8, String> {
     let options = Options::read(args)?;
-    let files = files(&options.inputs)?;
+    let inputs = Inputs::below(&options.inputs)?;
     let started = thread_cpu_nanos();
     let rules = Arc::new(options.load()?);
     let loaded = thread_cpu_nanos();
     tell_report(&rules, stderr)?;
-    let mut engine = options.engine(Arc::clone(&rules), files.len(), stderr)?;
+    tell_passed(&inputs, stderr)?;
+    let mut engine = options.engine(Arc::clone(&rules), &inputs, stderr)?;
     if rules.is_empty() && engine.directives().is_none() {
         return Err("no rule was loaded; check the paths given with `--rules`".to_owned());
     }
@@ -56,11 +61,11 @@ pub(in crate::cli) fn run(
         engine,
         lines: Lines::new(&options, stdout),
         counts: Counts::default(),
-        progress: Progress::new(&files, stderr),
+        progress: Progress::new(&inputs.files, stderr),
         state,
     };
     for _ in 0..options.repeat {
-        for file in &files {
+        for file in &inputs.files {
             let name = file.display().to_string();
             if name == STANDARD { run.standard(stdin)? } else { run.file(&name)? }
         }
@@ -97,6 +102,7 @@ pub(in crate::cli) fn run(
     if !options.json {
         lines.tell_summary(&counts, engine.dropped(), stderr)?;
     }
+    tell_unfinished(&counts, stderr)?;
     tell_bad(&counts, stderr)?;
     tell_unplaced(engine.matcher(), stderr)?;
     tell_without_field(engine.correlator(), stderr)?;
@@ -191,7 +197,13 @@ impl Run<'_> {
                 state.write(&self.engine.snapshot())?;
             }
         }
-        reader.finish(&mut |line| self.take(line, &mut taken));
+        if self.state.is_none() || name == STANDARD {
+            reader.finish(&mut |line| self.take(line, &mut taken));
+        } else if reader.is_within_event() {
+            // The file may be written at this very moment: taken now, the event would be half of
+            // one, and its other half would be passed over as taken.
+            self.counts.unfinished.push(name.to_owned());
+        }
         if let Some(state) = &mut self.state {
             state.reached(taken.place, taken.point, taken.told + taken.skip, 0);
         }

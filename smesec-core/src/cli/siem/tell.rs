@@ -1,5 +1,6 @@
 //! What a run tells: a row for each detection and alarm, and what could not be done.
 
+use super::inputs::Inputs;
 use super::options::Options;
 use super::run::Counts;
 use crate::siem::correlation::{Alarm, AlarmKind, Change, Correlator};
@@ -202,6 +203,25 @@ pub(super) fn tell_report(rules: &RuleSet, stderr: &mut dyn Write) -> Result<(),
         let count = report.degraded.len();
         let told = "rules do less than they say; `smesec rules check` names them";
         writeln!(stderr, "smesec: {count} {told}").map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
+/// What of the folders is not read, and why.
+pub(super) fn tell_passed(inputs: &Inputs, stderr: &mut dyn Write) -> Result<(), String> {
+    for (file, why) in &inputs.passed {
+        let file = Plain(file.display());
+        writeln!(stderr, "smesec: `{file}` is passed over: {why}").map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
+/// Files whose last event was not taken.
+pub(super) fn tell_unfinished(counts: &Counts, stderr: &mut dyn Write) -> Result<(), String> {
+    for name in &counts.unfinished {
+        let name = Plain(name);
+        writeln!(stderr, "smesec: `{name}` ends within an event, which is left for the next run")
+            .map_err(|e| e.to_string())?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::draft::{Draft, Fault};
 use super::{Context, stamp};
-use crate::siem::record::Kind;
+use crate::siem::record::{Kind, LogSource};
 
 /// Reads one line: `[host[:port] ]client ident user [time] "request" status bytes[ "referer" "agent"]`.
 pub(super) fn parse<'l>(
@@ -10,28 +10,40 @@ pub(super) fn parse<'l>(
     context: &Context,
     draft: &mut Draft<'l>,
 ) -> Result<(), Fault> {
+    draft.raw = line;
+    fields(line, context, draft, true)
+}
+
+/// Reads such a line within a syslog message of a web server: the relay may have cut its end off, and
+/// what stands before that is read nevertheless.
+pub(super) fn parse_message<'l>(
+    message: &'l str,
+    context: &Context,
+    draft: &mut Draft<'l>,
+) -> Result<(), Fault> {
+    draft.log_source = LogSource::default();
+    fields(message, context, draft, false)
+}
+
+/// `whole`: a last value that does not end is a fault.
+fn fields<'l>(
+    line: &'l str,
+    context: &Context,
+    draft: &mut Draft<'l>,
+    whole: bool,
+) -> Result<(), Fault> {
     const NONE: Fault = Fault::Borrowed("no access log line: `[` and a time are expected");
+    const HEAD: Fault =
+        Fault::Borrowed("no access log line: `client identity user` are expected before the time");
     let (before, after) = line.split_once(" [").ok_or(NONE)?;
     let (time, rest) = stamp::common_log(after, context.zone).ok_or(NONE)?;
     let rest = rest.strip_prefix("] ").ok_or(NONE)?;
+    let head = Head::of(before).ok_or(HEAD)?;
     draft.time = Some(time);
-    draft.raw = line;
-
-    let (mut client, mut rest_of) = before.split_once(' ').unwrap_or((before, ""));
-    if !is_address(client)
-        && let Some((second, after)) = rest_of.split_once(' ')
-        && is_address(second)
-        && after.contains(' ')
-    {
-        let (host, port) = client.rsplit_once(':').unwrap_or((client, ""));
-        draft.text_if_any("cs-host", host)?;
-        draft.number("s-port", port)?;
-        (client, rest_of) = (second, after);
-    }
-    // The identity that nobody sends is one word; a user's name may hold blanks.
-    let user = rest_of.split_once(' ').map_or("", |(_, user)| user);
-    draft.text_if_any("c-ip", client)?;
-    draft.text_if_any("cs-username", user)?;
+    draft.text_if_any("cs-host", head.host)?;
+    draft.number("s-port", head.port)?;
+    draft.text_if_any("c-ip", head.client)?;
+    draft.text_if_any("cs-username", head.user)?;
 
     let rest = rest.strip_prefix('"').ok_or(Fault::Borrowed(
         "no access log line: the request in quotes is expected after the time",
@@ -44,7 +56,10 @@ pub(super) fn parse<'l>(
     let mut rest = words.next().unwrap_or_default();
     for name in ["cs-referer", "cs-user-agent", "x-forwarded-for"] {
         let Some(value) = rest.strip_prefix('"') else { break };
-        let (value, after) = quoted(value, draft)?;
+        let (value, after) = match quoted(value, draft) {
+            Err(_) if !whole => (value, ""),
+            read => read?,
+        };
         draft.text_if_any(name, value)?;
         rest = after.trim_start_matches(' ');
     }
@@ -56,7 +71,77 @@ pub(super) fn parse<'l>(
 pub(super) fn recognises(line: &str) -> bool {
     line.split_once(" [").is_some_and(|(before, after)| {
         before.len() < 512
-            && stamp::common_log(after, 0).is_some_and(|(_, rest)| rest.starts_with("] \""))
+            && stamp::common_log(after, 0)
+                .and_then(|(_, rest)| rest.strip_prefix("] \""))
+                .is_some_and(|rest| {
+                    Head::of(before)
+                        .is_some_and(|head| !head.user.contains(' ') || is_answered(rest))
+                })
+    })
+}
+
+/// Programs that write their access log to syslog.
+pub(super) fn is_server(program: &str) -> bool {
+    matches!(
+        program,
+        "nginx" | "apache" | "apache2" | "httpd" | "openresty" | "angie" | "lighttpd" | "tengine"
+    )
+}
+
+/// What stands before the time.
+struct Head<'l> {
+    host: &'l str,
+    port: &'l str,
+    client: &'l str,
+    user: &'l str,
+}
+
+impl<'l> Head<'l> {
+    /// `[host[:port] ]client ident user`. The time and the names that a relay puts in front are no
+    /// client, so such a line is left to syslog. A user's name may hold blanks behind an address
+    /// alone: with any word as client, any sentence would have this form.
+    fn of(before: &'l str) -> Option<Self> {
+        let (first, rest) = before.split_once(' ')?;
+        let own = |client, host, port, rest: &'l str| {
+            let (ident, user) = rest.split_once(' ')?;
+            (!ident.is_empty()).then_some(Self { host, port, client, user })
+        };
+        if is_address(first) {
+            return own(first, "", "", rest);
+        }
+        if let Some((client, rest)) = rest.split_once(' ')
+            && let Some((host, port)) = server(first)
+            && (is_address(client) || !port.is_empty() && is_name(client))
+            && let Some(head) = own(client, host, port, rest)
+            && (is_address(client) || !head.user.contains(' '))
+        {
+            return Some(head);
+        }
+        own(first, "", "", rest).filter(|head| is_name(first) && !head.user.contains(' '))
+    }
+}
+
+/// `host` or `host:port`.
+fn server(word: &str) -> Option<(&str, &str)> {
+    let (host, port) = word.rsplit_once(':').unwrap_or((word, ""));
+    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let known = is_name(host) || is_address(inner);
+    (known && port.bytes().all(|byte| byte.is_ascii_digit())).then_some((host, port))
+}
+
+/// A host's name; also the dash for a client that is not known.
+fn is_name(word: &str) -> bool {
+    !word.is_empty()
+        && word.len() < 256
+        && word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+}
+
+/// Whether the request ends and the status of its answer follows.
+fn is_answered(request: &str) -> bool {
+    memchr::memmem::find_iter(request.as_bytes(), b"\" ").any(|at| {
+        let status = request.as_bytes().get(at + 2..).unwrap_or_default();
+        let digits = status.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        digits == 3 && matches!(status.get(3), None | Some(b' '))
     })
 }
 
@@ -123,6 +208,8 @@ fn next(bytes: &[u8], from: usize) -> Option<usize> {
     memchr::memchr2(b'"', b'\\', bytes.get(from..)?).map(|at| at + from)
 }
 
+/// An IP address, also with the zone of a link (`fe80::1%eth0`); nginx writes `unix:` for a socket.
 fn is_address(word: &str) -> bool {
-    word.parse::<std::net::IpAddr>().is_ok()
+    let address = word.split_once('%').map_or(word, |(address, _)| address);
+    address.parse::<std::net::IpAddr>().is_ok() || word == "unix:"
 }

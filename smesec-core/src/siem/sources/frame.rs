@@ -1,13 +1,14 @@
 //! A stream's bytes cut into events, whatever pieces they come in.
 
 use super::Format;
+use super::draft::Fault;
 use super::items::Items;
 use memchr::{memchr, memchr2, memmem};
 use std::ops::Range;
 
 /// The header of an EVTX file, then one chunk after another.
 const EVTX_HEADER: usize = 4_096;
-const EVTX_CHUNK: usize = 65_536;
+pub(super) const EVTX_CHUNK: usize = 65_536;
 
 /// How events are told apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,6 +62,28 @@ pub(super) enum Cut {
     More,
 }
 
+/// What an EVTX file's header promises.
+#[derive(Clone, Copy, Default, Debug)]
+struct Evtx {
+    /// How many chunks follow, where the header is sure of it.
+    chunks: u64,
+    seen: u64,
+    /// The file ended within its header.
+    cut: bool,
+}
+
+impl Evtx {
+    /// By a file's header: at byte 42 the number of chunks; bit 0 of the flags at byte 120 marks a log that
+    /// is being written, whose header lags behind.
+    fn of(header: &[u8]) -> Self {
+        let at = |at: usize| header.get(at..).and_then(|rest| rest.first_chunk::<2>());
+        let number = |bytes: Option<&[u8; 2]>| bytes.map_or(0, |two| u16::from_le_bytes(*two));
+        let dirty = number(at(120)) & 1 == 1;
+        let chunks = if dirty { 0 } else { u64::from(number(at(42))) };
+        Self { chunks, seen: 0, cut: header.len() < EVTX_HEADER }
+    }
+}
+
 /// Where in the next event the search has come to, so that no byte is looked at once a piece.
 #[derive(Debug)]
 pub(super) struct Frames {
@@ -70,6 +93,7 @@ pub(super) struct Frames {
     quoted: bool,
     skipping: bool,
     header_seen: bool,
+    evtx: Evtx,
     /// Bytes in which quotes do not count: one that never closed was met there.
     plain: usize,
     items: Items,
@@ -78,8 +102,32 @@ pub(super) struct Frames {
 impl Frames {
     pub(super) fn new(framing: Framing, limit: usize) -> Self {
         let (quoted, skipping, header_seen) = (false, false, false);
-        let items = Items::default();
-        Self { framing, limit, scanned: 0, quoted, skipping, header_seen, plain: 0, items }
+        let (items, evtx) = (Items::default(), Evtx::default());
+        Self { framing, limit, scanned: 0, quoted, skipping, header_seen, evtx, plain: 0, items }
+    }
+
+    /// Whether an event has begun in bytes that no event was cut from.
+    pub(super) fn begins(&self, bytes: &[u8]) -> bool {
+        match self.framing {
+            Framing::Xml => begins_event(bytes),
+            Framing::Evtx => !bytes.is_empty(),
+            _ => !bytes.trim_ascii().is_empty(),
+        }
+    }
+
+    /// What an EVTX file that ends here lacks.
+    pub(super) fn missing(&self) -> Option<Fault> {
+        let Evtx { chunks, seen, cut } = self.evtx;
+        if cut {
+            return Some("the event log is cut off within its header; copy the file again".into());
+        }
+        (seen < chunks).then(|| {
+            format!(
+                "the event log is cut off: its header counts {chunks} chunks, and {seen} are there; copy the \
+                 file again"
+            )
+            .into()
+        })
     }
 
     /// Whether what follows can be cut without what came before.
@@ -240,9 +288,12 @@ impl Frames {
         }
         let used = size.min(bytes.len());
         if self.header_seen {
+            // A part of a chunk is told where it is read.
+            self.evtx.seen += 1;
             return Cut::Event { content: 0..used, used };
         }
         self.header_seen = true;
+        self.evtx = Evtx::of(bytes.get(..used).unwrap_or_default());
         Cut::Nothing { used }
     }
 }

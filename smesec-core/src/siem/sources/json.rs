@@ -65,8 +65,9 @@ fn conclude<'l>(
     kinds: &Kinds,
     draft: &mut Draft<'l>,
 ) -> Result<(), Fault> {
-    draft.time =
-        marks.time.and_then(|(_, text)| time(text, context).or_else(|| any_time(draft, context)));
+    // What stands below an object, as Google's `id.time` does, is looked for only where nothing else is.
+    let told = marks.time.and_then(|(_, text)| time(text, context));
+    draft.time = told.or_else(|| any_time(draft, context));
     // A category alone is a word that many services write; with a product it is Sigma's.
     if !marks.product.is_empty() {
         draft.log_source.product = marks.product;
@@ -91,7 +92,11 @@ fn conclude<'l>(
 }
 
 fn time(text: &str, context: &Context) -> Option<Timestamp> {
-    stamp::iso(text, context.zone).map(|(time, _)| time).or_else(|| stamp::epoch(text))
+    stamp::iso(text, context.zone)
+        .map(|(time, _)| time)
+        .or_else(|| stamp::epoch(text))
+        .or_else(|| stamp::date(text))
+        .or_else(|| stamp::common_log(text, context.zone).map(|(time, _)| time))
 }
 
 /// The best field that can be read as a time, where the best one cannot.

@@ -56,10 +56,11 @@ impl Role {
         };
         let time = match name {
             "@timestamp" | "__REALTIME_TIMESTAMP" => 1,
-            "timestamp" | "ts" | "eventTime" | "EventTime" | "published" => 2,
+            "timestamp" | "ts" | "eventTime" | "EventTime" | "published" | "id.time" => 2,
             "requestReceivedTimestamp" | "activityDateTime" | "createdDateTime" => 3,
             "SystemTime" | "TimeCreated" | "TimeGenerated" | "time" | "Timestamp" | "_time" => 4,
-            "date" | "datetime" | "UtcTime" => 5,
+            "CreationTime" | "stageTimestamp" | "utc_time" => 4,
+            "date" | "datetime" | "UtcTime" | "local_time" => 5,
             _ => 0,
         };
         Self { mark, time }

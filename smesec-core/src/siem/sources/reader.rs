@@ -1,7 +1,7 @@
 //! The reader: pieces in, records and bad lines out.
 
 use super::draft::{Draft, Fault, Memory, Spent};
-use super::frame::{Cut, Frames, Framing};
+use super::frame::{Cut, EVTX_CHUNK, Frames, Framing};
 use super::keys::Keys;
 use super::kinds::Kinds;
 use super::utf16::Utf16;
@@ -162,6 +162,24 @@ impl Reader {
         fresh.then_some(Point { offset, line, format: self.stream.format })
     }
 
+    /// Whether what was handed in ends within an event, so that its rest may still come: a host that goes
+    /// on another time leaves such an event for then instead of calling [`Reader::finish`].
+    ///
+    /// ```
+    /// use smesec_core::siem::sources::{Format, Reader, ReaderOptions};
+    /// let mut reader = Reader::new(Format::Auto, "app.log", ReaderOptions::default());
+    /// reader.feed(b"{\"n\": 1}\n{\"n\"", &mut |_| {});
+    /// assert!(reader.is_within_event());
+    /// reader.feed(b": 2}\n", &mut |_| {});
+    /// assert!(!reader.is_within_event());
+    /// ```
+    pub fn is_within_event(&self) -> bool {
+        self.stream.frames.begins(&self.held)
+            || !self.stream.audit.is_empty()
+            || self.stream.frames.missing().is_some()
+            || matches!(self.encoding, Encoding::Unknown(Some(_)))
+    }
+
     /// Hands in the next bytes and shows each event that is complete with them.
     pub fn feed(&mut self, bytes: &[u8], each: &mut impl FnMut(Result<Record<'_>, BadLine>)) {
         self.decode(bytes, each);
@@ -201,6 +219,9 @@ impl Reader {
         let held = std::mem::take(&mut self.held);
         self.stream.run(&held, true, each);
         self.stream.flush(each);
+        if let Some(why) = self.stream.frames.missing() {
+            self.stream.edge(each).bad(why);
+        }
     }
 
     /// Tells the time; see [`ReaderOptions::now`].
@@ -385,6 +406,7 @@ impl Stream {
 
     /// A chunk of EVTX.
     fn chunk(&mut self, bytes: &[u8], each: &mut Each<'_>) {
+        let told = self.statistics.bad;
         let mut events = self.log.open(bytes);
         while let Some(event) = events.next(bytes) {
             let ready = self.log.prepare(bytes, &event);
@@ -400,6 +422,11 @@ impl Stream {
             .tell(done, draft);
             self.memory.keep(spent);
             self.lines += 1;
+        }
+        // Once: mostly it is an event that the cut went through.
+        if bytes.len() < EVTX_CHUNK && self.statistics.bad == told {
+            let why = "the event log is cut off within a chunk; copy the file again";
+            self.edge(each).bad(why.into());
         }
     }
 

@@ -143,6 +143,15 @@ pub(super) fn epoch(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_unix_nanos(nanos))
 }
 
+/// `/Date(1772431201500)/`, milliseconds since the epoch as `PowerShell` and .NET write JSON; a zone
+/// that follows the number only tells how to show it.
+pub(super) fn date(text: &str) -> Option<Timestamp> {
+    let inner = text.strip_prefix("/Date(")?.strip_suffix(")/")?;
+    let end = inner.get(1..)?.find(['+', '-']).map_or(inner.len(), |at| at + 1);
+    let millis: i64 = inner.get(..end)?.parse().ok()?;
+    Some(Timestamp::from_unix_nanos(millis.checked_mul(1_000_000)?))
+}
+
 /// Windows' 100 nanoseconds since 1601.
 pub(super) fn filetime(ticks: u64) -> Option<Timestamp> {
     const UNIX: i128 = 116_444_736_000_000_000;
@@ -306,6 +315,14 @@ mod tests {
             assert_eq!(epoch(text).unwrap().unix_nanos(), 1_364_481_363_243_000_000, "{text}");
         }
         assert_eq!(epoch("x"), None);
+        for text in ["/Date(1364481363243)/", "/Date(1364481363243+0100)/"] {
+            assert_eq!(date(text).unwrap().unix_nanos(), 1_364_481_363_243_000_000, "{text}");
+        }
+        assert_eq!(date("/Date(-1)/").unwrap().unix_nanos(), -1_000_000);
+        assert_eq!(
+            (date("/Date()/"), date("/Date(x)/"), date("1364481363243")),
+            (None, None, None)
+        );
         assert_eq!(filetime(116_444_736_000_000_001).unwrap().unix_nanos(), 100);
     }
 }

@@ -1,7 +1,7 @@
 //! Syslog: RFC 3164 as daemons really write it, RFC 5424, and rsyslog's file format with an ISO stamp.
 
 use super::draft::{Draft, Fault};
-use super::{Context, cef, program, stamp};
+use super::{Context, access, cef, program, stamp};
 use crate::siem::record::Kind;
 
 /// Reads one line.
@@ -104,6 +104,15 @@ pub(super) fn said<'l>(
     }
     if message.starts_with("LEEF:") {
         return cef::parse_leef(message, context, draft);
+    }
+    if access::is_server(program) && access::recognises(message) {
+        // What is not sound behind its head is a message like others.
+        let before = (draft.fields.len(), draft.time);
+        if access::parse_message(message, context, draft).is_ok() {
+            return Ok(());
+        }
+        draft.fields.truncate(before.0);
+        draft.time = before.1;
     }
     program::read(program, message, draft)
 }

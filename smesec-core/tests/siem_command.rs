@@ -505,6 +505,70 @@ fn a_file_with_its_newest_event_first_has_its_alarms() {
     assert_eq!(alarms(&["--lateness", "30s", &events], b""), 0);
 }
 
+#[test]
+fn a_pipeline_renames_the_fields_of_correlations() {
+    let folder = folder("pipeline");
+    let rules = "
+title: A
+name: a
+logsource: {category: a}
+detection: {s: {Kind: x}, condition: s}
+---
+title: B
+name: b
+logsource: {category: b}
+detection: {s: {Kind: x}, condition: s}
+---
+title: Grouped
+correlation: {type: event_count, rules: [a], group-by: [User], timespan: 10m, condition: {gte: 2}}
+---
+title: Looked at
+correlation: {type: value_count, rules: [a], group-by: [who], timespan: 10m, condition: {gte: 2, field: Host}, aliases: {who: {a: User}}}
+---
+title: Two names
+correlation: {type: temporal, rules: [a, b], group-by: [User], timespan: 10m}
+";
+    let pipeline = "
+name: p
+transformations:
+  - {type: field_name_mapping, mapping: {User: user.name, Host: h, Kind: k}, rule_conditions: [{type: logsource, category: a}]}
+";
+    let (rules, pipeline) = (file(&folder, "r.yml", rules), file(&folder, "p.yml", pipeline));
+    let event = |second: u32, source: &str, rest: &str| {
+        format!(
+            "{{\"time\":\"2026-03-02T06:00:0{second}Z\",\"product\":\"p\",\"category\":\"{source}\",{rest}}}\n"
+        )
+    };
+    let events = [
+        event(1, "a", r#""k":"x","user":{"name":"anna"},"h":"one""#),
+        event(2, "a", r#""k":"x","user":{"name":"anna"},"h":"two""#),
+        event(3, "b", r#""Kind":"x","User":"anna""#),
+    ];
+    let given = ["--rules", &rules, "--pipeline", &pipeline, "--json", "-"];
+    let (_, out, err) = smesec(&given, events.concat().as_bytes());
+    let alarms: BTreeSet<_> = lines(&out)
+        .iter()
+        .map(|line| format!("{} {}", line["correlation"].as_str().unwrap(), line["group"]))
+        .collect();
+    let expected = [
+        "Grouped {\"user.name\":\"anna\"}",
+        "Looked at {\"who\":\"anna\"}",
+        "Two names {\"User\":\"anna\"}",
+    ];
+    assert_eq!(alarms.iter().collect::<Vec<_>>(), expected, "{out}{err}");
+    // Of a field with two names no group can be made.
+    let several = file(
+        &folder,
+        "several.yml",
+        "transformations: [{type: field_name_mapping, mapping: {User: [u, v]}}]",
+    );
+    let (_, _, err) = smesec(&["--rules", &rules, "--pipeline", &several, "-"], b"");
+    assert!(
+        err.contains("r.yml:12:1: ") && err.contains("gives the field `User` 2 names"),
+        "{err}"
+    );
+}
+
 /// A stream of `count` events in which groups come near thresholds, cross them and fall again.
 fn stream(count: u64) -> String {
     let mut random = 0x9e37_79b9_u64;

@@ -51,6 +51,20 @@ enum RuleCondition {
     Id(String),
 }
 
+/// What became of a field that is named outside of the rule.
+#[derive(Clone, Debug)]
+pub(crate) struct Traced {
+    pub(crate) written: String,
+    /// One name, or several of which any will do.
+    pub(crate) now: Vec<String>,
+}
+
+impl Traced {
+    pub(crate) fn new(field: &str) -> Self {
+        Self { written: field.to_owned(), now: vec![field.to_owned()] }
+    }
+}
+
 impl Pipeline {
     /// Reads a pipeline.
     ///
@@ -105,9 +119,21 @@ impl Pipeline {
     /// # Errors
     /// Why the pipeline refuses the rule.
     pub fn apply(&self, rule: &mut Rule) -> Result<(), String> {
+        self.apply_traced(rule, &mut [])
+    }
+
+    /// As [`Self::apply`]; of the fields in `traced` it is noted what they are called behind it.
+    pub(crate) fn apply_traced(
+        &self,
+        rule: &mut Rule,
+        traced: &mut [Traced],
+    ) -> Result<(), String> {
         for step in &self.steps {
             if !step.concerns(rule) {
                 continue;
+            }
+            for field in traced.iter_mut() {
+                field.now = field.now.iter().flat_map(|name| step.named(name)).collect();
             }
             match &step.change {
                 Change::LogSource(source) => {

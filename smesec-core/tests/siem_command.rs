@@ -569,6 +569,30 @@ transformations:
     );
 }
 
+#[test]
+fn what_explains_nothing_by_itself_names_its_parts() {
+    let folder = folder("explain");
+    let (rules, yaml) = (file(&folder, "rules.yml", RULES), file(&folder, "d.yml", YAML));
+    let explain = |wanted: &str| {
+        let args = ["siem", "explain", "--rules", &rules, "--directives", &yaml, wanted, "-"];
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code =
+            cli::run(args.iter().map(Into::into), &mut EVENTS.as_bytes(), &mut out, &mut err);
+        (code, String::from_utf8(err).unwrap())
+    };
+    let failed = "`11111111-1111-1111-1111-111111111111`";
+    let (code, err) = explain("Guessed");
+    assert_eq!(code, 2);
+    let told = format!(
+        "`Guessed` is a correlation, which looks at no record by itself; explain its parts: {failed}, `signed_in`"
+    );
+    assert!(err.contains(&told), "{err}");
+    let told = "`501` is a directive, which looks at no record by itself; explain the rules that its levels name: `failed`";
+    assert!(explain("501").1.contains(told), "{}", explain("501").1);
+    assert_eq!(explain("failed").0, 1);
+    assert!(explain("nobody").1.contains("no rule `nobody` is in force"));
+}
+
 /// A stream of `count` events in which groups come near thresholds, cross them and fall again.
 fn stream(count: u64) -> String {
     let mut random = 0x9e37_79b9_u64;

@@ -83,6 +83,24 @@ impl Site {
         Ok(self)
     }
 
+    /// The rules that the levels of a directive name, each once; `None` where no directive has this id or
+    /// name.
+    #[cfg(feature = "cli")]
+    pub(crate) fn rules_of(&self, directive: &str) -> Option<Vec<&str>> {
+        let is = |one: &&Directive| one.id == directive || one.name == directive;
+        let mut open = vec![&self.directives.iter().find(is)?.first];
+        let mut rules: Vec<&str> = Vec::new();
+        while let Some(level) = open.pop() {
+            for rule in &level.rules {
+                if !rules.contains(&rule.as_str()) {
+                    rules.push(rule);
+                }
+            }
+            open.extend(level.next.iter().rev());
+        }
+        Some(rules)
+    }
+
     /// The engine. Its report also has what was left out of the directives' files.
     ///
     /// # Errors

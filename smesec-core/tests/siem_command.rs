@@ -593,6 +593,35 @@ fn what_explains_nothing_by_itself_names_its_parts() {
     assert!(explain("nobody").1.contains("no rule `nobody` is in force"));
 }
 
+#[test]
+fn what_is_misspelt_is_told_by_its_place() {
+    let folder = folder("misspelt");
+    let rules = file(&folder, "rules.yml", RULES);
+    let told = |option: &str, name: &str, text: &str| {
+        let path = file(&folder, name, text);
+        let given: &[&str] = if option == "--rules" { &[] } else { &["--rules", &rules] };
+        smesec(&[given, &[option, &path, "-"]].concat(), b"").2
+    };
+    let rule = |source: &str, level: &str| {
+        format!(
+            "title: t\nlogsource: {source}\nlevel: {level}\ndetection: {{a: {{b: c}}, condition: a}}\n"
+        )
+    };
+    let wrong = told("--rules", "a.yml", &rule("{product: shop, servise: x}", "low"));
+    assert!(wrong.contains("a.yml:2:28: unknown key `servise` of `logsource`"), "{wrong}");
+    let wrong = told("--rules", "b.yml", &rule("{product: shop}", "hihg"));
+    assert!(wrong.contains("b.yml:3:8: unknown level `hihg`; known are"), "{wrong}");
+    let right = rule("{product: shop, definition: x, x-team: y}", "High");
+    assert!(!told("--rules", "c.yml", &right).contains("unknown"));
+    let wrong = told("--pipeline", "p.yml", "name: p\ntransformation: []\n");
+    assert!(wrong.contains("p.yml:2:1: unknown key `transformation` of a pipeline"), "{wrong}");
+    let wrong = told("--policies", "o.yml", "policies:\n  - {types: [faild], then: drop}\n");
+    assert!(wrong.contains("o.yml:2:14: the policy names `faild`, which is no rule's"), "{wrong}");
+    let twice = format!("{YAML}---{YAML}");
+    let wrong = told("--directives", "d.yml", &twice);
+    assert!(wrong.contains("a directive with this id stands in"), "{wrong}");
+}
+
 /// A stream of `count` events in which groups come near thresholds, cross them and fall again.
 fn stream(count: u64) -> String {
     let mut random = 0x9e37_79b9_u64;

@@ -95,6 +95,7 @@ impl Pipeline {
                 return Err(read.wrong(node, &why));
             }
         }
+        read.only(&root, KEYS, "a pipeline")?;
         let mut placeholders = Placeholders::new();
         for (key, value) in root.key("vars").and_then(Node::map).unwrap_or_default() {
             placeholders.insert(read.text(key)?, read.texts(value)?);
@@ -240,11 +241,28 @@ impl Step {
     }
 }
 
+/// What a pipeline's keys are; `allowed_backends` says for which of pySigma's servers it is, and nothing
+/// of what it does.
+const KEYS: &[&str] = &["name", "priority", "vars", "transformations", "allowed_backends"];
+
 struct Reader<'f> {
     file: &'f str,
 }
 
 impl Reader<'_> {
+    /// Refuses keys that nothing reads.
+    fn only(&self, node: &Node, known: &[&str], what: &str) -> Result<(), RuleError> {
+        for (key, _) in node.map().unwrap_or_default() {
+            let name = key.as_str().unwrap_or_default();
+            if !known.contains(&name) {
+                let known = known.join(", ");
+                let why = format!("unknown key `{name}` of {what}; known are {known}");
+                return Err(self.wrong(key, &why));
+            }
+        }
+        Ok(())
+    }
+
     fn wrong(&self, node: &Node, why: &str) -> RuleError {
         rule::error(self.file, node.place, why.to_owned())
     }

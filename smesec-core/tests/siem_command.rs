@@ -622,6 +622,20 @@ fn what_is_misspelt_is_told_by_its_place() {
     assert!(wrong.contains("a directive with this id stands in"), "{wrong}");
 }
 
+#[test]
+fn a_line_of_json_says_whose_it_is() {
+    let folder = folder("json");
+    let tagged = RULES.replace("level: medium", "tags: [attack.t1046]\nlevel: medium");
+    let rules = file(&folder, "rules.yml", tagged);
+    let (_, out, _) = smesec(&["--rules", &rules, "--json", "-"], EVENTS.as_bytes());
+    let told = lines(&out);
+    let scan = told.iter().find(|line| line["title"] == "Port scan").unwrap();
+    assert_eq!(scan["tags"][0], "attack.t1046");
+    assert_eq!(scan["log_source"]["product"], "shop");
+    let alarm = told.iter().find(|line| line["correlation"] == "Guessing").unwrap();
+    assert_eq!(alarm["rule_id"], "Guessing", "its id, else its name, else its title");
+}
+
 /// A stream of `count` events in which groups come near thresholds, cross them and fall again.
 fn stream(count: u64) -> String {
     let mut random = 0x9e37_79b9_u64;

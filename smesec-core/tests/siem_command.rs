@@ -221,7 +221,7 @@ fn what_is_wrong_with_a_file_is_told_by_its_place() {
     // A directive that cannot run is named, and with `--strict` an error.
     let path = file(&folder, "e.yml", YAML.replace("failed", "nobody"));
     let (code, _, err) = smesec(&["--rules", &rules, "--directives", &path, "-"], b"");
-    assert_eq!(code, 0);
+    assert_eq!(code, 3, "what is not in force has inspected nothing");
     assert!(err.contains("e.yml:3:5: rule `501`") || err.contains("e.yml:3:5: "), "{err}");
     let strict = ["--strict", "--rules", &rules, "--directives", &path, "-"];
     assert_eq!(smesec(&strict, b"").0, 2);
@@ -634,6 +634,16 @@ fn a_line_of_json_says_whose_it_is() {
     assert_eq!(scan["log_source"]["product"], "shop");
     let alarm = told.iter().find(|line| line["correlation"] == "Guessing").unwrap();
     assert_eq!(alarm["rule_id"], "Guessing", "its id, else its name, else its title");
+}
+
+#[test]
+fn a_run_without_all_of_its_rules_says_so_by_its_status() {
+    let folder = folder("status");
+    let rules = file(&folder, "rules.yml", format!("{RULES}---\ntitle: none\n"));
+    assert_eq!(smesec(&["--rules", &rules, "-"], b"").0, 3);
+    assert_eq!(smesec(&["--rules", &rules, "-"], EVENTS.as_bytes()).0, 1);
+    let rules = file(&folder, "whole.yml", RULES);
+    assert_eq!(smesec(&["--rules", &rules, "-"], b"").0, 0);
 }
 
 /// A stream of `count` events in which groups come near thresholds, cross them and fall again.

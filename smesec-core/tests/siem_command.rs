@@ -221,7 +221,7 @@ fn what_is_wrong_with_a_file_is_told_by_its_place() {
     // A directive that cannot run is named, and with `--strict` an error.
     let path = file(&folder, "e.yml", YAML.replace("failed", "nobody"));
     let (code, _, err) = smesec(&["--rules", &rules, "--directives", &path, "-"], b"");
-    assert_eq!(code, 0);
+    assert_eq!(code, 3, "what is not in force has inspected nothing");
     assert!(err.contains("e.yml:3:5: rule `501`") || err.contains("e.yml:3:5: "), "{err}");
     let strict = ["--strict", "--rules", &rules, "--directives", &path, "-"];
     assert_eq!(smesec(&strict, b"").0, 2);
@@ -503,6 +503,147 @@ fn a_file_with_its_newest_event_first_has_its_alarms() {
     // A stream has no end that could be waited for, and who says how late events come is believed.
     assert_eq!(alarms(&["-"], turned.join("\n").as_bytes()), 0);
     assert_eq!(alarms(&["--lateness", "30s", &events], b""), 0);
+}
+
+#[test]
+fn a_pipeline_renames_the_fields_of_correlations() {
+    let folder = folder("pipeline");
+    let rules = "
+title: A
+name: a
+logsource: {category: a}
+detection: {s: {Kind: x}, condition: s}
+---
+title: B
+name: b
+logsource: {category: b}
+detection: {s: {Kind: x}, condition: s}
+---
+title: Grouped
+correlation: {type: event_count, rules: [a], group-by: [User], timespan: 10m, condition: {gte: 2}}
+---
+title: Looked at
+correlation: {type: value_count, rules: [a], group-by: [who], timespan: 10m, condition: {gte: 2, field: Host}, aliases: {who: {a: User}}}
+---
+title: Two names
+correlation: {type: temporal, rules: [a, b], group-by: [User], timespan: 10m}
+";
+    let pipeline = "
+name: p
+transformations:
+  - {type: field_name_mapping, mapping: {User: user.name, Host: h, Kind: k}, rule_conditions: [{type: logsource, category: a}]}
+";
+    let (rules, pipeline) = (file(&folder, "r.yml", rules), file(&folder, "p.yml", pipeline));
+    let event = |second: u32, source: &str, rest: &str| {
+        format!(
+            "{{\"time\":\"2026-03-02T06:00:0{second}Z\",\"product\":\"p\",\"category\":\"{source}\",{rest}}}\n"
+        )
+    };
+    let events = [
+        event(1, "a", r#""k":"x","user":{"name":"anna"},"h":"one""#),
+        event(2, "a", r#""k":"x","user":{"name":"anna"},"h":"two""#),
+        event(3, "b", r#""Kind":"x","User":"anna""#),
+    ];
+    let given = ["--rules", &rules, "--pipeline", &pipeline, "--json", "-"];
+    let (_, out, err) = smesec(&given, events.concat().as_bytes());
+    let alarms: BTreeSet<_> = lines(&out)
+        .iter()
+        .map(|line| format!("{} {}", line["correlation"].as_str().unwrap(), line["group"]))
+        .collect();
+    let expected = [
+        "Grouped {\"user.name\":\"anna\"}",
+        "Looked at {\"who\":\"anna\"}",
+        "Two names {\"User\":\"anna\"}",
+    ];
+    assert_eq!(alarms.iter().collect::<Vec<_>>(), expected, "{out}{err}");
+    // Of a field with two names no group can be made.
+    let several = file(
+        &folder,
+        "several.yml",
+        "transformations: [{type: field_name_mapping, mapping: {User: [u, v]}}]",
+    );
+    let (_, _, err) = smesec(&["--rules", &rules, "--pipeline", &several, "-"], b"");
+    assert!(
+        err.contains("r.yml:12:1: ") && err.contains("gives the field `User` 2 names"),
+        "{err}"
+    );
+}
+
+#[test]
+fn what_explains_nothing_by_itself_names_its_parts() {
+    let folder = folder("explain");
+    let (rules, yaml) = (file(&folder, "rules.yml", RULES), file(&folder, "d.yml", YAML));
+    let explain = |wanted: &str| {
+        let args = ["siem", "explain", "--rules", &rules, "--directives", &yaml, wanted, "-"];
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code =
+            cli::run(args.iter().map(Into::into), &mut EVENTS.as_bytes(), &mut out, &mut err);
+        (code, String::from_utf8(err).unwrap())
+    };
+    let failed = "`11111111-1111-1111-1111-111111111111`";
+    let (code, err) = explain("Guessed");
+    assert_eq!(code, 2);
+    let told = format!(
+        "`Guessed` is a correlation, which looks at no record by itself; explain its parts: {failed}, `signed_in`"
+    );
+    assert!(err.contains(&told), "{err}");
+    let told = "`501` is a directive, which looks at no record by itself; explain the rules that its levels name: `failed`";
+    assert!(explain("501").1.contains(told), "{}", explain("501").1);
+    assert_eq!(explain("failed").0, 1);
+    assert!(explain("nobody").1.contains("no rule `nobody` is in force"));
+}
+
+#[test]
+fn what_is_misspelt_is_told_by_its_place() {
+    let folder = folder("misspelt");
+    let rules = file(&folder, "rules.yml", RULES);
+    let told = |option: &str, name: &str, text: &str| {
+        let path = file(&folder, name, text);
+        let given: &[&str] = if option == "--rules" { &[] } else { &["--rules", &rules] };
+        smesec(&[given, &[option, &path, "-"]].concat(), b"").2
+    };
+    let rule = |source: &str, level: &str| {
+        format!(
+            "title: t\nlogsource: {source}\nlevel: {level}\ndetection: {{a: {{b: c}}, condition: a}}\n"
+        )
+    };
+    let wrong = told("--rules", "a.yml", &rule("{product: shop, servise: x}", "low"));
+    assert!(wrong.contains("a.yml:2:28: unknown key `servise` of `logsource`"), "{wrong}");
+    let wrong = told("--rules", "b.yml", &rule("{product: shop}", "hihg"));
+    assert!(wrong.contains("b.yml:3:8: unknown level `hihg`; known are"), "{wrong}");
+    let right = rule("{product: shop, definition: x, x-team: y}", "High");
+    assert!(!told("--rules", "c.yml", &right).contains("unknown"));
+    let wrong = told("--pipeline", "p.yml", "name: p\ntransformation: []\n");
+    assert!(wrong.contains("p.yml:2:1: unknown key `transformation` of a pipeline"), "{wrong}");
+    let wrong = told("--policies", "o.yml", "policies:\n  - {types: [faild], then: drop}\n");
+    assert!(wrong.contains("o.yml:2:14: the policy names `faild`, which is no rule's"), "{wrong}");
+    let twice = format!("{YAML}---{YAML}");
+    let wrong = told("--directives", "d.yml", &twice);
+    assert!(wrong.contains("a directive with this id stands in"), "{wrong}");
+}
+
+#[test]
+fn a_line_of_json_says_whose_it_is() {
+    let folder = folder("json");
+    let tagged = RULES.replace("level: medium", "tags: [attack.t1046]\nlevel: medium");
+    let rules = file(&folder, "rules.yml", tagged);
+    let (_, out, _) = smesec(&["--rules", &rules, "--json", "-"], EVENTS.as_bytes());
+    let told = lines(&out);
+    let scan = told.iter().find(|line| line["title"] == "Port scan").unwrap();
+    assert_eq!(scan["tags"][0], "attack.t1046");
+    assert_eq!(scan["log_source"]["product"], "shop");
+    let alarm = told.iter().find(|line| line["correlation"] == "Guessing").unwrap();
+    assert_eq!(alarm["rule_id"], "Guessing", "its id, else its name, else its title");
+}
+
+#[test]
+fn a_run_without_all_of_its_rules_says_so_by_its_status() {
+    let folder = folder("status");
+    let rules = file(&folder, "rules.yml", format!("{RULES}---\ntitle: none\n"));
+    assert_eq!(smesec(&["--rules", &rules, "-"], b"").0, 3);
+    assert_eq!(smesec(&["--rules", &rules, "-"], EVENTS.as_bytes()).0, 1);
+    let rules = file(&folder, "whole.yml", RULES);
+    assert_eq!(smesec(&["--rules", &rules, "-"], b"").0, 0);
 }
 
 /// A stream of `count` events in which groups come near thresholds, cross them and fall again.

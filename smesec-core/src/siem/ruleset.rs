@@ -5,7 +5,9 @@ use super::compile::{self, Program};
 use super::correlation::Plan;
 use super::degrade;
 use super::log_sources::{self, Row};
-use super::sigma::{self, Correlation, Filter, Meta, Pipeline, Placeholders, Rule, Sigma};
+use super::sigma::{
+    self, Correlation, Filter, Meta, Pipeline, Placeholders, Rule, Sigma, Traced, rename,
+};
 use crate::decode::yaml;
 use crate::error::{ConfigError, Error, IoError, RuleError};
 use crate::event::RuleInfo;
@@ -222,8 +224,8 @@ impl RuleSetBuilder {
             for (name, values) in &pipeline.placeholders {
                 self.placeholders.entry(name.clone()).or_default().extend_from_slice(values);
             }
-            change(pipeline, &mut self.rules, &mut self.report);
         }
+        self.change();
         degrade::name(&self.rules, &self.rows, &mut self.report);
         let program =
             compile::compile(&mut self.rules, self.rows, &self.placeholders, &mut self.report);
@@ -251,6 +253,36 @@ impl RuleSetBuilder {
             plan: Arc::new(plan),
             report: self.report,
         })
+    }
+
+    /// Sends rules, and the fields of correlations over them, through the pipelines.
+    fn change(&mut self) {
+        if self.pipelines.is_empty() {
+            return;
+        }
+        let traced: Vec<Traced> =
+            rename::fields(&self.correlations).iter().map(|field| Traced::new(field)).collect();
+        let rules = std::mem::take(&mut self.rules).into_iter();
+        let mut rules: Vec<(Rule, Vec<Traced>)> =
+            rules.map(|rule| (rule, traced.clone())).collect();
+        for pipeline in &self.pipelines {
+            change(pipeline, &mut rules, &mut self.report);
+        }
+        let known: Vec<(Meta, Vec<sigma::Reference>)> = self
+            .correlations
+            .iter()
+            .map(|correlation| (correlation.meta.clone(), correlation.rules.clone()))
+            .collect();
+        let renamed = rename::Renamed { rules: &rules, correlations: &known };
+        let report = &mut self.report;
+        self.correlations.retain_mut(|correlation| match renamed.apply(correlation) {
+            Ok(()) => true,
+            Err(why) => {
+                report.refused.push(refused(&correlation.meta, why));
+                false
+            }
+        });
+        self.rules = rules.into_iter().map(|(rule, _)| rule).collect();
     }
 
     fn fail(&mut self, error: Error) {
@@ -342,18 +374,22 @@ fn refuse_twice(rules: &mut Vec<Rule>, report: &mut LoadReport) {
     });
 }
 
-fn change(pipeline: &Pipeline, rules: &mut Vec<Rule>, report: &mut LoadReport) {
-    rules.retain_mut(|rule| {
-        let Err(why) = pipeline.apply(rule) else { return true };
-        report.refused.push(Refused {
-            file: rule.meta.file.clone(),
-            line: rule.meta.place.line,
-            column: rule.meta.place.column,
-            rule: (!rule.meta.id.is_empty()).then(|| rule.meta.id.clone()),
-            why,
-        });
+fn change(pipeline: &Pipeline, rules: &mut Vec<(Rule, Vec<Traced>)>, report: &mut LoadReport) {
+    rules.retain_mut(|(rule, traced)| {
+        let Err(why) = pipeline.apply_traced(rule, traced) else { return true };
+        report.refused.push(refused(&rule.meta, why));
         false
     });
+}
+
+fn refused(meta: &Meta, why: String) -> Refused {
+    Refused {
+        file: meta.file.clone(),
+        line: meta.place.line,
+        column: meta.place.column,
+        rule: (!meta.id.is_empty()).then(|| meta.id.clone()),
+        why,
+    }
 }
 
 fn apply(filter: &Filter, rules: &mut [Rule], report: &mut LoadReport) {

@@ -1,13 +1,15 @@
 //! What stands around the rules at one site, as its files say it: an inventory, home networks, policies, directives.
 
 use crate::error::{ConfigError, Error, RuleError};
-use crate::ruleset::LoadReport;
+use crate::ruleset::{LoadReport, Refused};
 use crate::siem::correlation::Settings;
 use crate::siem::directive::{Directive, parse_xml, parse_yaml};
 use crate::siem::engine::Engine;
-use crate::siem::policy::Policies;
+use crate::siem::policy::{Policies, types};
 use crate::siem::risk::Assets;
 use crate::siem::ruleset::RuleSet;
+use crate::siem::sigma::Meta;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The texts of a site's files, and the engine over rules and them.
@@ -83,16 +85,54 @@ impl Site {
         Ok(self)
     }
 
+    /// The rules that the levels of a directive name, each once; `None` where no directive has this id or
+    /// name.
+    #[cfg(feature = "cli")]
+    pub(crate) fn rules_of(&self, directive: &str) -> Option<Vec<&str>> {
+        let is = |one: &&Directive| one.id == directive || one.name == directive;
+        let mut open = vec![&self.directives.iter().find(is)?.first];
+        let mut rules: Vec<&str> = Vec::new();
+        while let Some(level) = open.pop() {
+            for rule in &level.rules {
+                if !rules.contains(&rule.as_str()) {
+                    rules.push(rule);
+                }
+            }
+            open.extend(level.next.iter().rev());
+        }
+        Some(rules)
+    }
+
     /// The engine. Its report also has what was left out of the directives' files.
     ///
     /// # Errors
     /// The first thing that is wrong in the policies, with its place.
     pub fn engine(self, rules: Arc<RuleSet>, settings: Settings) -> Result<Engine, Error> {
-        let Self { assets, policies, directives, report } = self;
+        let Self { assets, policies, directives, mut report } = self;
         let mut parsed = Vec::new();
         for (text, file) in policies {
             parsed.extend(Policies::parse(&text, &file, &assets)?.into_vec());
+            for (named, place) in types(&text, &file) {
+                let is = |meta: &Meta| {
+                    [&meta.id, &meta.name, &meta.title].iter().any(|name| **name == named)
+                };
+                if !rules.metas().iter().any(is) {
+                    let why = format!(
+                        "the policy names `{named}`, which is no rule's id, name or title; correct it, or \
+                         load the rule"
+                    );
+                    let (line, column) = (place.line.max(1), place.column.max(1));
+                    report.degraded.push(Refused {
+                        file: file.clone(),
+                        line,
+                        column,
+                        rule: None,
+                        why,
+                    });
+                }
+            }
         }
+        let directives = once(directives, &mut report);
         Ok(Engine::builder(rules)
             .settings(settings)
             .assets(assets)
@@ -100,6 +140,25 @@ impl Site {
             .directives(directives)
             .build_after(report))
     }
+}
+
+/// Directives without those whose id is another's already: their alarms could not be told apart.
+fn once(directives: Vec<Directive>, report: &mut LoadReport) -> Vec<Directive> {
+    let mut known: HashMap<String, String> = HashMap::new();
+    let mut kept = Vec::with_capacity(directives.len());
+    for directive in directives {
+        let (line, column) = (directive.place.line.max(1), directive.place.column.max(1));
+        if let Some(first) = known.get(&directive.id) {
+            let why =
+                format!("a directive with this id stands in {first}; give it an id of its own");
+            let (file, rule) = (directive.file, Some(directive.id));
+            report.refused.push(Refused { file, line, column, rule, why });
+            continue;
+        }
+        known.insert(directive.id.clone(), format!("{}:{line}", directive.file));
+        kept.push(directive);
+    }
+    kept
 }
 
 #[cfg(test)]

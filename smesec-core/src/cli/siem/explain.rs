@@ -2,10 +2,10 @@
 //! or `-`.
 
 use super::options::Options;
-use crate::siem::Matcher;
 use crate::siem::record::Record;
 use crate::siem::sigma::Meta;
 use crate::siem::sources::{BadLine, ReaderOptions, records_of};
+use crate::siem::{Matcher, RuleSet};
 use crate::time::Timestamp;
 use std::ffi::OsString;
 use std::io::{BufRead, Write};
@@ -25,6 +25,9 @@ pub(in crate::cli) fn explain(
     }
     let rules = Arc::new(options.load()?);
     let named = |meta: &Meta| [&meta.id, &meta.name, &meta.title, &meta.file].contains(&&wanted);
+    if let Some(why) = options.directive(&wanted)?.or_else(|| correlation(&rules, &wanted)) {
+        return Err(why);
+    }
     let Some(rule) = (0..).zip(rules.metas()).find(|(_, meta)| named(meta)).map(|(n, _)| n) else {
         let refused = rules.report().refused.first();
         let why = refused.map_or_else(String::new, |refused| format!(" ({refused})"));
@@ -62,4 +65,18 @@ pub(in crate::cli) fn explain(
     records_of(options.format, event.as_str(), &bytes, reading, &mut each);
     stdout.write_all(told.concat().as_bytes()).map_err(|e| e.to_string())?;
     Ok(u8::from(matched))
+}
+
+/// What to explain in place of a correlation, which looks at no record itself.
+fn correlation(rules: &RuleSet, wanted: &str) -> Option<String> {
+    let own = |meta: &Meta| [&meta.id, &meta.name, &meta.title].iter().any(|name| *name == wanted);
+    if rules.metas().iter().any(own) {
+        return None;
+    }
+    let parts = rules.plan().parts(wanted, rules.metas())?;
+    let parts: Vec<String> = parts.iter().map(|part| format!("`{part}`")).collect();
+    Some(format!(
+        "`{wanted}` is a correlation, which looks at no record by itself; explain its parts: {}",
+        parts.join(", ")
+    ))
 }

@@ -171,6 +171,24 @@ impl Options {
         Ok(engine)
     }
 
+    /// What to explain in place of a directive that the user names, which looks at no record itself.
+    pub(super) fn directive(&self, wanted: &str) -> Result<Option<String>, String> {
+        let mut site = Site::default();
+        for path in &self.directives {
+            let text = std::fs::read(path).map_err(|e| format!("`{path}`: {e}; check the path"))?;
+            site.directives(&text, path).map_err(|e| e.to_string())?;
+        }
+        Ok(site.rules_of(wanted).map(|rules| {
+            let parts: Vec<String> = rules.iter().map(|rule| format!("`{rule}`")).collect();
+            let parts = if parts.is_empty() {
+                "it names no rules, only fields".to_owned()
+            } else {
+                format!("explain the rules that its levels name: {}", parts.join(", "))
+            };
+            format!("`{wanted}` is a directive, which looks at no record by itself; {parts}")
+        }))
+    }
+
     /// Files are read one after another, so with several of them nothing can be judged before the
     /// last has been read; and a single one may have its newest event first. A state goes on with what
     /// comes later, so there one file is judged as it grows; and the user may say how late events come.

@@ -107,7 +107,10 @@ pub(in crate::cli) fn run(
     tell_unplaced(engine.matcher(), stderr)?;
     tell_without_field(engine.correlator(), stderr)?;
     let found = lines.detections + lines.alarms > 0;
-    Ok(match (found, counts.bad + engine.matcher().unplaced() > 0) {
+    // A rule that is not in force looked at nothing.
+    let refused = rules.report().refused.len() + engine.report().refused.len();
+    let missed = counts.bad + engine.matcher().unplaced() + refused as u64;
+    Ok(match (found, missed > 0) {
         (true, _) => 1,
         (false, true) => 3,
         (false, false) => 0,

@@ -32,6 +32,16 @@ struct DetectionLine<'d> {
     file: &'d str,
     record_id: u64,
     ts: String,
+    log_source: SourceLine<'d>,
+    tags: &'d [String],
+}
+
+/// Whose record it was, as far as that is known.
+#[derive(serde::Serialize)]
+struct SourceLine<'d> {
+    product: &'d str,
+    category: &'d str,
+    service: &'d str,
 }
 
 /// An alarm's line; the keys are a contract.
@@ -48,6 +58,8 @@ struct AlarmLine<'a> {
     change: &'static str,
     count: u64,
     message: &'a str,
+    rule_id: &'a str,
+    tags: &'a [String],
 }
 
 impl<'w> Lines<'w> {
@@ -70,6 +82,12 @@ impl<'w> Lines<'w> {
                     file: record.origin,
                     record_id: record.number,
                     ts,
+                    log_source: SourceLine {
+                        product: record.log_source.product,
+                        category: record.log_source.category,
+                        service: record.log_source.service,
+                    },
+                    tags: &meta.tags,
                 });
             } else {
                 let level = if meta.level.is_empty() { "-" } else { &meta.level };
@@ -104,6 +122,8 @@ impl<'w> Lines<'w> {
                     change: alarm.change.word(),
                     count: alarm.count,
                     message: &alarm.message,
+                    rule_id: &alarm.rule.id,
+                    tags: &alarm.rule.tags,
                 });
             } else {
                 let change = if opened { "ALARM" } else { alarm.change.word() };

@@ -237,6 +237,23 @@ impl Plan {
         self.correlations.is_empty()
     }
 
+    /// What a correlation of this id or title builds on, by id, else by name or title: rules of `known`, then
+    /// other correlations.
+    #[cfg(feature = "cli")]
+    pub(crate) fn parts<'p>(&'p self, wanted: &str, known: &'p [Meta]) -> Option<Vec<&'p str>> {
+        let is = |info: &RuleInfo| info.id.eq_ignore_ascii_case(wanted) || info.name == wanted;
+        let at = self.correlations.iter().position(|correlation| is(&correlation.info))?;
+        let listens = |rule: &Listened| {
+            let mut listeners = rule.listeners.iter().filter_map(|at| self.listeners.get(*at));
+            listeners.any(|listener| listener.correlation as usize == at)
+        };
+        let rules = self.rules.iter().zip(known).filter(|(rule, _)| listens(rule));
+        let others = self.correlations.iter();
+        let others = others.filter(|o| o.links.iter().any(|link| link.parent as usize == at));
+        let rules = rules.map(|(_, meta)| name_of(meta));
+        Some(rules.chain(others.map(|other| other.info.id.as_str())).collect())
+    }
+
     /// Whether hits of a base rule are reported by themselves: not where correlations build on it
     /// and none of them has `generate`.
     pub fn reports(&self, rule: u32) -> bool {

@@ -2,6 +2,8 @@
 
 mod yaml;
 
+pub(super) use yaml::types;
+
 use super::record::Fields;
 use super::risk::Net;
 use crate::detector::Detector;

@@ -49,6 +49,19 @@ impl Policies {
     }
 }
 
+/// What the policies of a text call types, each with its place; for a text that has been read.
+pub(in crate::siem) fn types(text: &str, file: &str) -> Vec<(String, Place)> {
+    let mut types = Vec::new();
+    for document in documents(text, file, Limits::default()).flatten() {
+        let list = document.root.key("policies").and_then(Node::list).unwrap_or_default();
+        for node in list.iter().filter_map(|policy| policy.key("types")) {
+            let items = node.list().unwrap_or(std::slice::from_ref(node));
+            types.extend(items.iter().filter_map(|i| Some((i.as_str()?.to_owned(), i.place))));
+        }
+    }
+    types
+}
+
 struct Reader<'a> {
     file: &'a str,
     assets: &'a Assets,

@@ -40,6 +40,7 @@ pub fn parse(document: &Node, file: &str) -> Result<Correlation, RuleError> {
             return Err(reader.error(key.place, &why));
         }
     }
+    super::rule::level(document, file)?;
     let kind = reader.kind(body)?;
     let rules = reader.rules(body)?;
     let condition = body.key("condition").or_else(|| document.key("condition"));

@@ -8,6 +8,7 @@
 //! | [`correlation`] | correlations over rules |
 //! | `filter` | conditions added to other rules |
 //! | `pipeline` | changes to rules, as data |
+//! | `rename` | the same for the fields of correlations |
 //! | `syntax` | what all documents share, and the tree of correlations |
 
 mod condition;
@@ -17,6 +18,7 @@ mod load;
 mod modifier;
 mod pattern;
 mod pipeline;
+pub(crate) mod rename;
 mod rule;
 mod syntax;
 
@@ -26,6 +28,7 @@ pub use load::{Sigma, load};
 pub use modifier::{Anchor, Ask, Comparison, Modifier, Network, Placeholders, Test, TimePart, ask};
 pub use pattern::{DASHES, Pattern, Piece};
 pub use pipeline::Pipeline;
+pub(crate) use pipeline::Traced;
 pub use rule::{Body, Item, Literal, Rule, RuleSource, Search};
 pub use syntax::{Correlation, CorrelationKind, Criterion, Meta, Reference, Threshold};
 pub(crate) use syntax::{severity, techniques};

@@ -51,6 +51,20 @@ enum RuleCondition {
     Id(String),
 }
 
+/// What became of a field that is named outside of the rule.
+#[derive(Clone, Debug)]
+pub(crate) struct Traced {
+    pub(crate) written: String,
+    /// One name, or several of which any will do.
+    pub(crate) now: Vec<String>,
+}
+
+impl Traced {
+    pub(crate) fn new(field: &str) -> Self {
+        Self { written: field.to_owned(), now: vec![field.to_owned()] }
+    }
+}
+
 impl Pipeline {
     /// Reads a pipeline.
     ///
@@ -81,6 +95,7 @@ impl Pipeline {
                 return Err(read.wrong(node, &why));
             }
         }
+        read.only(&root, KEYS, "a pipeline")?;
         let mut placeholders = Placeholders::new();
         for (key, value) in root.key("vars").and_then(Node::map).unwrap_or_default() {
             placeholders.insert(read.text(key)?, read.texts(value)?);
@@ -105,9 +120,21 @@ impl Pipeline {
     /// # Errors
     /// Why the pipeline refuses the rule.
     pub fn apply(&self, rule: &mut Rule) -> Result<(), String> {
+        self.apply_traced(rule, &mut [])
+    }
+
+    /// As [`Self::apply`]; of the fields in `traced` it is noted what they are called behind it.
+    pub(crate) fn apply_traced(
+        &self,
+        rule: &mut Rule,
+        traced: &mut [Traced],
+    ) -> Result<(), String> {
         for step in &self.steps {
             if !step.concerns(rule) {
                 continue;
+            }
+            for field in traced.iter_mut() {
+                field.now = field.now.iter().flat_map(|name| step.named(name)).collect();
             }
             match &step.change {
                 Change::LogSource(source) => {
@@ -214,11 +241,28 @@ impl Step {
     }
 }
 
+/// What a pipeline's keys are; `allowed_backends` says for which of pySigma's servers it is, and nothing
+/// of what it does.
+const KEYS: &[&str] = &["name", "priority", "vars", "transformations", "allowed_backends"];
+
 struct Reader<'f> {
     file: &'f str,
 }
 
 impl Reader<'_> {
+    /// Refuses keys that nothing reads.
+    fn only(&self, node: &Node, known: &[&str], what: &str) -> Result<(), RuleError> {
+        for (key, _) in node.map().unwrap_or_default() {
+            let name = key.as_str().unwrap_or_default();
+            if !known.contains(&name) {
+                let known = known.join(", ");
+                let why = format!("unknown key `{name}` of {what}; known are {known}");
+                return Err(self.wrong(key, &why));
+            }
+        }
+        Ok(())
+    }
+
     fn wrong(&self, node: &Node, why: &str) -> RuleError {
         rule::error(self.file, node.place, why.to_owned())
     }

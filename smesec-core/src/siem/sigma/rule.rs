@@ -151,6 +151,22 @@ pub(super) fn meta(root: &Node, file: &str) -> Meta {
     }
 }
 
+/// Refuses a level that is none: the rule would count as medium.
+pub(super) fn level(root: &Node, file: &str) -> Result<(), RuleError> {
+    const LEVELS: [&str; 5] = ["informational", "low", "medium", "high", "critical"];
+    let Some(node) = root.key("level") else { return Ok(()) };
+    let level = node.as_str().unwrap_or_default();
+    let none = node.scalar() == Some(Scalar::Null) || level.is_empty() && node.as_str().is_some();
+    if none || LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level)) {
+        return Ok(());
+    }
+    let why = match node.as_str() {
+        Some(level) => format!("unknown level `{level}`; known are {}", LEVELS.join(", ")),
+        None => format!("`level` is {}; write one of {}", node.kind(), LEVELS.join(", ")),
+    };
+    Err(error(file, node.place, why))
+}
+
 /// Reads a rule.
 ///
 /// # Errors
@@ -168,6 +184,7 @@ pub(super) fn parse(document: &Document, file: &str) -> Result<Rule, RuleError> 
         error(file, root.place, "a rule without `detection`; say what it looks for".to_owned())
     })?;
     let (searches, condition) = detection_of(detection, file, "detection")?;
+    level(root, file)?;
     Ok(Rule { meta: meta(root, file), log_source: source(root, file)?, searches, condition })
 }
 
@@ -177,6 +194,17 @@ pub(super) fn source(root: &Node, file: &str) -> Result<RuleSource, RuleError> {
         let why = "no `logsource`; name a product, a category or a service".to_owned();
         return Err(error(file, root.place, why));
     };
+    for (key, _) in node.map().unwrap_or_default() {
+        // `definition` is for people, and `x-` marks what others add; a misspelt word would widen the rule.
+        let name = key.as_str().unwrap_or_default();
+        let known = ["product", "category", "service", "definition"].contains(&name);
+        if !known && !name.starts_with("x-") {
+            let why = format!(
+                "unknown key `{name}` of `logsource`; known are product, category, service and definition"
+            );
+            return Err(error(file, key.place, why));
+        }
+    }
     let part = |key: &str| match node.key(key) {
         None => Ok(String::new()),
         Some(value) => match value.scalar() {

@@ -306,3 +306,55 @@ fn a_host_without_a_port_is_its_schemes_port_alone() {
     let own = format!("would connect to 127.0.0.1:{port}");
     assert_eq!(connects, [own.as_str(), "would connect to 127.0.0.1:80"], "{out}");
 }
+
+#[test]
+fn what_a_stage_proves_itself_with_is_masked_wherever_it_is_echoed() {
+    // All that comes back is what was sent: in words of its own, without a name before it.
+    let port = server(|_, seen| {
+        let words: Vec<&str> = seen.split([' ', '\r', '\n', ';', '=']).collect();
+        says("404", "", &words.join(" ~ "))
+    });
+    let folder = folder("credentials");
+    let report = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (html, junit, sarif) = (report("r.html"), report("r.xml"), report("r.sarif"));
+    for (headers, secrets) in [
+        ("{Authorization: 'Bearer zqT0kenValue77'}", &["zqT0kenValue77"][..]),
+        ("{authorization: zqT0kenValue77}", &["zqT0kenValue77"]),
+        ("{Authorization: 'Basic Ym9iOmh1bnRlcjIy'}", &["Ym9iOmh1bnRlcjIy", "hunter22"]),
+        (
+            "{X-Auth: abcSECRETabc, X-Access-Token: tok-88aa, otp: 918273, pin: 4711}",
+            &["abcSECRETabc", "tok-88aa", "918273", "4711"],
+        ),
+        (
+            "{X-Hub-Signature: s1gn4ture, Ocp-Apim-Subscription-Key: subkey99}",
+            &["s1gn4ture", "subkey99"],
+        ),
+        ("{Cookie: 'lang=en; sid=c00kieValue'}", &["c00kieValue"]),
+    ] {
+        let echoed = secrets.join("+");
+        let text =
+            asks(&format!("/text?b=you+sent+{echoed}"), &format!(", headers: {headers}"), "");
+        let test = file(&folder, "t.tavern.yaml", &text, port);
+        let args = ["taas", "run", &test, "--html", &html, "--junit", &junit, "--sarif", &sarif];
+        let (code, out, err) = smesec(&args);
+        assert_eq!(code, 1, "{out}{err}");
+        let (_, lines, _) = smesec(&["taas", "run", &test, "--json"]);
+        let read = |path: &str| std::fs::read_to_string(path).unwrap();
+        for text in [&out, &err, &lines, &read(&html), &read(&junit), &read(&sarif)] {
+            for secret in secrets {
+                assert!(!text.contains(secret), "{headers}: {text}");
+            }
+        }
+        assert!(out.contains("[masked]"), "{out}");
+    }
+    // What says nothing of anybody stays readable.
+    let (_, out) = run("plain", port, &asks("/true", ", headers: {X-Auth-Done: 'true'}", ""));
+    assert!(out.contains("/true"), "{out}");
+}
+
+#[test]
+fn a_name_before_an_escaped_quote_is_a_name() {
+    let port = server(|_, _| says("404", "", r#"{"log":"{\"password\":\"hunter2secret\"}"}"#));
+    let (code, out) = run("escaped", port, &asks("/", "", ""));
+    assert!(code == 1 && out.contains("password") && !out.contains("hunter2"), "{out}");
+}

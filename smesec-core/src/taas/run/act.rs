@@ -2,7 +2,7 @@
 
 use super::answer::Answer;
 use super::jar::Jar;
-use super::people::People;
+use super::people::{People, learn_cookie};
 use super::request::{self, Auth, Cookies, Ready};
 use super::{digest, message};
 use crate::runner::{Exchange, MessageSession, Request, Response, Session, Target, TestStep};
@@ -228,6 +228,14 @@ impl<'t> Act<'t> {
         }
         if let Some(auth) = &ready.auth {
             self.secrets.add(auth.password.as_str());
+        }
+        People::learn_sent(&ready.request.headers, self.secrets);
+        if let Cookies::These(these) = &ready.cookies {
+            for (name, value) in these {
+                if let Some(value) = value {
+                    learn_cookie(name, value, self.secrets);
+                }
+            }
         }
         let begun = self.begin(stage, &formatted)?;
         let user = ready.auth.as_ref().map(|auth| auth.user.as_str());

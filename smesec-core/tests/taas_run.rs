@@ -358,3 +358,19 @@ fn a_name_before_an_escaped_quote_is_a_name() {
     let (code, out) = run("escaped", port, &asks("/", "", ""));
     assert!(code == 1 && out.contains("password") && !out.contains("hunter2"), "{out}");
 }
+
+#[test]
+fn whole_numbers_stay_whole_both_ways() {
+    let big = "18446744073709551617";
+    let port = server(move |_, seen| {
+        let body = seen.split("\r\n\n").nth(1).unwrap_or_default().to_owned();
+        let fine = seen.contains(&format!("\"n\": {big},"));
+        says(if fine { "200" } else { "400" }, "Content-Type: application/json\r\n", &body)
+    });
+    let request = format!(", method: POST, json: {{n: {big}, m: 9223372036854775808}}");
+    for (expected, wanted) in [(big, 0), ("18446744073709551618", 1)] {
+        let response = format!(", json: {{n: {expected}, m: 9223372036854775808}}");
+        let (code, out) = run("big", port, &asks("/", &request, &response));
+        assert_eq!(code, wanted, "{out}");
+    }
+}

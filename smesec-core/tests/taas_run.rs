@@ -374,3 +374,20 @@ fn whole_numbers_stay_whole_both_ways() {
         assert_eq!(code, wanted, "{out}");
     }
 }
+
+#[test]
+fn lists_in_any_order_are_paired_as_well_as_can_be() {
+    let port = server(|_, _| {
+        says("200", "Content-Type: application/json\r\n", r#"[{"a":1,"b":2},{"a":1},{"c":3}]"#)
+    });
+    let expect =
+        |list: &str| asks("/", "", &format!(", strict: ['json:list_any_order'], json: {list}"));
+    for (list, wanted) in [
+        ("[!anything , {a: 1}, {a: 1, b: 2}]", 0),
+        ("[{a: !anyint }, {a: 1, b: 2}]", 0),
+        ("[{a: 1}, {a: 1}, {a: 1}]", 1),
+    ] {
+        let (code, out) = run("order", port, &expect(list));
+        assert_eq!(code, wanted, "{list}: {out}");
+    }
+}

@@ -391,3 +391,64 @@ fn lists_in_any_order_are_paired_as_well_as_can_be() {
         assert_eq!(code, wanted, "{list}: {out}");
     }
 }
+
+/// A test of stages that ask for their own names, and which of them did.
+fn asked(name: &str, head: &str, stages: &[&str], finally: &[&str]) -> (Vec<String>, String) {
+    let paths = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&paths);
+    let port = server(move |path, _| {
+        seen.lock().unwrap().push(path.trim_start_matches('/').to_owned());
+        says("200", "", "")
+    });
+    let stage = |stage: &&str| {
+        let (name, rest) = stage.split_once(' ').unwrap_or((stage, ""));
+        format!(
+            "  - {{name: {name}, {rest} request: {{url: 'http://127.0.0.1:PORT/{name}'}}, response: {{status_code: 200}}}}\n"
+        )
+    };
+    let mut text = format!("test_name: t\n{head}stages:\n");
+    text.extend(stages.iter().map(stage));
+    if !finally.is_empty() {
+        text.push_str("finally:\n");
+        text.extend(finally.iter().map(stage));
+    }
+    let (_, out) = run(name, port, &text);
+    let paths = paths.lock().unwrap().clone();
+    (paths, out)
+}
+
+#[test]
+fn the_first_stage_alone_ends_a_test_and_what_cleans_up_runs_whole() {
+    let stages = ["a", "b only: true,", "c only: true,"];
+    let finally = ["d skip: true,", "e only: true,", "f"];
+    let (paths, out) = asked("only", "", &stages, &finally);
+    assert_eq!(paths, ["b", "d", "e", "f"], "{out}");
+    let (paths, out) = asked("only", "", &["a", "b only: true, skip: true,", "c only: true,"], &[]);
+    assert_eq!(paths, ["c"], "{out}");
+}
+
+#[test]
+fn a_stage_is_skipped_by_the_value_of_a_variable() {
+    let head = "includes:\n  - {name: i, description: d, variables: {v: 5, user: {role: admin}}}\n";
+    let stages = [
+        "a skip: v == 5,",
+        "b skip: v == 6,",
+        "c skip: \"user.role == 'admin'\",",
+        "d skip: 'yes',",
+        "e skip: 'no',",
+        "f skip: '{v} == 5',",
+    ];
+    let (paths, out) = asked("skip", head, &stages, &[]);
+    assert_eq!(paths, ["b", "e"], "{out}");
+    let (_, out) = asked("skip", head, &["a skip: w == 5,"], &[]);
+    assert!(out.contains("`w` is not known"), "{out}");
+}
+
+#[test]
+fn nothing_fits_where_nothing_is_expected() {
+    let port = server(|_, _| says("200", "", ""));
+    for (json, wanted) in [("{}", 0), ("[]", 0), ("{a: 1}", 1)] {
+        let (code, out) = run("nothing", port, &asks("/", "", &format!(", json: {json}")));
+        assert_eq!(code, wanted, "{json}: {out}");
+    }
+}

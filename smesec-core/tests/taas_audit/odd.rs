@@ -649,3 +649,31 @@ fn a_private_authority_is_believed_and_a_named_host_may_have_the_keys() {
     let asked = asked.lock().unwrap();
     assert!(asked.iter().any(|url| url == "https://login.example/keys"), "{asked:?}");
 }
+
+#[test]
+fn a_write_that_is_refused_in_words_alone_is_seen_by_its_owner() {
+    let text = things("write: {method: PATCH, path: '/things/{id}', json: {l: '{marker}'}}, ");
+    // The history shows what an earlier audit wrote; of a sound one it stays that.
+    for (status, sound) in [(404, false), (403, false), (403, true)] {
+        let (site, written) = (Site::default(), Mutex::new("smesec-other".to_owned()));
+        let report = audit(&text, &["idor-write"], move |request, _| {
+            let mine = site.who(request).as_deref() == Some("alice");
+            let mut written = written.lock().unwrap();
+            Ok(match (path(request), request.method.as_str()) {
+                ("things/1001", "PATCH") => {
+                    if mine || !sound {
+                        written.push_str(&String::from_utf8_lossy(&request.body));
+                    }
+                    answer(if mine { 200 } else { status }, &[], "")
+                }
+                ("things/1001", _) if mine => answer(200, &[], &written),
+                ("things/1001", _) => answer(404, &[], ""),
+                _ => site.plain(request),
+            })
+        });
+        let told = told(&report);
+        assert_eq!(told[0] == "ok", sound, "{told:?}");
+        let seen = format!("answered with {status}: its owner sees the change");
+        assert!(sound || told[0].contains(&seen), "{told:?}");
+    }
+}

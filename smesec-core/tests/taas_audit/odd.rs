@@ -677,3 +677,40 @@ fn a_write_that_is_refused_in_words_alone_is_seen_by_its_owner() {
         assert!(sound || told[0].contains(&seen), "{told:?}");
     }
 }
+
+#[test]
+fn each_route_that_a_form_can_reach_is_tried() {
+    let text = SHOP.to_owned()
+        + "  - {method: POST, path: /out, form: {a: b}, allow: [user]}
+  - {method: POST, path: /safe, form: {a: b}, allow: [user]}
+  - {method: POST, path: /open, form: {a: b}, allow: [user, admin]}
+  - {method: POST, path: /broken, form: {a: b}, allow: [user]}
+  - {method: POST, path: /bare, form: {a: b}, allow: [admin]}
+";
+    let site = Site::default();
+    let report = audit(&text, &["csrf-missing"], move |request, _| {
+        let foreign =
+            request.headers.iter().any(|(n, v)| n == "Sec-Fetch-Site" && v == b"cross-site");
+        let guarded = foreign && matches!(path(request), "out" | "safe");
+        Ok(match path(request) {
+            "out" | "safe" | "open" | "bare" if guarded || site.who(request).is_none() => {
+                answer(403, &[], "")
+            }
+            "out" => {
+                let id = Site::cookie(request).unwrap();
+                site.sessions.lock().unwrap().remove(&id);
+                answer(200, &[], "bye")
+            }
+            "safe" | "open" | "bare" => answer(200, &[], "done"),
+            _ => site.plain(request),
+        })
+    });
+    let told = told(&report);
+    let starts = |start: &str| told.iter().filter(|line| line.starts_with(start)).count();
+    assert_eq!(
+        (starts("POST /open as alice FOUND"), starts("POST /bare as root FOUND")),
+        (1, 1),
+        "{told:?}"
+    );
+    assert_eq!((starts("NOT DONE POST /broken"), told.len()), (1, 3), "{told:?}");
+}

@@ -714,3 +714,29 @@ fn each_route_that_a_form_can_reach_is_tried() {
     );
     assert_eq!((starts("NOT DONE POST /broken"), told.len()), (1, 3), "{told:?}");
 }
+
+#[test]
+fn a_refusal_in_the_body_is_not_looked_for_in_an_answer_to_head() {
+    let text = format!("denied: ['you may not']\n{SHOP}");
+    for (flawed, in_body) in [(false, true), (true, true), (true, false)] {
+        let site = Site::default();
+        let report = audit(&text, &["bfla-method"], move |request, _| {
+            let mut given = match path(request) {
+                "all" if site.who(request).as_deref() == Some("root") => answer(200, &[], "all"),
+                "all" if flawed && request.method != "GET" => answer(200, &[], "all"),
+                "all" if in_body => answer(200, &[], "you may not"),
+                "all" => answer(403, &[], "no"),
+                _ => site.plain(request),
+            };
+            if request.method == "HEAD" {
+                given.body.clear();
+            }
+            Ok(given)
+        });
+        let told = told(&report);
+        assert_eq!(told[0].contains("FOUND"), flawed, "{told:?}");
+        let noted =
+            report.results.iter().flat_map(|r| &r.warnings).any(|w| w.contains("`HEAD /all`"));
+        assert_eq!(noted, !flawed, "{report:?}");
+    }
+}

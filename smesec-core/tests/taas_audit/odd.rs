@@ -280,13 +280,16 @@ fn a_cookie_with_a_refusal_is_no_sign_in() {
 }
 
 fn token(expires: i64) -> String {
+    token_of(&format!(r#"{{"sub":"alice","exp":{expires}}}"#))
+}
+
+fn token_of(claims: &str) -> String {
     let part = |bytes: &[u8]| {
         let mut out = Vec::new();
         Transform::Base64Encode.apply(bytes, &mut out);
         let text = String::from_utf8(out).unwrap();
         text.trim_end_matches('=').replace('+', "-").replace('/', "_")
     };
-    let claims = format!(r#"{{"sub":"alice","exp":{expires}}}"#);
     let body = format!("{}.{}", part(br#"{"alg":"HS256","typ":"JWT"}"#), part(claims.as_bytes()));
     let key = b"9b1f0c7e4a5d4c3b8e2f6a7d1c0b9e8f";
     format!("{body}.{}", part(&hmac_sha256(key, body.as_bytes())))
@@ -739,4 +742,21 @@ fn a_refusal_in_the_body_is_not_looked_for_in_an_answer_to_head() {
             report.results.iter().flat_map(|r| &r.warnings).any(|w| w.contains("`HEAD /all`"));
         assert_eq!(noted, !flawed, "{report:?}");
     }
+}
+
+#[test]
+fn a_token_without_an_end_is_found() {
+    let text = SHOP.replace("{cookie: sid}", "{bearer: token}");
+    let good = token_of(r#"{"sub":"alice"}"#);
+    let report = audit(&text, &["jwt-expired-accepted"], move |request, _| {
+        let sent = request.headers.iter().find(|(n, _)| n == "Authorization");
+        let is_good = sent.is_some_and(|(_, v)| v[..] == *format!("Bearer {good}").as_bytes());
+        Ok(match path(request) {
+            "in" => answer(200, &[], &format!(r#"{{"token":"{good}"}}"#)),
+            _ if is_good => answer(200, &[], ""),
+            _ => answer(401, &[], ""),
+        })
+    });
+    let told = told(&report);
+    assert!(told[0].contains("FOUND the token never ends: it has no `exp`"), "{told:?}");
 }

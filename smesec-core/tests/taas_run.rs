@@ -306,3 +306,149 @@ fn a_host_without_a_port_is_its_schemes_port_alone() {
     let own = format!("would connect to 127.0.0.1:{port}");
     assert_eq!(connects, [own.as_str(), "would connect to 127.0.0.1:80"], "{out}");
 }
+
+#[test]
+fn what_a_stage_proves_itself_with_is_masked_wherever_it_is_echoed() {
+    // All that comes back is what was sent: in words of its own, without a name before it.
+    let port = server(|_, seen| {
+        let words: Vec<&str> = seen.split([' ', '\r', '\n', ';', '=']).collect();
+        says("404", "", &words.join(" ~ "))
+    });
+    let folder = folder("credentials");
+    let report = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (html, junit, sarif) = (report("r.html"), report("r.xml"), report("r.sarif"));
+    for (headers, secrets) in [
+        ("{Authorization: 'Bearer zqT0kenValue77'}", &["zqT0kenValue77"][..]),
+        ("{authorization: zqT0kenValue77}", &["zqT0kenValue77"]),
+        ("{Authorization: 'Basic Ym9iOmh1bnRlcjIy'}", &["Ym9iOmh1bnRlcjIy", "hunter22"]),
+        (
+            "{X-Auth: abcSECRETabc, X-Access-Token: tok-88aa, otp: 918273, pin: 4711}",
+            &["abcSECRETabc", "tok-88aa", "918273", "4711"],
+        ),
+        (
+            "{X-Hub-Signature: s1gn4ture, Ocp-Apim-Subscription-Key: subkey99}",
+            &["s1gn4ture", "subkey99"],
+        ),
+        ("{Cookie: 'lang=en; sid=c00kieValue'}", &["c00kieValue"]),
+    ] {
+        let echoed = secrets.join("+");
+        let text =
+            asks(&format!("/text?b=you+sent+{echoed}"), &format!(", headers: {headers}"), "");
+        let test = file(&folder, "t.tavern.yaml", &text, port);
+        let args = ["taas", "run", &test, "--html", &html, "--junit", &junit, "--sarif", &sarif];
+        let (code, out, err) = smesec(&args);
+        assert_eq!(code, 1, "{out}{err}");
+        let (_, lines, _) = smesec(&["taas", "run", &test, "--json"]);
+        let read = |path: &str| std::fs::read_to_string(path).unwrap();
+        for text in [&out, &err, &lines, &read(&html), &read(&junit), &read(&sarif)] {
+            for secret in secrets {
+                assert!(!text.contains(secret), "{headers}: {text}");
+            }
+        }
+        assert!(out.contains("[masked]"), "{out}");
+    }
+    // What says nothing of anybody stays readable.
+    let (_, out) = run("plain", port, &asks("/true", ", headers: {X-Auth-Done: 'true'}", ""));
+    assert!(out.contains("/true"), "{out}");
+}
+
+#[test]
+fn a_name_before_an_escaped_quote_is_a_name() {
+    let port = server(|_, _| says("404", "", r#"{"log":"{\"password\":\"hunter2secret\"}"}"#));
+    let (code, out) = run("escaped", port, &asks("/", "", ""));
+    assert!(code == 1 && out.contains("password") && !out.contains("hunter2"), "{out}");
+}
+
+#[test]
+fn whole_numbers_stay_whole_both_ways() {
+    let big = "18446744073709551617";
+    let port = server(move |_, seen| {
+        let body = seen.split("\r\n\n").nth(1).unwrap_or_default().to_owned();
+        let fine = seen.contains(&format!("\"n\": {big},"));
+        says(if fine { "200" } else { "400" }, "Content-Type: application/json\r\n", &body)
+    });
+    let request = format!(", method: POST, json: {{n: {big}, m: 9223372036854775808}}");
+    for (expected, wanted) in [(big, 0), ("18446744073709551618", 1)] {
+        let response = format!(", json: {{n: {expected}, m: 9223372036854775808}}");
+        let (code, out) = run("big", port, &asks("/", &request, &response));
+        assert_eq!(code, wanted, "{out}");
+    }
+}
+
+#[test]
+fn lists_in_any_order_are_paired_as_well_as_can_be() {
+    let port = server(|_, _| {
+        says("200", "Content-Type: application/json\r\n", r#"[{"a":1,"b":2},{"a":1},{"c":3}]"#)
+    });
+    let expect =
+        |list: &str| asks("/", "", &format!(", strict: ['json:list_any_order'], json: {list}"));
+    for (list, wanted) in [
+        ("[!anything , {a: 1}, {a: 1, b: 2}]", 0),
+        ("[{a: !anyint }, {a: 1, b: 2}]", 0),
+        ("[{a: 1}, {a: 1}, {a: 1}]", 1),
+    ] {
+        let (code, out) = run("order", port, &expect(list));
+        assert_eq!(code, wanted, "{list}: {out}");
+    }
+}
+
+/// A test of stages that ask for their own names, and which of them did.
+fn asked(name: &str, head: &str, stages: &[&str], finally: &[&str]) -> (Vec<String>, String) {
+    let paths = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&paths);
+    let port = server(move |path, _| {
+        seen.lock().unwrap().push(path.trim_start_matches('/').to_owned());
+        says("200", "", "")
+    });
+    let stage = |stage: &&str| {
+        let (name, rest) = stage.split_once(' ').unwrap_or((stage, ""));
+        format!(
+            "  - {{name: {name}, {rest} request: {{url: 'http://127.0.0.1:PORT/{name}'}}, response: {{status_code: 200}}}}\n"
+        )
+    };
+    let mut text = format!("test_name: t\n{head}stages:\n");
+    text.extend(stages.iter().map(stage));
+    if !finally.is_empty() {
+        text.push_str("finally:\n");
+        text.extend(finally.iter().map(stage));
+    }
+    let (_, out) = run(name, port, &text);
+    let paths = paths.lock().unwrap().clone();
+    (paths, out)
+}
+
+#[test]
+fn the_first_stage_alone_ends_a_test_and_what_cleans_up_runs_whole() {
+    let stages = ["a", "b only: true,", "c only: true,"];
+    let finally = ["d skip: true,", "e only: true,", "f"];
+    let (paths, out) = asked("only", "", &stages, &finally);
+    assert_eq!(paths, ["b", "d", "e", "f"], "{out}");
+    let (paths, out) = asked("only", "", &["a", "b only: true, skip: true,", "c only: true,"], &[]);
+    assert_eq!(paths, ["c"], "{out}");
+}
+
+#[test]
+fn a_stage_is_skipped_by_the_value_of_a_variable() {
+    let head = "includes:\n  - {name: i, description: d, variables: {v: 5, user: {role: admin}}}\n";
+    let stages = [
+        "a skip: v == 5,",
+        "b skip: v == 6,",
+        "c skip: \"user.role == 'admin'\",",
+        "d skip: 'yes',",
+        "e skip: 'no',",
+        "f skip: '{v} == 5',",
+    ];
+    let (paths, out) = asked("skip", head, &stages, &[]);
+    assert_eq!(paths, ["b", "e"], "{out}");
+    let (_, out) = asked("skip", head, &["a skip: w == 5,"], &[]);
+    assert!(out.contains("`w` is not known"), "{out}");
+}
+
+#[test]
+fn nothing_fits_where_nothing_is_expected() {
+    let port = server(|_, _| says("200", "", ""));
+    for (json, wanted) in [("{}", 0), ("[]", 0), ("{a: 1}", 1)] {
+        let (code, out) = run("nothing", port, &asks("/", "", &format!(", json: {json}")));
+        assert_eq!(code, wanted, "{json}: {out}");
+    }
+}

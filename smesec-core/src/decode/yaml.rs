@@ -184,12 +184,21 @@ impl Node {
         }
     }
 
+    /// A plain scalar as a whole number, also where it goes beyond [`Scalar::Int`].
+    pub fn integer(&self) -> Option<i128> {
+        match &self.value {
+            Value::Scalar { text, plain: true } => whole(text),
+            _ => None,
+        }
+    }
+
     /// What kind of value it is, for messages.
     pub fn kind(&self) -> &'static str {
         match self.scalar() {
             Some(Scalar::Null) => "nothing",
             Some(Scalar::Bool(_)) => "a boolean",
             Some(Scalar::Int(_) | Scalar::Float(_)) => "a number",
+            Some(Scalar::Text(_)) if self.integer().is_some() => "a number",
             Some(Scalar::Text(_)) => "text",
             None if self.list().is_some() => "a list",
             None => "a mapping",
@@ -512,10 +521,11 @@ fn read_plain(text: &str) -> Scalar<'_> {
         ".nan" | ".NaN" | ".NAN" => return Scalar::Float(f64::NAN),
         _ => {}
     }
-    whole(text).or_else(|| broken(text)).unwrap_or(Scalar::Text(text))
+    let int = whole(text).and_then(|number| i64::try_from(number).ok()).map(Scalar::Int);
+    int.or_else(|| broken(text)).unwrap_or(Scalar::Text(text))
 }
 
-fn whole(text: &str) -> Option<Scalar<'_>> {
+fn whole(text: &str) -> Option<i128> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -538,8 +548,8 @@ fn whole(text: &str) -> Option<Scalar<'_>> {
     if digits.starts_with(['+', '-']) {
         return None;
     }
-    let number = i128::from_str_radix(digits, radix).ok()?;
-    i64::try_from(if negative { -number } else { number }).ok().map(Scalar::Int)
+    let sign = if negative { "-" } else { "" };
+    i128::from_str_radix(&format!("{sign}{digits}"), radix).ok()
 }
 
 /// A number with a fraction: `[-+]?([0-9][0-9_]*)?\.[0-9_]*([eE][-+]?[0-9]+)?`. An exponent alone makes none:
@@ -574,6 +584,7 @@ mod tests {
             ("0o17", Scalar::Int(15)),
             ("017", Scalar::Int(15)),
             ("1_000", Scalar::Int(1_000)),
+            ("9223372036854775808", Scalar::Text("9223372036854775808")),
             ("1.5", Scalar::Float(1.5)),
             (".5", Scalar::Float(0.5)),
             ("1.0e3", Scalar::Float(1_000.0)),

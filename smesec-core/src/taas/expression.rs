@@ -13,12 +13,23 @@ const LONGEST: usize = 4_096;
 /// # Errors
 /// Names what is not part of the language.
 pub(super) fn evaluate(text: &str) -> Result<Value, String> {
-    let (arguments, _) = arguments_of(text, false)?;
+    evaluate_with(text, &|_| None)
+}
+
+/// What an expression gives with variables that stand in it by their names.
+///
+/// # Errors
+/// As [`evaluate`].
+pub(super) fn evaluate_with(text: &str, known: &Known<'_>) -> Result<Value, String> {
+    let (arguments, _) = arguments_of(text, false, known)?;
     match <[Value; 1]>::try_from(arguments) {
         Ok([value]) => Ok(value),
         Err(_) => Err(format!("`{text}` is no condition; write one comparison")),
     }
 }
+
+/// The value of a variable.
+pub(super) type Known<'k> = dyn Fn(&str) -> Option<Value> + 'k;
 
 /// Arguments by position, and by name.
 type Arguments = (Vec<Value>, Vec<(String, Value)>);
@@ -28,14 +39,14 @@ type Arguments = (Vec<Value>, Vec<(String, Value)>);
 /// # Errors
 /// As [`evaluate`].
 pub(super) fn call_arguments(text: &str) -> Result<Arguments, String> {
-    arguments_of(text, true)
+    arguments_of(text, true, &|_| None)
 }
 
-fn arguments_of(text: &str, named: bool) -> Result<Arguments, String> {
+fn arguments_of(text: &str, named: bool, known: &Known<'_>) -> Result<Arguments, String> {
     if text.len() > LONGEST {
         return Err(format!("a condition is longer than {LONGEST} bytes; shorten it"));
     }
-    let mut reader = Reader { words: words(text)?, at: 0, depth: 0, passed_over: 0 };
+    let mut reader = Reader { words: words(text)?, at: 0, depth: 0, passed_over: 0, known };
     let (mut plain, mut by_name) = (Vec::new(), Vec::new());
     while reader.at < reader.words.len() {
         if named
@@ -127,17 +138,18 @@ fn quoted(text: &str, quote: char) -> Option<(String, usize)> {
     None
 }
 
-struct Reader {
+struct Reader<'k> {
     words: Vec<Word>,
     at: usize,
     depth: usize,
     /// Above 0 within what no longer decides: it is read, and what it gives does not count.
     passed_over: usize,
+    known: &'k Known<'k>,
 }
 
 type Given = Result<Value, String>;
 
-impl Reader {
+impl Reader<'_> {
     fn take(&mut self, mark: &str) -> bool {
         let found = matches!(self.words.get(self.at), Some(Word::Mark(m)) if *m == mark);
         self.at += usize::from(found);
@@ -304,11 +316,11 @@ impl Reader {
                 self.counted(function(&name, &arguments))?
             }
             Some(Word::Name(_)) if self.passed_over > 0 => Value::Null,
-            Some(Word::Name(name)) => {
-                return Err(format!(
+            Some(Word::Name(name)) => (self.known)(&name).ok_or_else(|| {
+                format!(
                     "`{name}` is not known in conditions; compare values, such as `'{{{name}}}' == 'x'`"
-                ));
-            }
+                )
+            })?,
             _ => {
                 self.at -= 1;
                 return Err(format!("a value is missing before `{}`", self.rest()));
@@ -321,19 +333,23 @@ impl Reader {
                 };
                 self.at += 1;
                 if !self.take("(") {
-                    let unknown = Err(format!("`.{name}` is not known in conditions"));
-                    value = self.counted(unknown)?;
+                    let part = value.key(&name).cloned();
+                    let part = part.ok_or_else(|| format!("`.{name}` is not known in conditions"));
+                    value = self.counted(part)?;
                     continue;
                 }
                 let arguments = self.items(")")?;
                 value = self.counted(method(&value, &name, &arguments))?;
             } else if self.take("[") {
                 let items = self.items("]")?;
-                let index = match items.as_slice() {
-                    [Value::Int(index)] => usize::try_from(*index).ok(),
+                let found = match items.as_slice() {
+                    [Value::Int(index)] => {
+                        usize::try_from(*index).ok().and_then(|n| value.items()?.get(n))
+                    }
+                    [Value::Text(key)] => value.key(key),
                     _ => None,
                 };
-                let found = index.and_then(|n| value.items()?.get(n).cloned());
+                let found = found.cloned();
                 let found = found.ok_or_else(|| "an index leads outside its list".to_owned());
                 value = self.counted(found)?;
             } else {
@@ -523,6 +539,21 @@ mod tests {
         }
         assert!(evaluate(&"(".repeat(4_000)).unwrap_err().contains("deeper"));
         assert!(evaluate(&"-".repeat(4_000)).is_err());
+    }
+
+    #[test]
+    fn variables_stand_by_their_names() {
+        let v = Value::from_json(br#"{"n": 5, "user": {"role": "admin", "ids": [7]}}"#).unwrap();
+        let known = |name: &str| v.key(name).cloned();
+        for (text, holds) in [
+            ("n == 5", true),
+            ("n > 5 or user.role == 'admin' and user['ids'][0] == 7", true),
+            ("user.role in ['guest']", false),
+        ] {
+            assert_eq!(evaluate_with(text, &known).unwrap().truth(), holds, "{text}");
+        }
+        assert!(evaluate_with("m == 5", &known).unwrap_err().contains("`m`"));
+        assert!(evaluate_with("user.name", &known).unwrap_err().contains("`.name`"));
     }
 
     #[test]

@@ -204,7 +204,8 @@ fn is_secret(name: &str) -> bool {
 
 /// The word that ends before a `:` or `=`, quotes taken off.
 fn name_before(text: &str) -> &str {
-    let text = text.trim_end_matches([' ', '"', '\'']);
+    // JSON within a text of JSON has its quotes escaped.
+    let text = text.trim_end_matches([' ', '"', '\'', '\\']);
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let start = text.rfind(|c| !is_word(c)).map_or(0, |at| {
         at + text.get(at..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8)
@@ -218,8 +219,11 @@ fn value_after(text: &str, mark: usize, name: &str) -> Option<(usize, usize)> {
     let blanks = after.len() - after.trim_start_matches(' ').len();
     let from = mark + 1 + blanks;
     let rest = text.get(from..)?;
-    if rest.trim_start_matches(['"', '\'']).starts_with(STARS) {
+    if rest.trim_start_matches(['"', '\'', '\\']).starts_with(STARS) {
         return None;
+    }
+    if let Some((from_quote, length)) = in_escaped_quotes(rest) {
+        return Some((from + from_quote, from + from_quote + length));
     }
     if let Some(quote) = rest.chars().next().filter(|c| matches!(c, '"' | '\'')) {
         let inner = rest.get(1..)?;
@@ -241,6 +245,24 @@ fn value_after(text: &str, mark: usize, name: &str) -> Option<(usize, usize)> {
             .unwrap_or(rest.len())
     };
     Some((from, from + end))
+}
+
+/// Where a value in escaped quotes begins, and its length: it ends at a quote that is escaped no deeper.
+fn in_escaped_quotes(text: &str) -> Option<(usize, usize)> {
+    let bare = text.trim_start_matches('\\');
+    let slashes = text.len() - bare.len();
+    let quote = bare.chars().next().filter(|c| slashes > 0 && matches!(c, '"' | '\''))?;
+    let inner = bare.get(1..)?;
+    let mut escapes = 0;
+    let mut length = inner.len();
+    for (at, c) in inner.char_indices() {
+        if c == quote && escapes <= slashes {
+            length = at - escapes;
+            break;
+        }
+        escapes = if c == '\\' { escapes + 1 } else { 0 };
+    }
+    Some((slashes + 1, length))
 }
 
 /// Bytes within which a bracket is looked for; what lies beyond is starred out with the rest.
@@ -287,6 +309,11 @@ mod tests {
             ("Authorization: Bearer a.b.c\nX: y", "Authorization: [masked]\nX: y"),
             ("Set-Cookie: sid=abc; Path=/\n", "Set-Cookie: [masked]\n"),
             ("card 4111 1111 1111 1111", "card **** **** **** ****"),
+            (
+                r#"{"log":"{\"password\":\"a\\\"b\",\"n\":1}"}"#,
+                r#"{"log":"{\"password\":\"[masked]\",\"n\":1}"}"#,
+            ),
+            (r#"{\"pin\": 1234, \"n\": 1}"#, r#"{\"pin\": [masked], \"n\": 1}"#),
             (r#"{"token":{"value":"ab}c","n":[1]},"m":2}"#, r#"{"token":[masked],"m":2}"#),
             (r#"{"password": ["x", "y"], "m": 2}"#, r#"{"password": [masked], "m": 2}"#),
             ("'secret': {'a': 'b", "'secret': [masked]"),
@@ -339,7 +366,7 @@ mod tests {
 
     #[test]
     fn text_cut_anywhere_never_panics() {
-        let text = "token:['é{ password={é\"passwörd\": \"tokén\\\"\" token='é cookie:é password=";
+        let text = "\\\"pin\\\":\\\"é\\\" token:['é{ password={é\"passwörd\": \"tokén\\\"\" token='é cookie:é password=";
         for (at, _) in text.char_indices() {
             let _ = Secrets::default().masked(text.get(..at).unwrap_or_default());
         }

@@ -4,7 +4,9 @@
 //! `1 == 1.0 == true`, and `"{flag}"` gives `True`.
 
 use super::pattern::Pattern;
-use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
 
 /// One value.
@@ -105,7 +107,10 @@ impl Value {
     pub fn from_json(text: &[u8]) -> Result<Self, String> {
         // Servers of some makers put a mark of UTF-8 before it.
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        serde_json::from_slice(text).map_err(|e| e.to_string())
+        let big = RefCell::new(big_integers(text));
+        let mut from = serde_json::Deserializer::from_slice(text);
+        let value = Any { big: &big }.deserialize(&mut from);
+        value.and_then(|value| from.end().map(|()| value)).map_err(|e| e.to_string())
     }
 
     /// The value as JSON, spaced as Python's `json.dumps` does, so that lengths agree.
@@ -444,62 +449,119 @@ fn write_repr_text(text: &str, out: &mut String) {
 
 impl<'de> serde::Deserialize<'de> for Value {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Any;
-        impl<'de> Visitor<'de> for Any {
-            type Value = Value;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("JSON")
-            }
-            fn visit_unit<E>(self) -> Result<Value, E> {
-                Ok(Value::Null)
-            }
-            fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
-                Ok(Value::Bool(flag))
-            }
-            fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
-                Ok(Value::Int(number.into()))
-            }
-            fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
-                Ok(Value::Int(number.into()))
-            }
-            fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
-                Ok(Value::Float(number))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-                Ok(Value::text(text))
-            }
-            fn visit_string<E>(self, text: String) -> Result<Value, E> {
-                Ok(Value::Text(text))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = seq.next_element()? {
-                    items.push(item);
+        from.deserialize_any(Any { big: &RefCell::default() })
+    }
+}
+
+/// Reads any JSON.
+#[derive(Clone, Copy)]
+struct Any<'b> {
+    /// What [`big_integers`] found and is not read yet.
+    big: &'b RefCell<VecDeque<Option<i128>>>,
+}
+
+/// What each number is of which the JSON reader makes a `f64`, in the order of the text: `None` for a fraction, else
+/// the whole number beyond 64 bits. Empty where a text has none of the latter.
+fn big_integers(text: &[u8]) -> VecDeque<Option<i128>> {
+    /// Digits of the least number beyond 64 bits.
+    const DIGITS: usize = 19;
+    let mut out = VecDeque::new();
+    if !text.split(|c| !c.is_ascii_digit()).any(|run| run.len() >= DIGITS) {
+        return out;
+    }
+    let mut rest = text;
+    while let Some(first) = rest.first() {
+        let after = rest.get(1..).unwrap_or_default();
+        if *first == b'"' {
+            let mut escaped = false;
+            let end = after.iter().position(|c| {
+                let ends = *c == b'"' && !escaped;
+                escaped = *c == b'\\' && !escaped;
+                ends
+            });
+            rest = end.and_then(|end| after.get(end + 1..)).unwrap_or_default();
+            continue;
+        }
+        if !first.is_ascii_digit() && *first != b'-' {
+            rest = after;
+            continue;
+        }
+        let is_part = |c: &u8| c.is_ascii_digit() || b"+-.eE".contains(c);
+        let length = rest.iter().position(|c| !is_part(c)).unwrap_or(rest.len());
+        let number =
+            rest.get(..length).and_then(|n| std::str::from_utf8(n).ok()).unwrap_or_default();
+        rest = rest.get(length..).unwrap_or_default();
+        if number.parse::<i64>().is_ok_and(|n| n != 0 || number == "0")
+            || number.parse::<u64>().is_ok()
+        {
+            continue;
+        }
+        // `-0` is a fraction to the reader.
+        out.push_back(number.parse().ok().filter(|n| *n != 0));
+    }
+    out
+}
+
+impl<'de> DeserializeSeed<'de> for Any<'_> {
+    type Value = Value;
+    fn deserialize<D: serde::Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Any<'_> {
+    type Value = Value;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+    fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
+        Ok(Value::Bool(flag))
+    }
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(Value::Int(number.into()))
+    }
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(Value::Int(number.into()))
+    }
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        let whole = self.big.borrow_mut().pop_front().flatten();
+        Ok(whole.map_or(Value::Float(number), Value::Int))
+    }
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::text(text))
+    }
+    fn visit_string<E>(self, text: String) -> Result<Value, E> {
+        Ok(Value::Text(text))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element_seed(self)? {
+            items.push(item);
+        }
+        Ok(Value::List(items))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut entries: Vec<(String, Value)> = Vec::new();
+        while let Some(key) = map.next_key::<String>()? {
+            entries.push((key, map.next_value_seed(self)?));
+        }
+        // Of a repeated key the last counts; looked for only where mappings are short, since
+        // an answer may hold a million keys.
+        if entries.len() <= 64 {
+            let mut n = 0;
+            while n < entries.len() {
+                let (seen, rest) = entries.split_at(n + 1);
+                if seen.last().is_some_and(|(key, _)| rest.iter().any(|(k, _)| k == key)) {
+                    entries.remove(n);
+                } else {
+                    n += 1;
                 }
-                Ok(Value::List(items))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-                let mut entries: Vec<(String, Value)> = Vec::new();
-                while let Some((key, value)) = map.next_entry::<String, Value>()? {
-                    entries.push((key, value));
-                }
-                // Of a repeated key the last counts; looked for only where mappings are short, since
-                // an answer may hold a million keys.
-                if entries.len() <= 64 {
-                    let mut n = 0;
-                    while n < entries.len() {
-                        let (seen, rest) = entries.split_at(n + 1);
-                        if seen.last().is_some_and(|(key, _)| rest.iter().any(|(k, _)| k == key)) {
-                            entries.remove(n);
-                        } else {
-                            n += 1;
-                        }
-                    }
-                }
-                Ok(Value::Map(entries))
             }
         }
-        from.deserialize_any(Any)
+        Ok(Value::Map(entries))
     }
 }
 
@@ -548,6 +610,20 @@ mod tests {
             r#"{"a": [1, true, null, 1e+20, 0.5, "it's", "\u00e9\n"]}"#
         );
         assert!(Value::Bytes(vec![1]).to_json().is_err());
+    }
+
+    #[test]
+    fn whole_numbers_beyond_64_bits_stay_whole() {
+        let text = r#"{"a": [18446744073709551616, -9223372036854775809, 1.5, -0, "18446744073709551617\\\""],
+            "b": 18446744073709551615, "c": 1e30, "d": 170141183460469231731687303715884105727}"#;
+        assert_eq!(
+            json(text).to_json().unwrap(),
+            r#"{"a": [18446744073709551616, -9223372036854775809, 1.5, -0.0, "18446744073709551617\\\""], "b": 18446744073709551615, "c": 1e+30, "d": 170141183460469231731687303715884105727}"#
+        );
+        assert_eq!(json("1").to_string(), "1");
+        assert!(Value::from_json(b"18446744073709551616 1").is_err());
+        // Beyond what is counted here it is a fraction, as before.
+        assert!(matches!(json(&"9".repeat(40)), Value::Float(_)));
     }
 
     #[test]

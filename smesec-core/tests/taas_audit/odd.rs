@@ -280,13 +280,16 @@ fn a_cookie_with_a_refusal_is_no_sign_in() {
 }
 
 fn token(expires: i64) -> String {
+    token_of(&format!(r#"{{"sub":"alice","exp":{expires}}}"#))
+}
+
+fn token_of(claims: &str) -> String {
     let part = |bytes: &[u8]| {
         let mut out = Vec::new();
         Transform::Base64Encode.apply(bytes, &mut out);
         let text = String::from_utf8(out).unwrap();
         text.trim_end_matches('=').replace('+', "-").replace('/', "_")
     };
-    let claims = format!(r#"{{"sub":"alice","exp":{expires}}}"#);
     let body = format!("{}.{}", part(br#"{"alg":"HS256","typ":"JWT"}"#), part(claims.as_bytes()));
     let key = b"9b1f0c7e4a5d4c3b8e2f6a7d1c0b9e8f";
     format!("{body}.{}", part(&hmac_sha256(key, body.as_bytes())))
@@ -648,4 +651,112 @@ fn a_private_authority_is_believed_and_a_named_host_may_have_the_keys() {
     });
     let asked = asked.lock().unwrap();
     assert!(asked.iter().any(|url| url == "https://login.example/keys"), "{asked:?}");
+}
+
+#[test]
+fn a_write_that_is_refused_in_words_alone_is_seen_by_its_owner() {
+    let text = things("write: {method: PATCH, path: '/things/{id}', json: {l: '{marker}'}}, ");
+    // The history shows what an earlier audit wrote; of a sound one it stays that.
+    for (status, sound) in [(404, false), (403, false), (403, true)] {
+        let (site, written) = (Site::default(), Mutex::new("smesec-other".to_owned()));
+        let report = audit(&text, &["idor-write"], move |request, _| {
+            let mine = site.who(request).as_deref() == Some("alice");
+            let mut written = written.lock().unwrap();
+            Ok(match (path(request), request.method.as_str()) {
+                ("things/1001", "PATCH") => {
+                    if mine || !sound {
+                        written.push_str(&String::from_utf8_lossy(&request.body));
+                    }
+                    answer(if mine { 200 } else { status }, &[], "")
+                }
+                ("things/1001", _) if mine => answer(200, &[], &written),
+                ("things/1001", _) => answer(404, &[], ""),
+                _ => site.plain(request),
+            })
+        });
+        let told = told(&report);
+        assert_eq!(told[0] == "ok", sound, "{told:?}");
+        let seen = format!("answered with {status}: its owner sees the change");
+        assert!(sound || told[0].contains(&seen), "{told:?}");
+    }
+}
+
+#[test]
+fn each_route_that_a_form_can_reach_is_tried() {
+    let text = SHOP.to_owned()
+        + "  - {method: POST, path: /out, form: {a: b}, allow: [user]}
+  - {method: POST, path: /safe, form: {a: b}, allow: [user]}
+  - {method: POST, path: /open, form: {a: b}, allow: [user, admin]}
+  - {method: POST, path: /broken, form: {a: b}, allow: [user]}
+  - {method: POST, path: /bare, form: {a: b}, allow: [admin]}
+";
+    let site = Site::default();
+    let report = audit(&text, &["csrf-missing"], move |request, _| {
+        let foreign =
+            request.headers.iter().any(|(n, v)| n == "Sec-Fetch-Site" && v == b"cross-site");
+        let guarded = foreign && matches!(path(request), "out" | "safe");
+        Ok(match path(request) {
+            "out" | "safe" | "open" | "bare" if guarded || site.who(request).is_none() => {
+                answer(403, &[], "")
+            }
+            "out" => {
+                let id = Site::cookie(request).unwrap();
+                site.sessions.lock().unwrap().remove(&id);
+                answer(200, &[], "bye")
+            }
+            "safe" | "open" | "bare" => answer(200, &[], "done"),
+            _ => site.plain(request),
+        })
+    });
+    let told = told(&report);
+    let starts = |start: &str| told.iter().filter(|line| line.starts_with(start)).count();
+    assert_eq!(
+        (starts("POST /open as alice FOUND"), starts("POST /bare as root FOUND")),
+        (1, 1),
+        "{told:?}"
+    );
+    assert_eq!((starts("NOT DONE POST /broken"), told.len()), (1, 3), "{told:?}");
+}
+
+#[test]
+fn a_refusal_in_the_body_is_not_looked_for_in_an_answer_to_head() {
+    let text = format!("denied: ['you may not']\n{SHOP}");
+    for (flawed, in_body) in [(false, true), (true, true), (true, false)] {
+        let site = Site::default();
+        let report = audit(&text, &["bfla-method"], move |request, _| {
+            let mut given = match path(request) {
+                "all" if site.who(request).as_deref() == Some("root") => answer(200, &[], "all"),
+                "all" if flawed && request.method != "GET" => answer(200, &[], "all"),
+                "all" if in_body => answer(200, &[], "you may not"),
+                "all" => answer(403, &[], "no"),
+                _ => site.plain(request),
+            };
+            if request.method == "HEAD" {
+                given.body.clear();
+            }
+            Ok(given)
+        });
+        let told = told(&report);
+        assert_eq!(told[0].contains("FOUND"), flawed, "{told:?}");
+        let noted =
+            report.results.iter().flat_map(|r| &r.warnings).any(|w| w.contains("`HEAD /all`"));
+        assert_eq!(noted, !flawed, "{report:?}");
+    }
+}
+
+#[test]
+fn a_token_without_an_end_is_found() {
+    let text = SHOP.replace("{cookie: sid}", "{bearer: token}");
+    let good = token_of(r#"{"sub":"alice"}"#);
+    let report = audit(&text, &["jwt-expired-accepted"], move |request, _| {
+        let sent = request.headers.iter().find(|(n, _)| n == "Authorization");
+        let is_good = sent.is_some_and(|(_, v)| v[..] == *format!("Bearer {good}").as_bytes());
+        Ok(match path(request) {
+            "in" => answer(200, &[], &format!(r#"{{"token":"{good}"}}"#)),
+            _ if is_good => answer(200, &[], ""),
+            _ => answer(401, &[], ""),
+        })
+    });
+    let told = told(&report);
+    assert!(told[0].contains("FOUND the token never ends: it has no `exp`"), "{told:?}");
 }

@@ -750,6 +750,9 @@ fn json_of(node: &Node) -> Json {
         Some(Scalar::Bool(value)) => value.into(),
         Some(Scalar::Int(value)) => value.into(),
         Some(Scalar::Float(value)) => value.into(),
-        Some(Scalar::Text(text)) => text.into(),
+        Some(Scalar::Text(text)) => {
+            let number = node.integer().and_then(serde_json::Number::from_i128);
+            number.map_or_else(|| text.into(), Json::Number)
+        }
     }
 }

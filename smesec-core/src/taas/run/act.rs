@@ -2,7 +2,7 @@
 
 use super::answer::Answer;
 use super::jar::Jar;
-use super::people::People;
+use super::people::{People, learn_cookie};
 use super::request::{self, Auth, Cookies, Ready};
 use super::{digest, message};
 use crate::runner::{Exchange, MessageSession, Request, Response, Session, Target, TestStep};
@@ -16,6 +16,7 @@ use crate::taas::tavern::{Action, Script, Stage, Strict};
 use crate::taas::url::Url;
 use crate::taas::value::Value;
 use crate::time::Timestamp;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,7 +80,7 @@ impl<'t> Act<'t> {
     pub(super) fn run(&mut self, target: &dyn Target) -> Result<(), Failure> {
         let script = self.script;
         let outcome = self.connect(target).and_then(|()| self.stages(&script.stages));
-        let last = self.stages(&script.finally);
+        let last = self.finally(&script.finally);
         match (outcome, last) {
             (Err(why), _) => Err(Failure { why, finally: false }),
             (Ok(()), Err(why)) => Err(Failure { why, finally: true }),
@@ -100,31 +101,45 @@ impl<'t> Act<'t> {
     fn stages(&mut self, stages: &[Stage]) -> Result<(), String> {
         let only = stages.iter().any(|stage| stage.only);
         for stage in stages.iter().filter(|stage| stage.only || !only) {
-            self.stage(stage)?;
+            // The format's own runner ends with the first that is marked so and not skipped.
+            if self.stage(stage, false)? && stage.only {
+                break;
+            }
         }
         Ok(())
     }
 
-    /// Runs a stage until it passes or its retries are spent.
-    fn stage(&mut self, stage: &Stage) -> Result<(), String> {
+    /// What cleans up runs whole: neither `skip` nor `only` counts there.
+    fn finally(&mut self, stages: &[Stage]) -> Result<(), String> {
+        stages.iter().try_for_each(|stage| self.stage(stage, true).map(|_| ()))
+    }
+
+    /// Runs a stage until it passes or its retries are spent; false where it is skipped.
+    fn stage(&mut self, stage: &Stage, finally: bool) -> Result<bool, String> {
         let mut step = TestStep { name: stage.name.clone(), ..TestStep::default() };
-        let outcome = self.attempts(stage, &mut step);
-        if let Err(why) = outcome {
-            step.failures.push(why);
+        let mut ran = true;
+        match self.attempts(stage, finally, &mut step) {
+            Ok(done) => ran = done,
+            Err(why) => step.failures.push(why),
         }
         let failed = step.failures.first().map(|first| {
             let place = format!("{}:{}:{}", self.file, stage.place.line, stage.place.column);
             format!("{place}: stage `{}`: {first}", step.name)
         });
         self.steps.push(step);
-        failed.map_or(Ok(()), Err)
+        failed.map_or(Ok(ran), Err)
     }
 
-    fn attempts(&mut self, stage: &Stage, step: &mut TestStep) -> Result<(), String> {
+    fn attempts(
+        &mut self,
+        stage: &Stage,
+        finally: bool,
+        step: &mut TestStep,
+    ) -> Result<bool, String> {
         step.name = format_text(&stage.name, &self.scope)?.into_owned();
-        if self.skips(&stage.skip)? {
+        if !finally && self.skips(&stage.skip)? {
             step.name.push_str(" (skipped)");
-            return Ok(());
+            return Ok(false);
         }
         let retries = match format(&stage.max_retries, &self.scope)? {
             Value::Null => 0,
@@ -143,19 +158,27 @@ impl<'t> Act<'t> {
             let outcome = self.attempt(stage, step);
             self.delay(&stage.delay_after)?;
             match outcome {
-                Ok(()) if step.failures.is_empty() => return Ok(()),
+                Ok(()) if step.failures.is_empty() => break,
                 Err(why) if attempt == retries => return Err(why),
                 _ => {}
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn skips(&self, skip: &Value) -> Result<bool, String> {
         match format(skip, &self.scope)? {
             Value::Null => Ok(false),
             Value::Bool(flag) => Ok(flag),
-            Value::Text(condition) => Ok(expression::evaluate(&condition)?.truth()),
+            Value::Text(condition) => match condition.trim().to_ascii_lowercase().as_str() {
+                // The words of Python's `strtobool` go before a condition.
+                "y" | "yes" | "t" | "true" | "on" | "1" => Ok(true),
+                "n" | "no" | "f" | "false" | "off" | "0" => Ok(false),
+                _ => {
+                    let known = |name: &str| self.scope.resolve(name).ok().map(Cow::into_owned);
+                    Ok(expression::evaluate_with(&condition, &known)?.truth())
+                }
+            },
             other => Err(format!("`skip` is {other}; write true, false or a condition")),
         }
     }
@@ -228,6 +251,14 @@ impl<'t> Act<'t> {
         }
         if let Some(auth) = &ready.auth {
             self.secrets.add(auth.password.as_str());
+        }
+        People::learn_sent(&ready.request.headers, self.secrets);
+        if let Cookies::These(these) = &ready.cookies {
+            for (name, value) in these {
+                if let Some(value) = value {
+                    learn_cookie(name, value, self.secrets);
+                }
+            }
         }
         let begun = self.begin(stage, &formatted)?;
         let user = ready.auth.as_ref().map(|auth| auth.user.as_str());

@@ -2,6 +2,7 @@
 
 use crate::mask;
 use crate::runner::Request;
+use crate::taas::base64::{self, Alphabet};
 use crate::taas::secret::Secrets;
 use crate::taas::value::Value;
 
@@ -50,6 +51,35 @@ impl People {
             .map(|(_, user)| user.clone())
     }
 
+    /// Takes in what a request proves somebody with. It is secret before it is sent: an error may echo it too.
+    pub(super) fn learn_sent(headers: &[(String, Vec<u8>)], secrets: &mut Secrets) {
+        for (name, value) in headers.iter().filter(|(name, _)| is_credential(name)) {
+            let value = String::from_utf8_lossy(value);
+            if name.eq_ignore_ascii_case("cookie") {
+                let pairs = value.split(';').filter_map(|pair| pair.trim().split_once('='));
+                pairs.for_each(|(name, value)| learn_cookie(name, value, secrets));
+                continue;
+            }
+            let (scheme, token) = match value.trim().split_once(' ') {
+                Some((scheme, token)) if is_scheme(scheme) => (scheme, token.trim()),
+                _ => ("", value.trim()),
+            };
+            let basic = base64::decode(token, Alphabet::Standard)
+                .filter(|_| scheme.eq_ignore_ascii_case("basic"));
+            if let Some((_, password)) = basic
+                .as_deref()
+                .map(String::from_utf8_lossy)
+                .as_deref()
+                .and_then(|t| t.split_once(':'))
+            {
+                secrets.add(password);
+            }
+            if !is_plain_word(token) {
+                secrets.add(token);
+            }
+        }
+    }
+
     /// Takes in what an answer to a sign-in gave: cookies and tokens are then that user's, and secret.
     pub(super) fn learn(
         &mut self,
@@ -75,6 +105,54 @@ impl People {
             }
         }
     }
+}
+
+/// Takes in a cookie that is sent. Flags and languages travel in cookies too; what proves somebody is longer.
+pub(super) fn learn_cookie(name: &str, value: &str, secrets: &mut Secrets) {
+    const LONG: usize = 8;
+    if value.len() >= LONG || mask::is_secret_name(name.as_bytes()) {
+        secrets.add(value);
+    }
+}
+
+/// Whether a header of that name says who asks.
+fn is_credential(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    mask::is_secret_name(name.as_bytes())
+        || lower.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == "auth")
+        || lower.contains("signature")
+        || lower.contains("subscription-key")
+}
+
+/// The schemes of `Authorization` (IANA's registry), and what some services write in their place.
+const SCHEMES: &[&str] = &[
+    "basic",
+    "bearer",
+    "digest",
+    "dpop",
+    "gnap",
+    "hawk",
+    "hoba",
+    "mutual",
+    "negotiate",
+    "ntlm",
+    "vapid",
+    "token",
+    "apikey",
+    "key",
+    "jwt",
+];
+
+fn is_scheme(word: &str) -> bool {
+    // Such as `AWS4-HMAC-SHA256`.
+    let made_up = || word.contains("HMAC") || word.to_ascii_lowercase().starts_with("scram");
+    SCHEMES.iter().any(|scheme| word.eq_ignore_ascii_case(scheme)) || made_up()
+}
+
+/// What headers of such names say without a secret; starred out, no report could be read.
+fn is_plain_word(value: &str) -> bool {
+    let words = ["true", "false", "null", "none"];
+    is_scheme(value) || words.iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
 /// Who signs in with a request: a password beside a name, or `auth`. The password becomes a secret.

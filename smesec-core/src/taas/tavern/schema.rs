@@ -103,6 +103,7 @@ fn shape(node: &Node) -> Shape {
             Some(Scalar::Bool(_)) => Shape::Bool,
             Some(Scalar::Int(_)) => Shape::Int,
             Some(Scalar::Float(_)) => Shape::Float,
+            Some(Scalar::Text(_)) if node.integer().is_some() => Shape::Int,
             Some(Scalar::Text(_)) => Shape::Text,
             None if node.list().is_some() => Shape::List,
             None => Shape::Map,

@@ -30,7 +30,7 @@ fn scalar(node: &Node) -> Value {
         Some(Scalar::Bool(flag)) => Value::Bool(flag),
         Some(Scalar::Int(number)) => Value::Int(number.into()),
         Some(Scalar::Float(number)) => Value::Float(number),
-        Some(Scalar::Text(text)) => Value::text(text),
+        Some(Scalar::Text(text)) => node.integer().map_or_else(|| Value::text(text), Value::Int),
     }
 }
 

@@ -1,10 +1,12 @@
 //! What single answers give away or allow.
 
-use super::super::description::{Body, Carrier, NOBODY, Object, Route, Template};
+use super::super::description::{Body, Carrier, NOBODY, Object, Route, Template, User};
 use super::super::leak;
 use super::super::request::{self, Fill};
 use super::super::wire::{Sound, Stop, Trail};
-use super::super::work::{Judged, Outcome, Proof, Work, fill_of, set_cookies, with_password};
+use super::super::work::{
+    Credential, Judged, Outcome, Proof, Work, fill_of, set_cookies, with_password,
+};
 use crate::runner::{Request, Response};
 use crate::verdict::Severity;
 use serde_json::{Value as Json, json};
@@ -20,44 +22,89 @@ pub(in super::super) fn csrf(work: &mut Work<'_>) -> Outcome {
     };
     let destructive = work.destructive;
     // What a form on another site can send is a POST.
-    let mut eligible = work.description.routes.iter().filter(|route| {
+    let eligible = work.description.routes.iter().filter(|route| {
         route.request.method == "POST"
             && (destructive || !route.destructive)
             && !route.allows(NOBODY)
     });
-    let found = eligible.find_map(|route| {
-        let user = work.description.users.iter().find(|user| route.allows(&user.role))?;
-        Some((route, user))
-    });
-    let Some((route, user)) = found else {
+    let users = &work.description.users;
+    let found: Vec<(&Route, &User)> = eligible
+        .filter_map(|route| Some((route, users.iter().find(|user| route.allows(&user.role))?)))
+        .collect();
+    if found.is_empty() {
         return Err(Stop::Skip(
             "no `POST` route of a user is described with `destructive: false`; `--destructive` takes any"
                 .to_owned(),
         ));
-    };
+    }
+    // Frameworks let single routes out of their guard, so one that is guarded says nothing of the next.
+    let mut judged = Judged::default();
+    let mut signed_in = Vec::new();
+    let mut kept_out = Vec::new();
+    for (route, user) in found {
+        // Whoever cannot sign in is not locked out by trying for each route.
+        if kept_out.contains(&&user.id) {
+            continue;
+        }
+        match csrf_at(work, route, user, name, &mut signed_in) {
+            Ok(proof) => judged.proofs.extend(proof),
+            Err(Stop::Refuse(why) | Stop::Skip(why)) => {
+                judged.undone.push(why);
+                if !signed_in.iter().any(|(who, _, _)| *who == user.id) {
+                    kept_out.push(&user.id);
+                }
+            }
+        }
+    }
+    Ok(judged)
+}
+
+/// Who has signed in, and whether their cookie has a `SameSite`.
+type SignedIn<'a> = Vec<(&'a str, Credential, bool)>;
+
+fn csrf_at<'a>(
+    work: &mut Work<'_>,
+    route: &Route,
+    user: &'a User,
+    name: &str,
+    signed_in: &mut SignedIn<'a>,
+) -> Result<Option<Proof>, Stop> {
     let mut trail = Trail::new();
-    let credential = work.fresh(user, &[], &mut trail)?;
-    let signed = trail.last().and_then(|step| step.exchanges.last()?.response.as_ref().ok());
-    let same_site = signed.is_some_and(|response| {
-        set_cookies(response, work.wire.now()).iter().any(|cookie| {
-            cookie.name == *name
-                && cookie.attribute("samesite").is_some_and(|v| !v.eq_ignore_ascii_case("none"))
-        })
-    });
-    trail.clear();
-    let fill = fill_of(user);
-    let purpose = format!("baseline: {} from the site itself", route.name());
-    let mut request = request::build(&work.description.base, &route.request, &fill);
-    work.sign(&mut request, &credential);
-    request::set_header(&mut request, "Origin", origin(work));
-    let right = work.wire.send(&mut trail, &user.id, &purpose, request.clone(), Sound::Admit)?;
-    if !work.admits_as(&route.request, &right) {
-        return Err(Stop::Refuse(format!(
-            "{} as `{}` is answered with {}; describe a write that works",
-            route.name(),
-            user.id,
-            right.status
-        )));
+    let known = signed_in.iter().any(|(who, _, _)| *who == user.id);
+    let (mut request, mut right, mut same_site);
+    let mut fresh = !known;
+    loop {
+        if fresh {
+            signed_in.retain(|(who, _, _)| *who != user.id);
+            let mut aside = Trail::new();
+            let credential = work.fresh(user, &[], &mut aside)?;
+            let signed =
+                aside.last().and_then(|step| step.exchanges.last()?.response.as_ref().ok());
+            let kept = signed.is_some_and(|response| keeps_to_site(work, response, name));
+            signed_in.push((&user.id, credential, kept));
+        }
+        let known = signed_in.iter().find(|(who, _, _)| *who == user.id);
+        let Some((_, credential, kept)) = known else { return Ok(None) };
+        same_site = *kept;
+        trail.clear();
+        let purpose = format!("baseline: {} from the site itself", route.name());
+        request = request::build(&work.description.base, &route.request, &fill_of(user));
+        work.sign(&mut request, credential);
+        request::set_header(&mut request, "Origin", origin(work));
+        right = work.wire.send(&mut trail, &user.id, &purpose, request.clone(), Sound::Admit)?;
+        if work.admits_as(&route.request, &right) {
+            break;
+        }
+        // The route before may have ended the session.
+        if fresh {
+            return Err(Stop::Refuse(format!(
+                "{} as `{}` is answered with {}; describe a write that works",
+                route.name(),
+                user.id,
+                right.status
+            )));
+        }
+        fresh = true;
     }
     if let Some(csrf) = work.sign_in_of()?.csrf.as_ref() {
         request.headers.retain(|(header, _)| !header.eq_ignore_ascii_case(&csrf.header));
@@ -75,7 +122,7 @@ pub(in super::super) fn csrf(work: &mut Work<'_>) -> Outcome {
     // Whoever is led elsewhere than the user, such as to a sign-in, is not let in.
     let led_away = seen.header("location") != right.header("location");
     if !work.admits_as(&route.request, &seen) || (seen.status >= 300 && led_away) {
-        return Ok(Judged::default());
+        return Ok(None);
     }
     let part = format!("{} as {}", route.name(), user.id);
     let mut evidence = format!("answered with {} for the origin {foreign}", seen.status);
@@ -84,7 +131,15 @@ pub(in super::super) fn csrf(work: &mut Work<'_>) -> Outcome {
     }
     let proof = Proof::new(part, evidence, trail).at(route.request.line);
     let severity = if same_site { Severity::Low } else { Severity::High };
-    Ok(Judged::from_proof(Some(proof.severity(severity))))
+    Ok(Some(proof.severity(severity)))
+}
+
+/// Whether the cookie that proves the session has a `SameSite` that keeps it from other sites' forms.
+fn keeps_to_site(work: &Work<'_>, response: &Response, name: &str) -> bool {
+    set_cookies(response, work.wire.now()).iter().any(|cookie| {
+        cookie.name == *name
+            && cookie.attribute("samesite").is_some_and(|v| !v.eq_ignore_ascii_case("none"))
+    })
 }
 
 fn origin(work: &Work<'_>) -> String {

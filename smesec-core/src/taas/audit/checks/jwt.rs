@@ -94,6 +94,9 @@ pub(in super::super) fn signature_unchecked(work: &mut Work<'_>) -> Outcome {
 
 pub(in super::super) fn expired(work: &mut Work<'_>) -> Outcome {
     let mut stand = stand(work)?;
+    let Some(expires) = stand.token.expires() else {
+        return stand.proof("the token never ends: it has no `exp` that is a number");
+    };
     let now = work.wire.now().unix_seconds();
     let late = stand.token.expired(now);
     let told = "a token is let in an hour after it ended";
@@ -127,9 +130,6 @@ pub(in super::super) fn expired(work: &mut Work<'_>) -> Outcome {
         }
         return Ok(Judged::default());
     }
-    let Some(expires) = stand.token.expires() else {
-        return Err(Stop::Skip("the token never ends: it has no `exp`".to_owned()));
-    };
     // It ends by the target's clock, not by ours.
     let there = work.time_there(&stand.trail);
     let left = u64::try_from(expires.saturating_sub(there).max(0)).unwrap_or_default();

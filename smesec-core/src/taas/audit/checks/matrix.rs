@@ -291,6 +291,15 @@ fn tamper_at(work: &mut Work<'_>, judged: &mut Judged, route: &Route) -> Result<
         if over.is_some() && !work.destructive {
             continue;
         }
+        // Where the refusal stands in the body alone, no answer to HEAD can tell it.
+        let bodyless = Response { body: Vec::new(), ..refused.clone() };
+        if method == "HEAD" && whom.is_let_in(work, route, &bodyless) {
+            judged.notes.push(format!(
+                "`HEAD {}` was not tried: the target refuses in its body, and HEAD has none",
+                template.path
+            ));
+            continue;
+        }
         let mut template = route.request.clone();
         method.clone_into(&mut template.method);
         if let Some(over) = over {

@@ -121,6 +121,14 @@ impl Try<'_> {
             )));
         }
         let purpose = format!("{} {act} the {kind} of {}", other.id, owner.id);
+        // A write that is refused in words alone shows where the owner reads. What stood there before, such as the
+        // history of an earlier audit, shows nothing.
+        let marks = placeholders(template).iter().any(|name| name == "marker");
+        let shows = object.read.as_ref().filter(|_| deed == Deed::Write && marks);
+        let before = match shows {
+            Some(read) => self.foreign_marks(work, read, &theirs, &mut Trail::new())?,
+            None => None,
+        };
         let foreign = fill(id, OTHER);
         let sound = Sound::Refuse;
         let seen = work.call(template, &foreign, Some(&mine), &purpose, sound, &mut trail)?;
@@ -143,6 +151,18 @@ impl Try<'_> {
                     owner.id, seen.status, other.id
                 )
             }
+            Deed::Write if !admitted => {
+                let (Some(read), Some(before)) = (shows, before) else { return Ok(None) };
+                let after = self.foreign_marks(work, read, &theirs, &mut trail)?;
+                if after.is_none_or(|after| after <= before) {
+                    return Ok(None);
+                }
+                self.put_back(work, &own, &theirs)?;
+                format!(
+                    "the {kind} `{id}` of `{}` was written though `{}` was answered with {}: its owner sees the change",
+                    owner.id, other.id, seen.status
+                )
+            }
             _ if !admitted => return Ok(None),
             Deed::Read => {
                 let same = seen.body == right.body;
@@ -155,21 +175,18 @@ impl Try<'_> {
             Deed::Write => {
                 let told =
                     format!("the {kind} `{id}` of `{}` was written with {}", owner.id, seen.status);
-                let shown = match &object.read {
-                    Some(read) if placeholders(template).iter().any(|name| name == "marker") => {
+                let shown = match shows {
+                    Some(read) => {
                         let after = self.read_again(work, read, &theirs, &mut trail)?;
                         let body = String::from_utf8_lossy(&after.body).into_owned();
                         work.admits_as(read, &after)
                             .then(|| (body.contains(OTHER), body.contains(OWNER)))
                     }
-                    _ => None,
+                    None => None,
                 };
                 match shown {
                     Some((true, _)) => {
-                        // As far as the baseline left it, it is put back.
-                        let purpose = format!("{} writes the {kind} back", owner.id);
-                        let aside = &mut Trail::new();
-                        work.call(template, &own, Some(&theirs), &purpose, Sound::Admit, aside)?;
+                        self.put_back(work, &own, &theirs)?;
                         format!("{told}, and its owner sees the change")
                     }
                     // Answered like a success, and nothing was changed.
@@ -182,6 +199,31 @@ impl Try<'_> {
         let part =
             format!("{} {} as {} ({})", template.method, template.path, other.id, other.role);
         Ok(Some(Proof::new(part, told, trail).at(template.line)))
+    }
+
+    /// How often another's mark stands in what the owner reads; `None` where they read nothing.
+    fn foreign_marks(
+        &self,
+        work: &mut Work<'_>,
+        read: &Template,
+        theirs: &super::super::work::Credential,
+        trail: &mut Trail,
+    ) -> Result<Option<usize>, Stop> {
+        let seen = self.read_again(work, read, theirs, trail)?;
+        let marks = String::from_utf8_lossy(&seen.body).matches(OTHER).count();
+        Ok(work.admits_as(read, &seen).then_some(marks))
+    }
+
+    /// Puts back what another wrote, as far as the baseline left it.
+    fn put_back(
+        &self,
+        work: &mut Work<'_>,
+        own: &Fill,
+        theirs: &super::super::work::Credential,
+    ) -> Result<(), Stop> {
+        let purpose = format!("{} writes the {} back", self.owner.id, self.object.kind);
+        let aside = &mut Trail::new();
+        work.call(self.template, own, Some(theirs), &purpose, Sound::Admit, aside).map(|_| ())
     }
 
     fn read_again(

@@ -1,10 +1,13 @@
 //! Secrets in events, logs and reports: passwords, tokens, cookies and card numbers are starred out.
 
+use crate::decode::body::form::percent_decode;
+
 /// Bytes of a value that an event keeps: enough to see the attack, too few to carry a body off.
 pub const MAX_EVIDENCE: usize = 256;
 
 /// A value as an event may show it. `name` is what it was matched under, such as
-/// `REQUEST_COOKIES:session`.
+/// `REQUEST_COOKIES:session`. Of a variable that holds names and values itself, such as `REQUEST_BODY`, those
+/// under secret names are starred out.
 ///
 /// ```
 /// use smesec_core::mask::masked;
@@ -49,12 +52,14 @@ pub fn masked_target(target: &str) -> String {
 /// A query, a form, JSON or a text with such in it, without the values of secret names.
 fn without_secret_pairs(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
+    let mut decoded = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find(['=', ':']) {
         let (before, after) = rest.split_at(at);
         let value = if after.starts_with('=') {
             let name = before.rsplit(ends_name).next().unwrap_or_default();
-            Some(after.split_at(1).1).filter(|_| is_secret_name(&percent_decoded(name)))
+            percent_decode(name.as_bytes(), &mut decoded);
+            Some(after.split_at(1).1).filter(|_| is_secret_name(&decoded))
         } else {
             let name = before.trim_end().strip_suffix('"').and_then(|name| name.rsplit('"').next());
             let secret = name.is_some_and(|name| is_secret_name(name.as_bytes()));
@@ -97,23 +102,6 @@ fn value_length(value: &str) -> usize {
     }
     let ends = |c: char| matches!(c, '&' | ';' | ',' | '"' | '}' | '<' | '>') || c.is_whitespace();
     value.find(ends).unwrap_or(value.len())
-}
-
-fn percent_decoded(name: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(name.len());
-    let mut rest = name.as_bytes();
-    while let [first, after @ ..] = rest {
-        let escaped = after.first_chunk::<2>().filter(|_| *first == b'%');
-        let digits = escaped.and_then(|two| std::str::from_utf8(two).ok());
-        if let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            out.push(byte);
-            rest = after.get(2..).unwrap_or_default();
-        } else {
-            out.push(*first);
-            rest = after;
-        }
-    }
-    out
 }
 
 /// Whether values of that name are secrets. Cases of letters do not matter.

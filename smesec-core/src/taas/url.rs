@@ -1,5 +1,6 @@
 //! Absolute URLs, as far as a test needs them: parts, references to them, and encoding.
 
+use crate::decode::body::form::{percent_decode, url_decode};
 use std::fmt::{self, Write as _};
 
 /// The parts of an absolute `http` or `https` URL.
@@ -210,12 +211,14 @@ pub(super) fn form_pairs(text: &str) -> Vec<(String, String)> {
 
 /// `%40` as `@`; a `+` stays one outside forms.
 fn percent_decoded(text: &str) -> String {
-    form_decoded(&text.replace('+', "%2B"))
+    let mut out = Vec::with_capacity(text.len());
+    percent_decode(text.as_bytes(), &mut out);
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 fn form_decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
-    crate::decode::body::form::url_decode(text.as_bytes(), &mut out);
+    url_decode(text.as_bytes(), &mut out);
     String::from_utf8_lossy(&out).into_owned()
 }
 

@@ -81,9 +81,8 @@ pub fn url_decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     append_decoded(input, out)
 }
 
-/// The same for the path of a request, in which a plus is a plus.
-#[cfg(feature = "waf")]
-pub(crate) fn path_decode(input: &[u8], out: &mut Vec<u8>) -> bool {
+/// The same outside of forms, where a plus is a plus: paths of requests, and names in a text.
+pub(crate) fn percent_decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
     let mut rest = input;
     let mut changed = false;

@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::decode::body::cookie::{CookieFormat, parse_cookies};
-use crate::decode::body::form::{parse_form, path_decode};
+use crate::decode::body::form::{parse_form, percent_decode};
 use crate::decode::transform::Transform;
 use crate::filter::Outcome;
 use crate::http::{Connection, Header, RequestHead, ResponseHead};
@@ -115,7 +115,7 @@ impl State {
         let path = halves.next().unwrap_or_default();
         self.store.set(S::QueryString, halves.next().unwrap_or_default());
         let mut decoded = Vec::new();
-        let path = if path_decode(path, &mut decoded) { decoded.as_slice() } else { path };
+        let path = if percent_decode(path, &mut decoded) { decoded.as_slice() } else { path };
         let filename = self.store.put(path);
         self.store.set_slice(S::RequestFilename, filename);
         self.store.set_slice(S::PathInfo, filename);

@@ -31,6 +31,15 @@ pub(super) fn fault(parts: &Parts) -> Option<(u16, &'static str)> {
     if hosts > 1 {
         return Some((400, "several `Host` headers"));
     }
+    let given = parts.headers.get(HOST).map(HeaderValue::as_bytes);
+    if given.is_some_and(|host| !names_a_host(host))
+        || parts
+            .uri
+            .authority()
+            .is_some_and(|authority| !names_a_host(authority.as_str().as_bytes()))
+    {
+        return Some((400, "a `Host` that is no name or address with a port at most"));
+    }
     let encodings = parts.headers.get_all(TRANSFER_ENCODING).iter().count();
     if encodings > 0 {
         if parts.version != Version::HTTP_11 {
@@ -48,6 +57,31 @@ pub(super) fn fault(parts: &Parts) -> Option<(u16, &'static str)> {
         }
     }
     None
+}
+
+/// Whether this is `host [ ":" port ]` (RFC 9110, section 7.2; the letters of RFC 3986, section
+/// 3.2.2). An empty name is one; markup, another's user name or a path would reach the pages and
+/// links of an application that trusts the header.
+fn names_a_host(given: &[u8]) -> bool {
+    let (within, rest) = match given.split_first() {
+        Some((b'[', rest)) => match rest.iter().position(|b| *b == b']') {
+            Some(end) => {
+                let (address, rest) = rest.split_at(end);
+                let is_literal = |b: &u8| b.is_ascii_alphanumeric() || b":.-_~".contains(b);
+                if address.is_empty() || !address.iter().all(is_literal) {
+                    return false;
+                }
+                (&[][..], rest.get(1..).unwrap_or_default())
+            }
+            None => return false,
+        },
+        _ => given.split_at(given.iter().position(|b| *b == b':').unwrap_or(given.len())),
+    };
+    let port = rest.strip_prefix(b":").unwrap_or(rest);
+    let is_name = |b: &u8| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(b);
+    within.iter().all(is_name)
+        && (rest.is_empty() || port.len() < rest.len())
+        && port.iter().all(u8::is_ascii_digit)
 }
 
 /// The name that the client asks for: lower case, without the port.
@@ -200,6 +234,28 @@ mod tests {
             Some(400)
         );
         assert_eq!(status(&parts(|b| b.method("CONNECT").uri("a:80"))), Some(405));
+        for host in
+            ["", "shop.example:80", "shop.example.", "a_b.example", "[::1]:8443", "[fe80::1]", "a:"]
+        {
+            assert_eq!(status(&parts(|b| b.header("host", host))), None, "{host}");
+        }
+        for host in [
+            "a\"><script>",
+            "a b",
+            "a/b",
+            "a?b",
+            "user@a",
+            "a:80:90",
+            "a:8o",
+            "[::1",
+            "[]",
+            "[::1]80",
+            "a\\b",
+            "a#b",
+            "[<b>]",
+        ] {
+            assert_eq!(status(&parts(|b| b.header("host", host))), Some(400), "{host}");
+        }
     }
 
     #[test]

@@ -63,6 +63,32 @@ struct Line<'a> {
     incident: String,
 }
 
+/// A line of the access log for a request that the server could not read: what it knows of it.
+pub(super) fn unreadable_line(
+    client: SocketAddr,
+    status: u16,
+    incident: EventId,
+    at: Timestamp,
+) -> String {
+    let line = Line {
+        time: at.to_string(),
+        client: client.to_string(),
+        host: "",
+        method: "",
+        target: "",
+        version: "",
+        status,
+        bytes: 0,
+        complete: false,
+        action: Action::Pass.word(),
+        micros: 0,
+        filter_micros: 0,
+        upstream_micros: None,
+        incident: incident.to_string(),
+    };
+    serde_json::to_string(&line).unwrap_or_default()
+}
+
 impl Record {
     /// An event of the gateway itself: an upstream that failed, a request that is not well formed.
     pub(super) fn event(&self, severity: Severity, message: String) {

@@ -4,6 +4,7 @@ use super::config::{Config, Target};
 use super::journal::Journal;
 use super::listener;
 use super::metrics::{Metrics, one_more};
+use super::record;
 use super::site::{Kept, Site};
 use super::upstream;
 use crate::error::{ConfigError, Error, IoError};
@@ -75,9 +76,11 @@ impl Shared {
         EventId::new(self.seed, self.counter.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// A request that the server could not read has an event too: it is what scanners send.
+    /// A request that the server could not read has an event and a line in the access log too: it
+    /// is what scanners send.
     pub(super) fn unreadable(&self, client: SocketAddr, error: &hyper::Error) {
-        let mut event = Event::new(self.next_id(), Source::Host, Timestamp::from_system_clock());
+        let now = Timestamp::from_system_clock();
+        let mut event = Event::new(self.next_id(), Source::Host, now);
         event.class_uid = 4_002;
         event.severity_id = Severity::Low.ocsf_id();
         event.src_endpoint = Some(client);
@@ -85,6 +88,9 @@ impl Shared {
         event.message =
             format!("a request that is not well formed, answered with {status}: {error}");
         event.extra.insert("status".to_owned(), status.into());
+        if let Some(log) = &self.access_log {
+            log.line(record::unreadable_line(client, status, event.id, now));
+        }
         self.sink.accept(event);
     }
 

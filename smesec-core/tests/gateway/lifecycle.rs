@@ -155,6 +155,7 @@ fn logs_hold_each_exchange_and_no_secret() {
     let stopped = stage.get("/?q=%3Cscript%3E&password=hunter2");
     assert_eq!(stage.get("/?token=abc123").status, 200);
     let incident = stopped.incident();
+    assert_eq!(stage.get("/\"><script>").status, 400);
     assert!(stage.end());
     let lines = |path: &std::path::Path| -> Vec<serde_json::Value> {
         let deadline = std::time::Instant::now() + PATIENCE;
@@ -170,14 +171,16 @@ fn logs_hold_each_exchange_and_no_secret() {
         }
     };
     let access = lines(&access);
-    assert_eq!(access.len(), 2);
+    assert_eq!(access.len(), 3);
     assert_eq!(
         (access[0]["incident"].as_str(), access[0]["status"].as_u64()),
         (Some(incident.as_str()), Some(403))
     );
     assert_eq!(access[0]["action"], "deny");
     assert_eq!(access[1]["target"], "/?token=[masked, 6 bytes]");
+    assert_eq!(access[2]["status"], 400, "what no one could read has a line too");
     let events = lines(&events);
+    assert_eq!(events[1]["extra"]["status"], 400);
     assert_eq!(events[0]["extra"]["incident"], incident.as_str());
     let audit = lines(&audit);
     assert_eq!(audit[0]["transaction"]["response"]["http_code"], 403);

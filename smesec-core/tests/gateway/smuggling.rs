@@ -191,6 +191,17 @@ fn a_chunk_without_a_length_is_answered_and_told() {
 }
 
 #[test]
+fn a_host_header_with_markup_reaches_no_site() {
+    let stage = Stage::new(&format!("{}mode = \"off\"\n", site(echo())));
+    for host in ["a\"><script>", "user@a", "a:80:90", "[::1", "a/b"] {
+        let mut stream = stage.connect();
+        write!(stream, "GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
+        assert_eq!(Answer::read_to("GET", &mut BufReader::new(stream)).status, 400, "{host}");
+        stage.event(|event| event.message.contains("`Host`"));
+    }
+}
+
+#[test]
 fn what_could_not_be_read_is_told_too() {
     let stage = Stage::before(echo());
     assert_eq!(stage.get("/\"><script>").status, 400);

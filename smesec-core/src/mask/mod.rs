@@ -1,6 +1,10 @@
 //! Secrets in events, logs and reports: passwords, tokens, cookies and card numbers are starred out.
 
-use crate::decode::body::form::percent_decode;
+mod pairs;
+
+pub(crate) use pairs::without_named;
+
+use std::fmt::Write as _;
 
 /// Bytes of a value that an event keeps: enough to see the attack, too few to carry a body off.
 pub const MAX_EVIDENCE: usize = 256;
@@ -26,7 +30,7 @@ pub fn masked(name: &[u8], value: &[u8]) -> String {
     };
     // An argument is one value; what holds several names them.
     if !begins(name, b"args") && !begins(name, b"xml") {
-        text = without_secret_pairs(&text);
+        text = without_secret_pairs(text);
     }
     if head.len() < value.len() {
         text.push('…');
@@ -42,66 +46,19 @@ pub fn masked(name: &[u8], value: &[u8]) -> String {
 /// ```
 pub fn masked_target(target: &str) -> String {
     let Some((path, query)) = target.split_once('?') else { return target.to_owned() };
-    let query = without_secret_pairs(query);
+    let query = without_secret_pairs(query.to_owned());
     if !could_hold_card_number(query.as_bytes()) {
         return format!("{path}?{query}");
     }
     format!("{path}?{}", String::from_utf8_lossy(&without_card_numbers(query.as_bytes())))
 }
 
-/// A query, a form, JSON or a text with such in it, without the values of secret names.
-fn without_secret_pairs(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut decoded = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find(['=', ':']) {
-        let (before, after) = rest.split_at(at);
-        let value = if after.starts_with('=') {
-            let name = before.rsplit(ends_name).next().unwrap_or_default();
-            percent_decode(name.as_bytes(), &mut decoded);
-            Some(after.split_at(1).1).filter(|_| is_secret_name(&decoded))
-        } else {
-            let name = before.trim_end().strip_suffix('"').and_then(|name| name.rsplit('"').next());
-            let secret = name.is_some_and(|name| is_secret_name(name.as_bytes()));
-            Some(after.split_at(1).1.trim_start()).filter(|_| secret)
-        };
-        let Some(value) = value else {
-            let (known, left) = rest.split_at(at + 1);
-            out.push_str(known);
-            rest = left;
-            continue;
-        };
-        let (kept, value) = rest.split_at(rest.len() - value.len());
-        out.push_str(kept);
-        let length = value_length(value);
-        if length > 0 {
-            out.extend(["[masked, ", &length.to_string(), " bytes]"]);
-        }
-        rest = value.get(length..).unwrap_or_default();
-    }
-    out.push_str(rest);
-    out
-}
-
-const fn ends_name(c: char) -> bool {
-    matches!(c, '?' | '&' | ';' | ',' | '"' | '\'' | '<' | '>' | '/' | '{' | '(')
-        || c.is_whitespace()
-}
-
-/// Where a value of a query, a form, JSON or markup ends.
-fn value_length(value: &str) -> usize {
-    if let Some(quote @ ('"' | '\'')) = value.chars().next() {
-        let inside = value.get(1..).unwrap_or_default();
-        let mut escaped = false;
-        let end = inside.find(|c| {
-            let ends = c == quote && !escaped;
-            escaped = c == '\\' && !escaped;
-            ends
-        });
-        return end.map_or(value.len(), |end| end + 2);
-    }
-    let ends = |c: char| matches!(c, '&' | ';' | ',' | '"' | '}' | '<' | '>') || c.is_whitespace();
-    value.find(ends).unwrap_or(value.len())
+/// Without the values of secret names; how long each was helps who looks into an attack.
+fn without_secret_pairs(text: String) -> String {
+    without_named(&text, |value, out| {
+        let _ = write!(out, "[masked, {} bytes]", value.len());
+    })
+    .unwrap_or(text)
 }
 
 /// Whether values of that name are secrets. Cases of letters do not matter.
@@ -234,6 +191,9 @@ mod tests {
             ("/a", "/a"),
             ("/in?user=ann&password=[masked, 7 bytes]&x", "/in?user=ann&password=hunter2&x"),
             ("/in?p%61ssword=[masked, 7 bytes]", "/in?p%61ssword=hunter2"),
+            ("/in?user[password]=[masked, 7 bytes]", "/in?user[password]=hunter2"),
+            ("/in?pwd[$ne]=[masked, 1 bytes]&q=(a", "/in?pwd[$ne]=x&q=(a"),
+            ("/in?password=[masked, 9 bytes]&b", "/in?password=it's(o)k!&b"),
             ("/in?pin=[masked, 4 bytes];pass=&n=1", "/in?pin=1234;pass=&n=1"),
             ("/in?card=****************", "/in?card=4111111111111111"),
             ("/in?token=[masked, 1 bytes]&token=[masked, 2 bytes]", "/in?token=a&token=bc"),
@@ -244,7 +204,7 @@ mod tests {
             ("REQUEST_BODY", "user=ann&password=[masked, 7 bytes]", "user=ann&password=hunter2"),
             (
                 "REQUEST_BODY",
-                r#"{"a": 1, "password" : [masked, 11 bytes], "n":"x"}"#,
+                r#"{"a": 1, "password" : "[masked, 9 bytes]", "n":"x"}"#,
                 r#"{"a": 1, "password" : "hun\"ter2", "n":"x"}"#,
             ),
             (

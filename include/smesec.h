@@ -955,6 +955,7 @@ smesec_status smesec_scanner_scan(const smesec_scanner *scanner,
                                   void *user);
 
 // Scans a file; of one above 64 MiB the first part, and that is `SMESEC_SCAN_OUTCOME_INCOMPLETE`.
+// So is a file that cannot be read, since what nobody looked at may not pass for clean.
 smesec_status smesec_scanner_scan_file(const smesec_scanner *scanner,
                                        smesec_bytes path,
                                        uint32_t *outcome,

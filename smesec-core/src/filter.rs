@@ -332,6 +332,15 @@ pub struct Ordered {
     next: Phase,
     decided: bool,
     pending: bool,
+    /// Marks the work that was given out, once there was some.
+    origin: Option<Arc<()>>,
+}
+
+/// What work of one transaction came to. A host with a pool can mix two up, and one's harmless upload would
+/// let the other's pass.
+struct Marked {
+    origin: Arc<()>,
+    result: WorkResult,
 }
 
 impl std::fmt::Debug for Ordered {
@@ -347,12 +356,18 @@ impl std::fmt::Debug for Ordered {
 impl Ordered {
     /// A fresh transaction, held to its order.
     pub fn new(inner: Box<dyn Transaction>) -> Self {
-        Self { inner: Some(inner), next: Phase::RequestHead, decided: false, pending: false }
+        Self {
+            inner: Some(inner),
+            next: Phase::RequestHead,
+            decided: false,
+            pending: false,
+            origin: None,
+        }
     }
 
     /// One that has ended already: every step is an error.
     pub const fn ended() -> Self {
-        Self { inner: None, next: Phase::Log, decided: true, pending: false }
+        Self { inner: None, next: Phase::Log, decided: true, pending: false, origin: None }
     }
 
     /// As [`Transaction::request_head`].
@@ -391,17 +406,29 @@ impl Ordered {
 
     /// As [`Transaction::take_work`]; `None` where nothing is pending.
     pub fn take_work(&mut self) -> Option<Work> {
-        self.inner.as_mut().filter(|_| self.pending)?.take_work()
+        let work = self.inner.as_mut().filter(|_| self.pending)?.take_work()?;
+        let origin = Arc::clone(self.origin.get_or_insert_default());
+        Some(Work::new(move || WorkResult::Own(Box::new(Marked { origin, result: work.run() }))))
     }
 
-    /// As [`Transaction::resume`].
+    /// As [`Transaction::resume`], with what work of [`Ordered::take_work`] came to.
     ///
     /// # Errors
-    /// When nothing is pending.
+    /// When nothing is pending, or the work is another transaction's: that one can only be finished then.
     pub fn resume(&mut self, done: WorkResult) -> Result<Step, PhaseError> {
         let inner = self.inner.as_mut().filter(|_| self.pending);
         let inner = inner.ok_or(PhaseError::new("resume", "without pending work"))?;
-        let step = inner.resume(done);
+        let marked = match done {
+            WorkResult::Own(own) => own.downcast::<Marked>().ok(),
+            WorkResult::Scan { .. } => None,
+        };
+        let own = |marked: &Box<Marked>| {
+            self.origin.as_ref().is_some_and(|origin| Arc::ptr_eq(origin, &marked.origin))
+        };
+        let Some(marked) = marked.filter(own) else {
+            return Err(PhaseError::new("resume", "with another transaction's work"));
+        };
+        let step = inner.resume(marked.result);
         self.answered(step);
         Ok(step)
     }
@@ -409,8 +436,8 @@ impl Ordered {
     /// Does here what is pending, for hosts without a pool; answers with the verdict.
     pub fn work_in_place(&mut self, mut step: Step) -> Verdict {
         while step == Step::Pending {
-            let Some(work) = self.take_work() else { break };
             let Some(inner) = self.inner.as_mut() else { break };
+            let Some(work) = inner.take_work() else { break };
             step = inner.resume(work.run());
             self.answered(step);
         }
@@ -555,6 +582,17 @@ mod tests {
         assert!(ordered.finish(Outcome::default(), &Discard).is_ok());
         assert!(ordered.finish(Outcome::default(), &Discard).is_err());
         assert!(ordered.transaction().is_none());
+
+        let [mut one, mut other] = [(); 2].map(|()| Ordered::new(Box::new(Asks { work: None })));
+        for ordered in [&mut one, &mut other] {
+            let _pass = ordered.request_head(&request).unwrap();
+            assert_eq!(ordered.request_body(b"", true), Ok(Step::Pending));
+        }
+        let [done, others] =
+            [&mut one, &mut other].map(|ordered| ordered.take_work().unwrap().run());
+        assert!(one.resume(others).is_err(), "the other's work");
+        assert!(one.resume(WorkResult::Own(Box::new(7_u16))).is_err(), "nobody's work");
+        assert!(one.resume(done).unwrap().verdict().unwrap().is_decisive(), "its own, later");
 
         let mut in_place = Ordered::new(Box::new(Asks { work: None }));
         let _pass = in_place.request_head(&request).unwrap();

@@ -159,6 +159,7 @@ pub unsafe extern "C" fn smesec_scanner_scan(
 }
 
 /// Scans a file; of one above 64 MiB the first part, and that is `SMESEC_SCAN_OUTCOME_INCOMPLETE`.
+/// So is a file that cannot be read, since what nobody looked at may not pass for clean.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn smesec_scanner_scan_file(
     scanner: *const Scanner,

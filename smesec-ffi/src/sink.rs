@@ -119,14 +119,11 @@ impl Detector<event::Event> for CDetector {
     }
 }
 
-/// Keeps what is emitted until the emitter has returned.
+/// Keeps what is emitted until the emitter has returned: as many as the host's own code raises.
 #[derive(Debug, Default)]
 pub(crate) struct Kept(Mutex<Vec<event::Event>>);
 
 impl Kept {
-    /// Events kept at most for one call.
-    const MOST: usize = 10_000;
-
     pub(crate) fn take(&self) -> Vec<event::Event> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -134,10 +131,7 @@ impl Kept {
 
 impl sink::Sink for Kept {
     fn accept(&self, event: event::Event) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < Self::MOST {
-            kept.push(event);
-        }
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(event);
     }
 }
 

@@ -215,6 +215,19 @@ static void filters(void) {
     GOOD(smesec_transaction_take_work(t, &work));
     EXPECT(work != NULL && smesec_transaction_resume(t, work, &v) == SMESEC_STATUS_WRONG_PHASE);
     EXPECT(pthread_create(&thread, NULL, run, work) == 0 && pthread_join(thread, NULL) == 0);
+
+    /* What another's work came to is not for this one. */
+    smesec_transaction *other = begin(filter);
+    smesec_work *others = NULL;
+    GOOD(smesec_transaction_defer(other, true));
+    GOOD(get(other, "/long-bad", &v));
+    GOOD(smesec_transaction_request_body(other, bytes(""), true, &v));
+    GOOD(smesec_transaction_take_work(other, &others));
+    GOOD(smesec_work_run(others));
+    EXPECT(smesec_transaction_resume(t, others, &v) == SMESEC_STATUS_WRONG_PHASE);
+    smesec_work_free(others);
+    smesec_transaction_free(other);
+
     GOOD(smesec_transaction_resume(t, work, &v));
     EXPECT(v.action == SMESEC_ACTION_DENY && v.status == 451);
     EXPECT(smesec_transaction_resume(t, work, &v) == SMESEC_STATUS_WRONG_PHASE);
@@ -232,7 +245,7 @@ static void filters(void) {
     t = begin(filter);
     GOOD(get(t, "/long-good", &v));
     GOOD(smesec_transaction_request_body(t, bytes(""), true, &v));
-    EXPECT(v.action == SMESEC_ACTION_PASS && worked == 2);
+    EXPECT(v.action == SMESEC_ACTION_PASS && worked == 3);
     outcome.status = 200;
     GOOD(smesec_transaction_finish(t, &outcome, keep, &text));
     EXPECT(text.calls == 1);
@@ -530,6 +543,17 @@ static void sinks(void) {
     smesec_event_free(event);
     for (int n = 0; n < 10; n++) GOOD(smesec_sink_drain(echoes, 1000, echoes));
     EXPECT(ticks == 10 && smesec_sink_dropped(echoes) == 1);
+
+    /* All that it raises arrives, however much waited. */
+    smesec_sink *many = NULL;
+    int before = accepted;
+    GOOD(smesec_sink_detector(&detector, NULL, 12000, &many));
+    event = event_of("echo");
+    for (int n = 0; n < 12000; n++) GOOD(smesec_sink_accept(many, event));
+    smesec_event_free(event);
+    GOOD(smesec_sink_drain(many, 1000, own));
+    EXPECT(accepted == before + 12000 && smesec_sink_dropped(many) == 0);
+    smesec_sink_free(many);
 
     smesec_sink_free(own);
     smesec_sink_free(queue);

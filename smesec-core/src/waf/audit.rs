@@ -127,9 +127,18 @@ impl<'a> ModSecurityJson<'a> {
         };
         let version = text("http_version").trim_start_matches("HTTP/").parse().unwrap_or(1.1);
         let status = event.extra.get("status").and_then(Value::as_u64).unwrap_or_default();
+        // What the client got, which a decoy or an error page may have made another; else what it was to get.
         let http_code = match event.action {
-            Action::Deny { status } | Action::Redirect { status } => u64::from(status),
+            Action::Deny { status: meant } | Action::Redirect { status: meant } if status == 0 => {
+                u64::from(meant)
+            }
             _ => status,
+        };
+        let secrules_engine = match settings.engine {
+            Engine::On => "Enabled",
+            // The host's own mode stands above the rules'.
+            _ if event.action.is_decisive() => "Enabled",
+            Engine::Detect | Engine::Off => "DetectionOnly",
         };
         Self {
             transaction: Transaction {
@@ -151,11 +160,7 @@ impl<'a> ModSecurityJson<'a> {
                 producer: Producer {
                     modsecurity: PRODUCER,
                     connector: "",
-                    secrules_engine: match settings.engine {
-                        Engine::On => "Enabled",
-                        Engine::Detect => "DetectionOnly",
-                        Engine::Off => "Disabled",
-                    },
+                    secrules_engine,
                     components: &settings.components,
                 },
                 messages: event.findings.iter().map(|finding| message(finding, rules)).collect(),

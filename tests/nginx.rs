@@ -59,7 +59,7 @@ fn server(rest: &str) -> Nginx {
          access_log verdicts.log verdicts;\n\
          server {{ listen 127.0.0.1:PORT; {rest} }}"
         ),
-        &[("rules.conf", RULES)],
+        &[("rules.conf", RULES.as_bytes())],
     )
 }
 

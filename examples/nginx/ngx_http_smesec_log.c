@@ -156,7 +156,7 @@ static ngx_int_t ngx_http_smesec_variable(ngx_http_request_t *r, ngx_http_variab
     v->no_cacheable = 1;
     v->not_found = 0;
     /* While the pool has the transaction, nobody else looks at it. */
-    if (ctx == NULL || ctx->transaction == NULL || ctx->state != NGX_HTTP_SMESEC_DECIDED || ctx->thinking) {
+    if (ctx == NULL || ctx->transaction == NULL || ctx->state == NGX_HTTP_SMESEC_INSPECTING || ctx->thinking) {
         v->not_found = 1;
         return NGX_OK;
     }

@@ -177,6 +177,9 @@ static char *ngx_http_smesec_log(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         lcf->log_modsecurity = 1;
         mcf->headers = 1;
     }
+    if (ngx_strncmp(value[1].data, "syslog:", 7) == 0) {
+        return "writes to files alone; let the system's own log follow the file";
+    }
     lcf->log = ngx_conf_open_file(cf->cycle, &value[1]);
     return lcf->log == NULL ? NGX_CONF_ERROR : NGX_CONF_OK;
 }

@@ -308,6 +308,19 @@ static ngx_int_t ngx_http_smesec_act(ngx_http_request_t *r, ngx_http_smesec_ctx_
     return NGX_DONE;
 }
 
+/* nginx's WebDAV moves the file of a body to its place, and says so when it reads the body: too late then, since
+ * it is here. It serves where no handler of the location does. */
+static void ngx_http_smesec_before_reading(ngx_http_request_t *r) {
+    ngx_http_core_loc_conf_t *clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+    if (r->method == NGX_HTTP_PUT && clcf->handler == NULL) {
+        r->request_body_in_file_only = 1;
+        r->request_body_in_persistent_file = 1;
+        r->request_body_in_clean_file = 1;
+        r->request_body_file_group_access = 1;
+        r->request_body_file_log_level = 0;
+    }
+}
+
 ngx_int_t ngx_http_smesec_handler(ngx_http_request_t *r) {
     ngx_http_smesec_loc_conf_t *conf;
     ngx_http_smesec_ctx_t *ctx;
@@ -360,6 +373,7 @@ ngx_int_t ngx_http_smesec_handler(ngx_http_request_t *r) {
         if (ngx_http_smesec_failed(
                 ctx, smesec_transaction_wants(ctx->transaction, SMESEC_PHASE_REQUEST_BODY, &wanted, &hold)) == NGX_OK &&
             wanted) {
+            ngx_http_smesec_before_reading(r);
             rc = ngx_http_read_client_request_body(r, ngx_http_smesec_body_read);
             if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
                 return rc;

@@ -74,6 +74,8 @@ static ngx_uint_t ngx_http_smesec_response_piece(ngx_http_smesec_ctx_t *ctx, u_c
 static ngx_int_t ngx_http_smesec_replace(ngx_http_request_t *r, ngx_http_smesec_ctx_t *ctx) {
     ctx->acted = 1;
     ctx->holding = 0;
+    /* What is left of the other answer has nowhere to go. */
+    r->keepalive = 0;
     ngx_http_smesec_tell(r, ctx);
     if (ctx->verdict.action == SMESEC_ACTION_DROP || ctx->verdict.action == SMESEC_ACTION_REJECT) {
         r->connection->error = 1;
@@ -92,6 +94,15 @@ static void ngx_http_smesec_gone(void *data) {
     ((ngx_http_smesec_ctx_t *)data)->gone = 1;
 }
 
+/* The transaction whose response this subrequest brings a slice of; NULL where it does not. */
+static ngx_http_smesec_ctx_t *ngx_http_smesec_slices(ngx_http_request_t *r) {
+    ngx_http_smesec_ctx_t *ctx = NULL;
+    if (r->main->subrequest_ranges && r->parent == r->main) {
+        ctx = ngx_http_get_module_ctx(r->main, ngx_http_smesec_module);
+    }
+    return ctx != NULL && ctx->watching ? ctx : NULL;
+}
+
 static ngx_int_t ngx_http_smesec_header_filter(ngx_http_request_t *r) {
     ngx_http_smesec_ctx_t *ctx;
     ngx_http_cleanup_t *cleanup;
@@ -99,6 +110,9 @@ static ngx_int_t ngx_http_smesec_header_filter(ngx_http_request_t *r) {
     uint64_t hold = 0;
 
     if (r != r->main) {
+        if (ngx_http_smesec_slices(r)) {
+            r->filter_need_in_memory = 1;
+        }
         return ngx_http_smesec_next_header(r);
     }
     ctx = ngx_http_smesec_find(r);
@@ -127,7 +141,10 @@ static ngx_int_t ngx_http_smesec_header_filter(ngx_http_request_t *r) {
     cleanup->data = ctx;
     ctx->watching = 1;
     r->filter_need_in_memory = 1;
-    if (hold != 0) {
+    /* Slices come as subrequests, behind a head that has to be gone by then. */
+    if (hold != 0 && !r->subrequest_ranges) {
+        /* The parts of a body are chosen before it comes by here, the head for them is made after. */
+        r->allow_ranges = 0;
         ctx->holding = 1;
         ctx->hold = hold;
         ctx->held_last = &ctx->held;
@@ -206,6 +223,7 @@ static void ngx_http_smesec_judged(ngx_event_t *event) {
     ngx_http_smesec_ctx_t *ctx = event->data;
     ngx_http_request_t *r = ctx->request;
     ngx_connection_t *c = r->connection;
+    ngx_int_t rc;
 
     if (ngx_http_smesec_still_running(ctx, event)) {
         return;
@@ -215,8 +233,9 @@ static void ngx_http_smesec_judged(ngx_event_t *event) {
         return;
     }
     /* An upstream that waits for more would not ask again: what is held goes on from here. */
-    if (!ctx->gone && ngx_http_smesec_conclude(r, ctx) == NGX_ERROR) {
-        ngx_http_finalize_request(r, NGX_ERROR);
+    rc = ctx->gone ? NGX_OK : ngx_http_smesec_conclude(r, ctx);
+    if (rc == NGX_ERROR || rc > NGX_OK) {
+        ngx_http_finalize_request(r, rc);
     } else {
         r->write_event_handler(r);
     }
@@ -235,6 +254,11 @@ static ngx_int_t ngx_http_smesec_decide(ngx_http_request_t *r, ngx_http_smesec_c
     return ngx_http_smesec_conclude(r, ctx);
 }
 
+/* Whether the upstream broke off: nginx flushes what came, its connection closed, and gives the request up. */
+static ngx_uint_t ngx_http_smesec_broke_off(ngx_http_request_t *r, ngx_buf_t *b) {
+    return b->flush && !b->last_buf && r->upstream != NULL && r->upstream->peer.connection == NULL && !r->cached;
+}
+
 static ngx_int_t ngx_http_smesec_body_filter(ngx_http_request_t *r, ngx_chain_t *in) {
     ngx_http_smesec_ctx_t *ctx;
     ngx_chain_t *link;
@@ -242,6 +266,15 @@ static ngx_int_t ngx_http_smesec_body_filter(ngx_http_request_t *r, ngx_chain_t 
     size_t len;
 
     if (r != r->main) {
+        ctx = ngx_http_smesec_slices(r);
+        for (link = in; ctx != NULL && link != NULL; link = link->next) {
+            ngx_buf_t *b = link->buf;
+            len = ngx_buf_in_memory(b) ? (size_t)(b->last - b->pos) : 0;
+            ctx->seen += len;
+            if (len != 0 && !ngx_http_smesec_response_piece(ctx, b->pos, len, false)) {
+                return ngx_http_smesec_conclude(r->main, ctx);
+            }
+        }
         return ngx_http_smesec_next_body(r, in);
     }
     ctx = ngx_http_get_module_ctx(r, ngx_http_smesec_module);
@@ -271,6 +304,11 @@ static ngx_int_t ngx_http_smesec_body_filter(ngx_http_request_t *r, ngx_chain_t 
                 return NGX_ERROR;
             }
             return ngx_http_smesec_decide(r, ctx);
+        }
+        if (ctx->holding && ngx_http_smesec_broke_off(r, b)) {
+            /* What came is judged as all there is, at once: nginx closes the connection next. */
+            ngx_http_smesec_judge(&ctx, r->connection->log);
+            return ngx_http_smesec_conclude(r, ctx);
         }
     }
     return ctx->holding ? NGX_OK : ngx_http_smesec_next_body(r, in);

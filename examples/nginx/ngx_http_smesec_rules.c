@@ -87,11 +87,16 @@ char *ngx_http_smesec_rules_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *
 char *ngx_http_smesec_rules_inline(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) {
     ngx_str_t *value = cf->args->elts;
     ngx_http_smesec_source_t *source = ngx_http_smesec_push(cf, conf);
+    size_t n;
     if (source == NULL) {
         return NGX_CONF_ERROR;
     }
     source->kind = NGX_HTTP_SMESEC_TEXT;
     source->value = value[1];
+    /* The directive was read to its end. */
+    for (n = 0; n < value[1].len; n++) {
+        source->line -= value[1].data[n] == '\n' && source->line > 1;
+    }
     return NGX_CONF_OK;
 }
 
@@ -118,12 +123,17 @@ static ngx_str_t ngx_http_smesec_rest(ngx_str_t text, size_t from) {
 
 /* A day, YYYY-MM-DD: the exception holds until its first second in UTC. */
 static ngx_int_t ngx_http_smesec_day(ngx_str_t text, int64_t *nanos) {
-    uint64_t year, month, day;
+    static const uint64_t lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    uint64_t year, month, day, leap;
     int64_t days, shifted;
     if (text.len != 10 || text.data[4] != '-' || text.data[7] != '-' ||
         ngx_http_smesec_id(text.data, 4, &year) != NGX_OK || ngx_http_smesec_id(text.data + 5, 2, &month) != NGX_OK ||
         ngx_http_smesec_id(text.data + 8, 2, &day) != NGX_OK || year < 1971 || year > 2200 || month < 1 || month > 12 ||
-        day < 1 || day > 31) {
+        day < 1) {
+        return NGX_ERROR;
+    }
+    leap = month == 2 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    if (day > lengths[month - 1] + leap) {
         return NGX_ERROR;
     }
     /* Gauss' count of days, March first, so that the leap day is the year's last. */
@@ -134,12 +144,36 @@ static ngx_int_t ngx_http_smesec_day(ngx_str_t text, int64_t *nanos) {
     return NGX_OK;
 }
 
+/* Whether a worker will be able to take an exception: asked of a firewall without rules, since a worker that
+ * cannot start takes the site down. */
+static smesec_status ngx_http_smesec_try(const smesec_exception *exception) {
+    smesec_ruleset_builder *builder = NULL;
+    smesec_ruleset *rules = NULL;
+    smesec_waf *waf = NULL, *overlay = NULL;
+    smesec_status status = smesec_ruleset_builder_new(&builder);
+    if (status == SMESEC_STATUS_OK) {
+        status = smesec_ruleset_builder_build(builder, &rules);
+    }
+    if (status == SMESEC_STATUS_OK) {
+        status = smesec_waf_new(rules, NULL, &waf);
+    }
+    if (status == SMESEC_STATUS_OK) {
+        status = smesec_waf_overlay(waf, SMESEC_MODE_RULES, exception, 1, &overlay);
+    }
+    smesec_waf_free(overlay);
+    smesec_waf_free(waf);
+    smesec_ruleset_free(rules);
+    smesec_ruleset_builder_free(builder);
+    return status;
+}
+
 /* smesec_exception [rule=942100[-942999]] [tag=...] [target=ARGS:q] [path=/prefix] [until=YYYY-MM-DD] [reason=...] */
 char *ngx_http_smesec_exception(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) {
     ngx_http_smesec_loc_conf_t *lcf = conf;
     ngx_str_t *value = cf->args->elts;
     smesec_exception *exception;
-    ngx_uint_t n;
+    ngx_str_t why;
+    ngx_uint_t n, earlier;
 
     if (lcf->exceptions == NULL) {
         lcf->exceptions = ngx_array_create(cf->pool, 2, sizeof *exception);
@@ -155,7 +189,13 @@ char *ngx_http_smesec_exception(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) 
     exception->size = sizeof *exception;
     for (n = 1; n < cf->args->nelts; n++) {
         ngx_str_t text = value[n];
-        u_char *dash;
+        u_char *dash, *equals = ngx_strlchr(text.data, text.data + text.len, '=');
+        for (earlier = 1; equals != NULL && earlier < n; earlier++) {
+            if (ngx_strncmp(value[earlier].data, text.data, (size_t)(equals - text.data) + 1) == 0) {
+                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" comes twice; write an exception for each", &text);
+                return NGX_CONF_ERROR;
+            }
+        }
 #define IS(key) (text.len > sizeof(key) && ngx_strncmp(text.data, key "=", sizeof(key)) == 0)
 #define REST(key) ngx_http_smesec_rest(text, sizeof(key))
         if (IS("rule")) {
@@ -190,6 +230,15 @@ char *ngx_http_smesec_exception(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) 
 #undef IS
 #undef REST
     }
+    if (exception->first_rule == 0 && exception->tag.len == 0 && exception->target.len == 0 &&
+        exception->path_prefix.len == 0) {
+        return "takes every rule away; name some by rule=, tag= or target=, or the place by path=";
+    }
+    if (ngx_http_smesec_try(exception) != SMESEC_STATUS_OK) {
+        why = ngx_http_smesec_str(smesec_last_error());
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "smesec: %V", &why);
+        return NGX_CONF_ERROR;
+    }
     return NGX_CONF_OK;
 }
 
@@ -223,6 +272,21 @@ static void *ngx_http_smesec_cleaned(ngx_conf_t *cf, size_t size, ngx_pool_clean
     return cleanup->data;
 }
 
+/* Rules of the configuration, at their lines in it: empty lines stand for what is before them. */
+static smesec_status ngx_http_smesec_inline(ngx_conf_t *cf, smesec_ruleset_builder *builder,
+                                            ngx_http_smesec_source_t *source) {
+    size_t before = source->line != 0 ? source->line - 1 : 0;
+    ngx_str_t text;
+    text.len = before + source->value.len;
+    text.data = ngx_pnalloc(cf->temp_pool, text.len + 1);
+    if (text.data == NULL) {
+        return SMESEC_STATUS_LIMIT;
+    }
+    ngx_memset(text.data, '\n', before);
+    ngx_memcpy(text.data + before, source->value.data, source->value.len);
+    return smesec_ruleset_builder_text(builder, ngx_http_smesec_bytes(source->file), ngx_http_smesec_bytes(text));
+}
+
 /* Compiles a set; each rule that is not in force is an error of its own, by file and line. */
 static char *ngx_http_smesec_compile(ngx_conf_t *cf, ngx_http_smesec_set_t *set) {
     ngx_http_smesec_source_t *source = set->sources.elts;
@@ -231,7 +295,6 @@ static char *ngx_http_smesec_compile(ngx_conf_t *cf, ngx_http_smesec_set_t *set)
     smesec_problem problem;
     ngx_str_t why, file;
     ngx_uint_t n, level, refused = 0;
-    u_char origin[512], *end;
 
     for (n = 0; n < set->sources.nelts && status == SMESEC_STATUS_OK; n++, source++) {
         switch (source->kind) {
@@ -242,11 +305,7 @@ static char *ngx_http_smesec_compile(ngx_conf_t *cf, ngx_http_smesec_set_t *set)
             status = smesec_ruleset_builder_builtin(builder);
             break;
         default:
-            end = ngx_snprintf(origin, sizeof origin, "inline rules of %V:%ui", &source->file, source->line);
-            file.data = origin;
-            file.len = (size_t)(end - origin);
-            status = smesec_ruleset_builder_text(builder, ngx_http_smesec_bytes(file),
-                                                 ngx_http_smesec_bytes(source->value));
+            status = ngx_http_smesec_inline(cf, builder, source);
         }
     }
     if (status == SMESEC_STATUS_OK && set->paranoia != 0) {

@@ -91,7 +91,7 @@ pub(crate) struct Nginx {
     master: Child,
 }
 
-fn configured(workers: u32, port: u16, http: &str, files: &[(&str, &str)]) -> PathBuf {
+fn configured(workers: u32, port: u16, http: &str, files: &[(&str, &[u8])]) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let n = COUNT.fetch_add(1, Ordering::Relaxed);
     let folder = scratch("nginx").join(format!("{}-{n}", std::process::id()));
@@ -139,11 +139,11 @@ fn free_port() -> u16 {
 
 impl Nginx {
     /// `PORT` and `ROOT` in the configuration are put in; the files lie beside it.
-    pub(crate) fn start(http: &str, files: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(http: &str, files: &[(&str, &[u8])]) -> Self {
         Self::start_with(1, http, files)
     }
 
-    pub(crate) fn start_with(workers: u32, http: &str, files: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_with(workers: u32, http: &str, files: &[(&str, &[u8])]) -> Self {
         let port = free_port();
         let folder = configured(workers, port, http, files);
         let output = std::fs::File::create(folder.join("output")).unwrap();
@@ -159,7 +159,7 @@ impl Nginx {
     }
 
     /// What `nginx -t` says.
-    pub(crate) fn check(http: &str, files: &[(&str, &str)]) -> (bool, String) {
+    pub(crate) fn check(http: &str, files: &[(&str, &[u8])]) -> (bool, String) {
         let folder = configured(1, free_port(), http, files);
         let told = command(&folder).arg("-t").output().unwrap();
         let text = String::from_utf8_lossy(&told.stderr).into_owned();

@@ -14,7 +14,7 @@ fn four_workers_count_one_visitor_once() {
         SecRule IP:n \"@gt 100\" \"id:2,phase:1,deny,status:429\"\n";
     let http = "smesec on; smesec_zone smesec:1m; smesec_rules count.conf; \
         server { listen 127.0.0.1:PORT reuseport; location / { return 200 $pid; } }";
-    let nginx = Nginx::start_with(4, http, &[("count.conf", count)]);
+    let nginx = Nginx::start_with(4, http, &[("count.conf", count.as_bytes())]);
     let mut workers = std::collections::BTreeSet::new();
     let mut passed = 0;
     for _ in 0..160 {
@@ -205,7 +205,7 @@ fn a_long_inspection_does_not_hold_up_the_others() {
     }
     let http = "smesec on; smesec_rules slow.conf; client_max_body_size 8m; \
         server { listen 127.0.0.1:PORT; location / { return 200 hello; } }";
-    let nginx = Nginx::start(http, &[("slow.conf", &rules)]);
+    let nginx = Nginx::start(http, &[("slow.conf", rules.as_bytes())]);
     let body = format!("note={}", "ab1c2d3e".repeat(500_000));
     let (long, worst) = std::thread::scope(|scope| {
         let long = scope.spawn(|| {

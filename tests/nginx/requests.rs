@@ -159,7 +159,7 @@ fn http_2_is_judged_alike() {
     let nginx = Nginx::start(
         "smesec on; smesec_rules rules.conf; client_max_body_size 1m; \
         server { listen 127.0.0.1:PORT http2; location / { return 200 hello; } }",
-        &[("rules.conf", RULES)],
+        &[("rules.conf", RULES.as_bytes())],
     );
     assert_eq!(nginx.curl(&["--http2-prior-knowledge"], "/?q=good"), "200");
     assert_eq!(nginx.curl(&["--http2-prior-knowledge"], "/?q=evil"), "403");
@@ -208,5 +208,57 @@ fn events_can_have_the_form_of_modsecurity() {
     assert_eq!(transaction["request"]["headers"]["Host"], "shop.example");
     assert!(!line.contains("aGVsbG8="), "{line}");
     assert_eq!(transaction["response"]["http_code"], 403);
+    assert_eq!(transaction["producer"]["secrules_engine"], "Enabled");
     assert_eq!(nginx.file("events.json"), "");
+
+    let nginx = server(
+        "location / { smesec_log audit.json modsecurity; smesec_decoy /decoy; return 200 hello; } \
+        location /decoy { return 200 decoy; }",
+    );
+    assert_eq!(nginx.get("/?q=evil"), (200, "decoy".to_owned()));
+    let line = nginx.settled("audit.json", 1);
+    assert!(line.contains("\"http_code\":200"), "what the client got: {line}");
+}
+
+#[test]
+fn files_are_put_by_webdav() {
+    module_or_return!();
+    let nginx = server(
+        "client_body_buffer_size 8k; location /dav/ { root ROOT; dav_methods PUT; create_full_put_path on; } \
+        location /watched/ { smesec detect; root ROOT; dav_methods PUT; create_full_put_path on; }",
+    );
+    for place in ["dav", "watched"] {
+        for size in [1, 100_000] {
+            let body = "x".repeat(size);
+            let request = format!(
+                "PUT /{place}/{size}.bin HTTP/1.1\r\nHost: a\r\nContent-Type: application/octet-stream\r\n\
+                Content-Length: {size}\r\n\r\n{body}"
+            );
+            assert_eq!(nginx.ask(request.as_bytes()).status, 201, "{place} {size}");
+            assert_eq!(nginx.file(&format!("html/{place}/{size}.bin")), body);
+        }
+    }
+    let stopped = "PUT /dav/stopped HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+        Content-Length: 9\r\n\r\nnote=evil";
+    assert_eq!(nginx.ask(stopped.as_bytes()).status, 406);
+    assert_eq!(nginx.file("html/dav/stopped"), "");
+    nginx.no_worker_died();
+}
+
+#[test]
+fn what_matched_is_told_where_the_body_never_came() {
+    module_or_return!();
+    let nginx =
+        server("client_body_timeout 300ms; location / { smesec detect; return 200 hello; }");
+    let request =
+        b"POST /?q=evil HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+        Content-Length: 100\r\n\r\nnote=";
+    // nginx closes such a connection without a word.
+    assert_eq!(nginx.ask(request).status, 0);
+    assert!(nginx.settled("verdicts.log", 1).contains(" 408 log 0 1"));
+    assert!(
+        nginx.file("verdicts.log").trim_end().ends_with(" 1"),
+        "{}",
+        nginx.file("verdicts.log")
+    );
 }

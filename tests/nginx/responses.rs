@@ -1,6 +1,6 @@
 //! Responses that are held, and those that stream.
 
-use crate::harness::{Backend, connect};
+use crate::harness::{Backend, connect, read_answer};
 use crate::{module_or_return, server};
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
@@ -121,4 +121,73 @@ fn what_is_not_held_streams() {
     );
     stream.read_to_end(&mut got).unwrap();
     assert!(String::from_utf8_lossy(&got).ends_with("firstsecond"));
+}
+
+#[test]
+fn parts_of_a_held_file_are_the_whole_of_it() {
+    module_or_return!();
+    for more in ["", "smesec_thread_pool default 1;"] {
+        let nginx = server(&format!("{more} location / {{ root ROOT; default_type text/plain; }}"));
+        nginx.write("html/good.txt", "0123456789".repeat(20_000).as_bytes());
+        for range in ["bytes=80-87", "bytes=0-1,5-6", "bytes=900000-"] {
+            let mut stream = connect(nginx.port);
+            for n in 0..2 {
+                write!(stream, "GET /good.txt HTTP/1.1\r\nHost: a\r\nRange: {range}\r\n\r\n")
+                    .unwrap();
+                let answer = read_answer(&mut stream);
+                assert_eq!((answer.status, answer.text().len()), (200, 200_000), "{range} {n}");
+            }
+        }
+        nginx.no_worker_died();
+    }
+}
+
+#[test]
+fn slices_of_a_response_are_pieces_of_it() {
+    module_or_return!();
+    let nginx = server(
+        "slice 4k; location / { proxy_set_header Range $slice_range; proxy_http_version 1.1; \
+        proxy_pass http://127.0.0.1:PORT/files/; } \
+        location /files/ { smesec off; root ROOT; default_type text/plain; slice 0; }",
+    );
+    nginx.write("html/files/good.txt", "0123456789".repeat(2_000).as_bytes());
+    nginx.write("html/files/bad.txt", ("0123456789".repeat(1_000) + "secret").as_bytes());
+    assert_eq!(nginx.get("/good.txt"), (200, "0123456789".repeat(2_000)));
+    let part = nginx.ask(b"GET /good.txt HTTP/1.1\r\nHost: a\r\nRange: bytes=5000-5004\r\n\r\n");
+    assert_eq!((part.status, part.text().as_str()), (206, "01234"));
+    assert_eq!(nginx.get("/bad.txt").0, 200, "the head is gone before the slices come");
+    let event = nginx.settled("events.json", 1);
+    assert!(event.contains("\"id\":\"3\""), "but it is told: {event}");
+    nginx.no_worker_died();
+}
+
+#[test]
+fn an_answer_that_its_body_stopped_ends_its_connection_and_says_so() {
+    module_or_return!();
+    let nginx = server("location / { root ROOT; default_type text/html; }");
+    nginx.write("html/bad.html", b"the secret");
+    let answer = nginx.ask(b"GET /bad.html HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((answer.status, answer.header("connection")), (502, Some("close")));
+}
+
+#[test]
+fn an_upstream_that_breaks_off_is_cut_off_here_too() {
+    module_or_return!();
+    let backend = Backend::start(|request, stream| {
+        let text = if request.target == "/bad" { "the secret" } else { "the part" };
+        let _ = write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 1000\r\n\r\n{text}"
+        );
+    });
+    for more in ["", "proxy_buffering off;", "smesec_thread_pool default 1;"] {
+        let nginx = server(&format!(
+            "{more} location / {{ proxy_pass http://127.0.0.1:{}; }}",
+            backend.port
+        ));
+        let answer = nginx.ask(b"GET /part HTTP/1.0\r\nHost: a\r\n\r\n");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "the part"), "{more}");
+        assert!(!nginx.ask(b"GET /bad HTTP/1.0\r\nHost: a\r\n\r\n").text().contains("secret"));
+        nginx.no_worker_died();
+    }
 }

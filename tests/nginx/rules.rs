@@ -6,20 +6,26 @@ use crate::{module_or_return, server};
 #[test]
 fn errors_in_rules_are_told_by_nginx_t_with_file_and_line() {
     module_or_return!();
-    let check = |http: &str, files: &[(&str, &str)]| Nginx::check(http, files);
+    let check = |http: &str, files: &[(&str, &[u8])]| Nginx::check(http, files);
     let on = "server { listen 127.0.0.1:PORT; location / { smesec on; } }";
     let (good, told) = check(
         &format!("smesec_rules bad.conf; {on}"),
-        &[("bad.conf", "SecRuleEngine On\n\nSecRule ARGS \"@nonsense x\" \"id:1,phase:1\"\n")],
+        &[("bad.conf", b"SecRuleEngine On\n\nSecRule ARGS \"@nonsense x\" \"id:1,phase:1\"\n")],
     );
     assert!(!good && told.contains("bad.conf:3:"), "{told}");
     let (good, told) = check(
         &format!("smesec_strict off; smesec_rules bad.conf; {on}"),
-        &[("bad.conf", "SecRuleEngine On\n\nSecRule ARGS \"@nonsense x\" \"id:1,phase:1\"\n")],
+        &[("bad.conf", b"SecRuleEngine On\n\nSecRule ARGS \"@nonsense x\" \"id:1,phase:1\"\n")],
     );
     assert!(good && told.contains("[warn]") && told.contains("bad.conf:3:"), "{told}");
-    let (good, told) = check(&format!("smesec_rules_inline 'SecRule ARGS';\n{on}"), &[]);
-    assert!(!good && told.contains("inline rules of ") && told.contains("nginx.conf:"), "{told}");
+    let place = |rules: &str| {
+        let (good, told) = check(&format!("smesec_rules_inline '{rules}';\n{on}"), &[]);
+        let line = told.split_once("nginx.conf:").and_then(|(_, rest)| rest.split(':').next());
+        assert!(!good && told.contains("`SecRule` has 1 arguments"), "{told}");
+        line.and_then(|line| line.parse::<u32>().ok()).unwrap()
+    };
+    let first = place("SecRule ARGS");
+    assert_eq!(place("\nSecRuleEngine On\nSecRule ARGS\n"), first + 2, "the rule's own line");
     let (good, told) = check(&format!("smesec_rules missing.conf; {on}"), &[]);
     assert!(!good && told.contains("missing.conf"), "{told}");
     let (good, told) = check(on, &[]);
@@ -31,6 +37,10 @@ fn errors_in_rules_are_told_by_nginx_t_with_file_and_line() {
         ("smesec_exception rule=9-3;", "neither an id"),
         ("smesec_exception until=soon;", "no day"),
         ("smesec_exception until=2999-01-01;", "between 1971 and 2200"),
+        ("smesec_exception rule=1 until=2030-02-29;", "no day"),
+        ("smesec_exception until=2030-01-01 reason=why;", "every rule"),
+        ("smesec_exception rule=1 rule=2;", "comes twice"),
+        ("smesec_log syslog:server=127.0.0.1;", "files alone"),
         ("smesec_exception colour=red;", "colour=red"),
         ("smesec_decoy nowhere;", "named location"),
         ("smesec_zone small:4k;", "128k"),
@@ -44,13 +54,21 @@ fn errors_in_rules_are_told_by_nginx_t_with_file_and_line() {
             "{directive}: {told}"
         );
     }
+    let (good, told) = check(
+        "include latin.conf; server { listen 127.0.0.1:PORT; }",
+        &[("latin.conf", b"# a comment\nsmesec_exception rule=1 'reason=Caf\xe9';\n")],
+    );
+    assert!(
+        !good && told.contains("reason is not UTF-8") && told.contains("latin.conf:2"),
+        "a worker that could not start would take the site down: {told}"
+    );
     let (good, told) = check(&format!("smesec_rules builtin; smesec_paranoia 2; {on}"), &[]);
     assert!(good, "{told}");
     let (good, told) = check(
         &format!("smesec_rules part-*.conf; {on}"),
         &[
-            ("part-1.conf", "SecRuleEngine On\n"),
-            ("part-2.conf", "SecRule ARGS \"@nonsense\" \"id:1,phase:1\"\n"),
+            ("part-1.conf", b"SecRuleEngine On\n"),
+            ("part-2.conf", b"SecRule ARGS \"@nonsense\" \"id:1,phase:1\"\n"),
         ],
     );
     assert!(!good && told.contains("part-2.conf:1:"), "{told}");

@@ -308,6 +308,38 @@ fn a_host_without_a_port_is_its_schemes_port_alone() {
 }
 
 #[test]
+fn a_dry_run_tells_which_hosts_the_real_one_refuses() {
+    let port = server(|_, _| says("200", "", ""));
+    let text = asks("/", "", "")
+        + "  - {name: b, request: {url: 'http://203.0.113.7/b'}}\n  - {name: c, request: {url: 'https://[2001:db8::1]:8443/'}}\n";
+    let file = file(&folder("refusal"), "t.tavern.yaml", &text, port);
+    let (code, out, err) = smesec(&["taas", "run", "--dry-run", &file]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let would: Vec<&str> = out.lines().filter(|line| line.starts_with("would")).collect();
+    let own = format!("would connect to 127.0.0.1:{port}");
+    assert_eq!(
+        would,
+        [
+            own.as_str(),
+            "would not connect to 203.0.113.7:80: `203.0.113.7` is at the public address 203.0.113.7; allow it as a public host to send there (`--allow-public`)",
+            "would not connect to [2001:db8::1]:8443: `[2001:db8::1]` is at the public address 2001:db8::1; allow it as a public host to send there (`--allow-public`)",
+        ]
+    );
+    // The real run says the same, and sends nothing there.
+    let (code, out, _) = smesec(&["taas", "run", &file]);
+    assert!(code == 1 && out.contains("`203.0.113.7` is at the public address"), "{out}");
+    let (code, out, _) = smesec(&["taas", "run", "--dry-run", "--allow-public", &file]);
+    assert!(code == 0 && out.contains("would connect to 203.0.113.7:80\n"), "{out}");
+    // A proxy alone sees where a name leads.
+    let through = ["taas", "run", "--dry-run", "--proxy", "http://127.0.0.1:1", &file];
+    std::fs::write(&file, asks("/", "", "").replace("127.0.0.1", "shop.example")).unwrap();
+    let (code, out, _) = smesec(&through);
+    let last = out.lines().last().unwrap();
+    assert!(code == 0 && last.starts_with("would not connect to shop.example"), "{out}");
+    assert!(last.ends_with("allow it as a public host) is not among the allowed hosts; name it in the file to allow it (`--allow-public`)") , "{out}");
+}
+
+#[test]
 fn what_a_stage_proves_itself_with_is_masked_wherever_it_is_echoed() {
     // All that comes back is what was sent: in words of its own, without a name before it.
     let port = server(|_, seen| {

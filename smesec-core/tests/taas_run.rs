@@ -308,6 +308,51 @@ fn a_host_without_a_port_is_its_schemes_port_alone() {
 }
 
 #[test]
+fn skipif_knows_the_platform_and_the_environment_of_the_run() {
+    let port = server(|_, _| says("200", "", ""));
+    let marked = |name: &str, mark: &str| {
+        let text = asks("/", "", "").replace("stages:", &format!("marks:\n  - {mark}\nstages:"));
+        file(&folder("skipif"), &format!("{name}.tavern.yaml"), &text, port)
+    };
+    for (name, mark, told) in [
+        ("platform", "skipif: \"sys.platform.startswith('win')\"", "1 passed"),
+        ("os", "skipif: \"os.name == 'posix'\"", "1 skipped"),
+        ("set", "skipif: \"'SMESEC_TRIAL' in os.environ\"", "1 skipped"),
+        ("call", "skipif(\"os.environ.get('SMESEC_TRIAL') != 'on'\", reason='x')", "1 passed"),
+    ] {
+        let (_, out, err) =
+            smesec(&["taas", "run", &marked(name, mark), "--env", "SMESEC_TRIAL=on"]);
+        assert!(out.contains(told), "{mark}: {out}{err}");
+    }
+    let file = marked("version", "skipif: 'sys.version_info < (3, 8)'");
+    let (code, out, err) = smesec(&["taas", "run", &file]);
+    assert_eq!(code, 2, "{out}{err}");
+    assert!(format!("{out}{err}").contains("`sys.version_info` is not known"), "{out}{err}");
+}
+
+#[test]
+fn what_is_saved_keeps_its_order_and_literals_are_read_as_in_tavern() {
+    let bodies = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&bodies);
+    let port = server(move |path, seen_now| {
+        if path == "/back" {
+            seen.lock().unwrap().push(seen_now.rsplit("\n\n").next().unwrap().to_owned());
+        }
+        let body =
+            r#"{"list": [{"z": 1, "kind": "a", "b": {"y": 1, "x": 2}}, {"z": 2, "kind": "b"}]}"#;
+        says("200", "Content-Type: application/json\r\n", body)
+    });
+    let saves =
+        ", save: {json: {one: 'list[?kind==`a`] | [0]', two: 'list[?kind==`\"b\"`] | [0].z'}}";
+    let back = "  - {name: b, request: {url: 'http://127.0.0.1:PORT/back', method: POST, json: {got: !force_format_include '{one}', n: !int '{two}'}}, response: {status_code: 200}}\n";
+    let (code, out) = run("order", port, &(asks("/", "", saves) + back));
+    assert_eq!(code, 0, "{out}");
+    let bodies = bodies.lock().unwrap();
+    let plain: String = bodies[0].split_whitespace().collect();
+    assert!(plain.ends_with(r#"{"got":{"z":1,"kind":"a","b":{"y":1,"x":2}},"n":2}"#), "{bodies:?}");
+}
+
+#[test]
 fn a_dry_run_tells_which_hosts_the_real_one_refuses() {
     let port = server(|_, _| says("200", "", ""));
     let text = asks("/", "", "")

@@ -472,7 +472,7 @@ fn writes_are_provoked_where_they_may_be_sent() {
                 let (who, body) = seen[0].split_once(" {").unwrap();
                 assert_eq!(
                     (who, body.len()),
-                    ("alice POST", 36),
+                    ("alice POST", 35),
                     "the baseline is the write: {seen:?}"
                 );
             } else {

@@ -308,6 +308,83 @@ fn a_host_without_a_port_is_its_schemes_port_alone() {
 }
 
 #[test]
+fn skipif_knows_the_platform_and_the_environment_of_the_run() {
+    let port = server(|_, _| says("200", "", ""));
+    let marked = |name: &str, mark: &str| {
+        let text = asks("/", "", "").replace("stages:", &format!("marks:\n  - {mark}\nstages:"));
+        file(&folder("skipif"), &format!("{name}.tavern.yaml"), &text, port)
+    };
+    for (name, mark, told) in [
+        ("platform", "skipif: \"sys.platform.startswith('win')\"", "1 passed"),
+        ("os", "skipif: \"os.name == 'posix'\"", "1 skipped"),
+        ("set", "skipif: \"'SMESEC_TRIAL' in os.environ\"", "1 skipped"),
+        ("call", "skipif(\"os.environ.get('SMESEC_TRIAL') != 'on'\", reason='x')", "1 passed"),
+    ] {
+        let (_, out, err) =
+            smesec(&["taas", "run", &marked(name, mark), "--env", "SMESEC_TRIAL=on"]);
+        assert!(out.contains(told), "{mark}: {out}{err}");
+    }
+    let file = marked("version", "skipif: 'sys.version_info < (3, 8)'");
+    let (code, out, err) = smesec(&["taas", "run", &file]);
+    assert_eq!(code, 2, "{out}{err}");
+    assert!(format!("{out}{err}").contains("`sys.version_info` is not known"), "{out}{err}");
+}
+
+#[test]
+fn what_is_saved_keeps_its_order_and_literals_are_read_as_in_tavern() {
+    let bodies = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&bodies);
+    let port = server(move |path, seen_now| {
+        if path == "/back" {
+            seen.lock().unwrap().push(seen_now.rsplit("\n\n").next().unwrap().to_owned());
+        }
+        let body =
+            r#"{"list": [{"z": 1, "kind": "a", "b": {"y": 1, "x": 2}}, {"z": 2, "kind": "b"}]}"#;
+        says("200", "Content-Type: application/json\r\n", body)
+    });
+    let saves =
+        ", save: {json: {one: 'list[?kind==`a`] | [0]', two: 'list[?kind==`\"b\"`] | [0].z'}}";
+    let back = "  - {name: b, request: {url: 'http://127.0.0.1:PORT/back', method: POST, json: {got: !force_format_include '{one}', n: !int '{two}'}}, response: {status_code: 200}}\n";
+    let (code, out) = run("order", port, &(asks("/", "", saves) + back));
+    assert_eq!(code, 0, "{out}");
+    let bodies = bodies.lock().unwrap();
+    let plain: String = bodies[0].split_whitespace().collect();
+    assert!(plain.ends_with(r#"{"got":{"z":1,"kind":"a","b":{"y":1,"x":2}},"n":2}"#), "{bodies:?}");
+}
+
+#[test]
+fn a_dry_run_tells_which_hosts_the_real_one_refuses() {
+    let port = server(|_, _| says("200", "", ""));
+    let text = asks("/", "", "")
+        + "  - {name: b, request: {url: 'http://203.0.113.7/b'}}\n  - {name: c, request: {url: 'https://[2001:db8::1]:8443/'}}\n";
+    let file = file(&folder("refusal"), "t.tavern.yaml", &text, port);
+    let (code, out, err) = smesec(&["taas", "run", "--dry-run", &file]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let would: Vec<&str> = out.lines().filter(|line| line.starts_with("would")).collect();
+    let own = format!("would connect to 127.0.0.1:{port}");
+    assert_eq!(
+        would,
+        [
+            own.as_str(),
+            "would not connect to 203.0.113.7:80: `203.0.113.7` is at the public address 203.0.113.7; allow it as a public host to send there (`--allow-public`)",
+            "would not connect to [2001:db8::1]:8443: `[2001:db8::1]` is at the public address 2001:db8::1; allow it as a public host to send there (`--allow-public`)",
+        ]
+    );
+    // The real run says the same, and sends nothing there.
+    let (code, out, _) = smesec(&["taas", "run", &file]);
+    assert!(code == 1 && out.contains("`203.0.113.7` is at the public address"), "{out}");
+    let (code, out, _) = smesec(&["taas", "run", "--dry-run", "--allow-public", &file]);
+    assert!(code == 0 && out.contains("would connect to 203.0.113.7:80\n"), "{out}");
+    // A proxy alone sees where a name leads.
+    let through = ["taas", "run", "--dry-run", "--proxy", "http://127.0.0.1:1", &file];
+    std::fs::write(&file, asks("/", "", "").replace("127.0.0.1", "shop.example")).unwrap();
+    let (code, out, _) = smesec(&through);
+    let last = out.lines().last().unwrap();
+    assert!(code == 0 && last.starts_with("would not connect to shop.example"), "{out}");
+    assert!(last.ends_with("allow it as a public host) is not among the allowed hosts; name it in the file to allow it (`--allow-public`)") , "{out}");
+}
+
+#[test]
 fn what_a_stage_proves_itself_with_is_masked_wherever_it_is_echoed() {
     // All that comes back is what was sent: in words of its own, without a name before it.
     let port = server(|_, seen| {

@@ -41,8 +41,9 @@ usage:
       runs test files in Tavern's format; --json prints one line a test. A placeholder such as
       [CONFIDENTIAL] takes its value from SMESEC_SECRET_<STAGE>_<KEY> or SMESEC_SECRET_<KEY>.
       --requests caps what a run sends (10000), --per-second its rate (500); --dry-run lists each
-      request as far as it is known before the first answer, and sends nothing. A host behind a
-      --proxy needs --allow-public.
+      request as far as it is known before the first answer, tells each host that the run would
+      refuse and what allows it (names are looked up), sends nothing, and ends with 0. A host
+      behind a --proxy needs --allow-public.
   smesec demo [--once] [--port N]
       a demonstration shop behind the gateway; visitors and attackers come, then it is your turn.
   smesec serve --config FILE
@@ -53,7 +54,8 @@ usage:
       [--proxy URL] [--http2]
       [--junit FILE] [--sarif FILE] [--html FILE] [--last FILE]
       tries the doors of the API that the file describes; one JSON line a finding with --json.
-      --dry-run lists what would be sent and sends nothing.
+      --dry-run lists what would be sent, tells the hosts that would be refused, sends nothing,
+      and ends with 0.
   smesec taas audit --example | --checks
       prints a target with every key; lists the checks and what each needs.
   smesec taas draft OPENAPI

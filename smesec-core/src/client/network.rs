@@ -7,6 +7,7 @@ use super::pace::Pace;
 use super::proxy::Proxies;
 use super::session::{self, HttpSession};
 use super::tls;
+use super::url::Url;
 use crate::runner::{ExchangeError, MessageOptions, MessageSession, Request, Session, Target};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,6 +66,25 @@ impl Network {
     /// A network that may reach nothing yet.
     pub fn builder() -> NetworkBuilder {
         NetworkBuilder::default()
+    }
+
+    /// What a request to the host would be refused for before anything is sent; the port that none names is
+    /// 80. A name is looked up, as the request itself would do.
+    ///
+    /// # Errors
+    /// The refusal, or why the name could not be looked up.
+    pub fn admits(&self, host: &str, port: Option<u16>) -> Result<(), ExchangeError> {
+        let shared = &self.shared;
+        let port = port.unwrap_or(80);
+        // A broker's address may stand without the brackets that a URL needs.
+        let open = if host.contains(':') && !host.starts_with('[') { ("[", "]") } else { ("", "") };
+        let scheme = if port == 443 { "https" } else { "http" };
+        let url = Url::parse(&format!("{scheme}://{}{host}{}:{port}/", open.0, open.1))?;
+        let admitted = shared.allowed.admit(&url)?;
+        if shared.proxies.of(&url).is_some() {
+            return Allowed::admit_through_proxy(admitted, &url);
+        }
+        shared.allowed.addresses(&url, admitted).map(drop)
     }
 
     /// How many requests were sent; in a dry run, how many would have been.

@@ -1,6 +1,8 @@
 //! Conditions of `skipif` and `skip`: the expressions of Python that decide there, and nothing that acts.
 
 use super::value::Value;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// How deep an expression may nest; conditions of a line reach three.
 const DEPTH: usize = 32;
@@ -8,18 +10,10 @@ const DEPTH: usize = 32;
 /// Bytes of a condition.
 const LONGEST: usize = 4_096;
 
-/// What an expression gives.
-///
-/// # Errors
-/// Names what is not part of the language.
-pub(super) fn evaluate(text: &str) -> Result<Value, String> {
-    evaluate_with(text, &|_| None)
-}
-
 /// What an expression gives with variables that stand in it by their names.
 ///
 /// # Errors
-/// As [`evaluate`].
+/// Names what is not part of the language.
 pub(super) fn evaluate_with(text: &str, known: &Known<'_>) -> Result<Value, String> {
     let (arguments, _) = arguments_of(text, false, known)?;
     match <[Value; 1]>::try_from(arguments) {
@@ -31,13 +25,37 @@ pub(super) fn evaluate_with(text: &str, known: &Known<'_>) -> Result<Value, Stri
 /// The value of a variable.
 pub(super) type Known<'k> = dyn Fn(&str) -> Option<Value> + 'k;
 
+/// What `sys` and `os` of Python tell in a `skipif`: the platform, and the environment that the host told of. There
+/// is no Python, so nothing tells of its version.
+pub(super) fn of_the_run(name: &str, env: &BTreeMap<String, String>) -> Option<Value> {
+    let entry = |name: &str, value| (name.to_owned(), value);
+    let system = std::env::consts::OS;
+    match name {
+        "sys" => {
+            let platform = match system {
+                "macos" => "darwin",
+                "windows" => "win32",
+                other => other,
+            };
+            Some(Value::Map(vec![entry("platform", Value::text(platform))]))
+        }
+        "os" => {
+            let name = if system == "windows" { "nt" } else { "posix" };
+            let environ = env.iter().map(|(name, value)| entry(name, Value::text(value)));
+            let environ = Value::Map(environ.collect());
+            Some(Value::Map(vec![entry("name", Value::text(name)), entry("environ", environ)]))
+        }
+        _ => None,
+    }
+}
+
 /// Arguments by position, and by name.
 type Arguments = (Vec<Value>, Vec<(String, Value)>);
 
 /// The arguments between the parentheses of a call: `True, reason='why'`.
 ///
 /// # Errors
-/// As [`evaluate`].
+/// As [`evaluate_with`].
 pub(super) fn call_arguments(text: &str) -> Result<Arguments, String> {
     arguments_of(text, true, &|_| None)
 }
@@ -301,6 +319,10 @@ impl Reader<'_> {
     fn primary(&mut self) -> Given {
         let word = self.words.get(self.at).cloned();
         self.at += 1;
+        let mut path = match &word {
+            Some(Word::Name(name)) => name.clone(),
+            _ => String::new(),
+        };
         let mut value = match word {
             Some(Word::Literal(value)) => value,
             Some(Word::Mark("(")) => {
@@ -316,11 +338,7 @@ impl Reader<'_> {
                 self.counted(function(&name, &arguments))?
             }
             Some(Word::Name(_)) if self.passed_over > 0 => Value::Null,
-            Some(Word::Name(name)) => (self.known)(&name).ok_or_else(|| {
-                format!(
-                    "`{name}` is not known in conditions; compare values, such as `'{{{name}}}' == 'x'`"
-                )
-            })?,
+            Some(Word::Name(name)) => (self.known)(&name).ok_or_else(|| unknown(&name))?,
             _ => {
                 self.at -= 1;
                 return Err(format!("a value is missing before `{}`", self.rest()));
@@ -334,12 +352,13 @@ impl Reader<'_> {
                 self.at += 1;
                 if !self.take("(") {
                     let part = value.key(&name).cloned();
-                    let part = part.ok_or_else(|| format!("`.{name}` is not known in conditions"));
-                    value = self.counted(part)?;
+                    path.extend([".", &name]);
+                    value = self.counted(part.ok_or_else(|| unknown(&path)))?;
                     continue;
                 }
                 let arguments = self.items(")")?;
-                value = self.counted(method(&value, &name, &arguments))?;
+                path.extend([".", &name]);
+                value = self.counted(method(&value, &path, &name, &arguments))?;
             } else if self.take("[") {
                 let items = self.items("]")?;
                 let found = match items.as_slice() {
@@ -375,6 +394,26 @@ impl Reader<'_> {
     }
 }
 
+fn unknown(path: &str) -> String {
+    match path.split(['.', '[']).next().unwrap_or_default() {
+        "sys" | "os" | "platform" | "config" => format!(
+            "`{path}` is not known in conditions; known in `skipif` are `sys.platform`, `os.name`, `os.environ` and `os.getenv('NAME')`"
+        ),
+        name if name == path && !name.is_empty() => format!(
+            "`{path}` is not known in conditions; compare values, such as `'{{{path}}}' == 'x'`"
+        ),
+        _ => format!("`{path}` is not known in conditions"),
+    }
+}
+
+/// A value for an error: a mapping may be the whole environment.
+fn told(value: &Value) -> Cow<'static, str> {
+    match value {
+        Value::Map(_) => Cow::Borrowed("a mapping"),
+        other => Cow::Owned(other.repr()),
+    }
+}
+
 fn compare(left: &Value, operator: &str, right: &Value) -> Result<bool, String> {
     let order = match (left, right) {
         (Value::Text(a), Value::Text(b)) => Some(a.cmp(b)),
@@ -384,11 +423,12 @@ fn compare(left: &Value, operator: &str, right: &Value) -> Result<bool, String> 
         },
     };
     let ordered =
-        || order.ok_or_else(|| format!("{} and {} have no order", left.repr(), right.repr()));
+        || order.ok_or_else(|| format!("{} and {} have no order", told(left), told(right)));
     let holds = || match (left, right) {
         (Value::Text(part), Value::Text(whole)) => Ok(whole.contains(part.as_str())),
         (item, Value::List(items)) => Ok(items.contains(item)),
-        _ => Err(format!("nothing can be `in` {}", right.repr())),
+        (Value::Text(key), Value::Map(_)) => Ok(right.key(key).is_some()),
+        _ => Err(format!("nothing can be `in` {}", told(right))),
     };
     Ok(match operator {
         "==" => left == right,
@@ -403,7 +443,7 @@ fn compare(left: &Value, operator: &str, right: &Value) -> Result<bool, String> 
 }
 
 fn calculate(left: &Value, operator: char, right: &Value) -> Given {
-    let wrong = || format!("{} and {} cannot be combined so", left.repr(), right.repr());
+    let wrong = || format!("{} and {} cannot be combined so", told(left), told(right));
     if let (Value::Int(a), Value::Int(b)) = (left, right) {
         let whole = match operator {
             '+' => a.checked_add(*b),
@@ -466,8 +506,19 @@ fn function(name: &str, arguments: &[Value]) -> Given {
     }
 }
 
-fn method(value: &Value, name: &str, arguments: &[Value]) -> Given {
+/// `path` is how the condition writes it.
+fn method(value: &Value, path: &str, name: &str, arguments: &[Value]) -> Given {
     match (value, name, arguments) {
+        (Value::Map(_), "get", [Value::Text(key)]) => {
+            Ok(value.key(key).cloned().unwrap_or_default())
+        }
+        (Value::Map(_), "get", [Value::Text(key), other]) => {
+            Ok(value.key(key).unwrap_or(other).clone())
+        }
+        (Value::Map(_), "getenv", arguments) if path == "os.getenv" => {
+            let environ = value.key("environ").cloned().unwrap_or_default();
+            method(&environ, path, "get", arguments)
+        }
         (Value::Text(text), "startswith", [Value::Text(part)]) => {
             Ok(Value::Bool(text.starts_with(part)))
         }
@@ -480,6 +531,7 @@ fn method(value: &Value, name: &str, arguments: &[Value]) -> Given {
         (Value::Text(text), "isdigit", []) => {
             Ok(Value::Bool(!text.is_empty() && text.bytes().all(|c| c.is_ascii_digit())))
         }
+        (Value::Map(_), ..) => Err(unknown(path)),
         _ => Err(format!("`.{name}()` is not known in conditions")),
     }
 }
@@ -491,6 +543,47 @@ fn int(number: usize) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn evaluate(text: &str) -> Result<Value, String> {
+        evaluate_with(text, &|_| None)
+    }
+
+    #[test]
+    fn the_platform_and_the_environment_are_known_and_nothing_else_of_python() {
+        let env = [("CI", "yes"), ("EMPTY", ""), ("TOKEN", "hunter22")];
+        let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let known = |name: &str| of_the_run(name, &env);
+        for (text, holds) in [
+            ("sys.platform in ('linux', 'darwin', 'win32', 'freebsd')", true),
+            ("sys.platform.startswith('win')", cfg!(windows)),
+            ("os.name == 'nt'", cfg!(windows)),
+            ("'CI' in os.environ and 'NO' not in os.environ", true),
+            ("os.environ.get('CI') == 'yes' and os.environ.get('NO') is None", true),
+            ("not os.environ.get('EMPTY') and os.environ.get('NO', 'x') == 'x'", true),
+            ("os.environ['CI'].upper() == 'YES'", true),
+            ("os.getenv('CI') == os.getenv('NO', 'yes')", true),
+            ("False and sys.version_info < (3, 8)", false),
+        ] {
+            assert_eq!(evaluate_with(text, &known).unwrap().truth(), holds, "{text}");
+        }
+        for (text, named) in [
+            ("sys.version_info < (3, 8)", "`sys.version_info`"),
+            ("sys.version_info.major == 2", "`sys.version_info`"),
+            ("sys.exit()", "`sys.exit`"),
+            ("os.system('true')", "`os.system`"),
+            ("os.path.exists('/')", "`os.path`"),
+            ("os.environ.pop('CI')", "`os.environ.pop`"),
+            ("platform.system() == 'Linux'", "`platform`"),
+            ("config.option.x", "`config`"),
+            ("os.environ['NO']", "outside"),
+            ("os.environ < 3", "a mapping"),
+            ("3 in os.environ", "a mapping"),
+            ("os.environ + ''", "a mapping"),
+        ] {
+            let told = evaluate_with(text, &known).unwrap_err();
+            assert!(told.contains(named) && !told.contains("hunter22"), "{text}: {told}");
+        }
+    }
 
     #[test]
     fn conditions_decide_as_in_python() {
@@ -553,7 +646,7 @@ mod tests {
             assert_eq!(evaluate_with(text, &known).unwrap().truth(), holds, "{text}");
         }
         assert!(evaluate_with("m == 5", &known).unwrap_err().contains("`m`"));
-        assert!(evaluate_with("user.name", &known).unwrap_err().contains("`.name`"));
+        assert!(evaluate_with("user.name", &known).unwrap_err().contains("`user.name`"));
     }
 
     #[test]

@@ -26,6 +26,10 @@ impl Scope {
         Self { env, shared, own: Variables::new(), request: None }
     }
 
+    pub(super) fn env(&self) -> &BTreeMap<String, String> {
+        &self.env
+    }
+
     pub(super) fn set(&mut self, name: impl Into<String>, value: Value) {
         self.own.insert(name.into(), value);
     }

@@ -79,6 +79,18 @@ fn exit_codes_tell_sound_from_not_done() {
     );
     assert!(PASSWORDS.iter().all(|(_, _, password)| !out.contains(password)));
 
+    // A public host is told of before one waits for the real run to refuse it.
+    let elsewhere =
+        std::fs::read_to_string(&gone).unwrap().replace("127.0.0.1:1\n", "203.0.113.7\n");
+    let public = gone.replace("target.yaml", "public.yaml");
+    std::fs::write(&public, &elsewhere).unwrap();
+    let (code, _, err) = smesec(&["taas", "audit", &public, "--dry-run"]);
+    let refused = "smesec: would not connect to 203.0.113.7:80: `203.0.113.7` is at the public address 203.0.113.7; allow it as a public host to send there (`public: true`)\n";
+    assert_eq!((code, err.as_str()), (0, refused));
+    std::fs::write(&public, format!("public: true\n{elsewhere}")).unwrap();
+    let (code, _, err) = smesec(&["taas", "audit", &public, "--dry-run"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+
     for (args, told) in [
         (&["taas", "audit"][..], "which target? Write `smesec taas audit TARGET.yaml`"),
         (&["taas", "audit", &file, "--only", "all"], "`--only`: there is no check `all`"),

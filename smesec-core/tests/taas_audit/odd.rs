@@ -61,13 +61,22 @@ fn audit(
     only: &[&str],
     answer: impl Fn(&Request, i64) -> Given + Send + Sync + 'static,
 ) -> Report {
+    audit_with(text, only, true, answer)
+}
+
+fn audit_with(
+    text: &str,
+    only: &[&str],
+    destructive: bool,
+    answer: impl Fn(&Request, i64) -> Given + Send + Sync + 'static,
+) -> Report {
     let secret = |source: SecretSource<'_>| match source {
         SecretSource::Environment("alice") => Some("correct-horse-alice".to_owned()),
         SecretSource::Environment("root") => Some("tr0ub4dor-and-root".to_owned()),
         SecretSource::Environment(other) => Some(other.to_owned()),
         _ => None,
     };
-    let audit = Audit::load_with(text, "target.yaml", &secret).unwrap().destructive(true);
+    let audit = Audit::load_with(text, "target.yaml", &secret).unwrap().destructive(destructive);
     let audit = audit.only(only.iter().copied()).unwrap();
     let clock = Arc::new(AtomicI64::new(NOW * 1_000));
     let service = Arc::new(Service { answer: Box::new(answer), clock });
@@ -185,6 +194,47 @@ fn a_server_that_says_to_wait_for_ever_is_not_waited_for() {
         Ok(answer(429, &[("Retry-After", wait)], ""))
     });
     assert!(told(&report)[0].starts_with("NOT DONE"), "{:?}", told(&report));
+}
+
+#[test]
+fn mild_checks_do_not_wait_away_the_patience_of_grave_ones() {
+    // One sign-in in twenty seconds; a quote in the name signs in.
+    let (site, free) = (Site::default(), Arc::new(AtomicI64::new(0)));
+    let report =
+        audit(SHOP, &["enum-message", "enum-status", "sqli-login"], move |request, now| {
+            if path(request) != "in" {
+                return Ok(site.plain(request));
+            }
+            let wait = free.load(Relaxed) - now;
+            if wait > 0 {
+                return Ok(answer(429, &[("Retry-After", &wait.to_string())], "later"));
+            }
+            free.store(now + 20, Relaxed);
+            if String::from_utf8_lossy(&request.body).contains("%27") {
+                let cookie = format!("sid={}", site.open("alice", false));
+                return Ok(answer(200, &[("Set-Cookie", &cookie)], "welcome"));
+            }
+            Ok(site.plain(request))
+        });
+    let told = told(&report);
+    assert!(told[0].contains("the target asks to wait 20 s; of 120 s 20 are used up and 90 s kept for graver checks: raise `patience` under `limits`"), "{told:?}");
+    assert!(told[1].contains("raise `patience`"), "{told:?}");
+    assert!(told[2].contains("FOUND"), "{told:?}");
+    // What was answered with "later" alone is no pass.
+    let site = Site::default();
+    let report = audit(SHOP, &["sqli-login"], move |request, _| {
+        let body = String::from_utf8_lossy(&request.body);
+        if body.contains("%27") || body.contains("%22") {
+            return Ok(answer(429, &[("Retry-After", "3600")], "later"));
+        }
+        Ok(site.plain(request))
+    });
+    let told = self::told(&report);
+    assert!(
+        told[0]
+            .starts_with("NOT DONE the target asks to wait 3600 s; of 120 s 0 are used up: raise"),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -375,6 +425,65 @@ fn a_page_that_speaks_of_errors_gives_none_away() {
             })
         });
         assert_eq!(told(&report)[0].contains("FOUND"), found, "{:?}", told(&report));
+    }
+}
+
+const WRITES: &str =
+    "  - {method: POST, path: /notes, json: {text: a, n: 1, to: {name: x}}, allow: [user]WRITE}
+  - {method: PUT, path: /all, json: {on: true}, allow: [admin]}
+";
+
+#[test]
+fn writes_are_provoked_where_they_may_be_sent() {
+    // Each error handler gives way to one kind of broken body alone.
+    for shown in ["{\"text\":", "\"text\":[[]]", "[[]]\n"] {
+        for (flag, destructive, found) in
+            [("", false, false), ("", true, true), (", destructive: false", false, true)]
+        {
+            let (site, seen) = (Site::default(), Arc::new(Mutex::new(Vec::new())));
+            let text = format!("{SHOP}{}", WRITES.replace("WRITE", flag));
+            let sent = Arc::clone(&seen);
+            let report = audit_with(&text, &["verbose-error"], destructive, move |request, _| {
+                if request.body.is_empty() || path(request) == "in" {
+                    return Ok(site.plain(request));
+                }
+                let who = site.who(request).unwrap_or_default();
+                let body = String::from_utf8(request.body.clone()).unwrap();
+                sent.lock().unwrap().push(format!("{who} {} {body}", request.method));
+                let whole = serde_json::from_str::<serde_json::Value>(&body).is_ok();
+                let odd = if shown.starts_with('{') {
+                    !whole
+                } else {
+                    whole && (body + "\n").contains(shown)
+                };
+                Ok(match (path(request), odd) {
+                    ("notes", true) => {
+                        answer(500, &[], "TypeError\n    at write (node:internal/x)")
+                    }
+                    ("notes", false) => answer(201, &[], "written"),
+                    _ => answer(400, &[], "what was that"),
+                })
+            });
+            let (told, seen) = (told(&report), seen.lock().unwrap());
+            assert_eq!(told[0].contains("POST /notes FOUND"), found, "{shown} {flag}: {told:?}");
+            assert_eq!(seen.is_empty(), !found, "{seen:?}");
+            assert!(!seen.iter().any(|line| line.starts_with("root") && !destructive), "{seen:?}");
+            if found {
+                let (who, body) = seen[0].split_once(" {").unwrap();
+                assert_eq!(
+                    (who, body.len()),
+                    ("alice POST", 35),
+                    "the baseline is the write: {seen:?}"
+                );
+            } else {
+                assert_eq!(told, ["ok"]);
+                let note = &report.results[0].warnings[0];
+                assert!(
+                    note.starts_with("2 writes with a body were not provoked; `dest"),
+                    "{note}"
+                );
+            }
+        }
     }
 }
 

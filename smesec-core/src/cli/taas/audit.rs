@@ -1,8 +1,8 @@
 //! `smesec taas audit` and `smesec taas draft`.
 
 use super::reports::Reports;
-use super::shown;
 use super::way::Way;
+use super::{refusal, shown};
 use crate::cli::text;
 use crate::client::Network;
 use crate::runner::{Observer, Report, TestResult, TestRunner, TestVerdict};
@@ -78,7 +78,16 @@ pub(in crate::cli) fn run(
         writeln!(stderr, "smesec: {}", shown(warning)).map_err(failed)?;
     }
     if options.dry_run {
-        return plan(&audit, options.json, stdout).map(|()| 0).map_err(failed);
+        plan(&audit, options.json, stdout).map_err(failed)?;
+        // Standard output is the plan alone, one request a line.
+        let network = network(&audit, &way);
+        for host in audit.hosts() {
+            let public = audit.allows_public_hosts();
+            if let Some(line) = refusal(&network, &host, public, "public: true") {
+                writeln!(stderr, "smesec: {line}").map_err(failed)?;
+            }
+        }
+        return Ok(0);
     }
     let mut lines = Lines { json: options.json, out: stdout, failed: None };
     let report = audit.run(&network(&audit, &way), &mut lines);

@@ -1,8 +1,8 @@
 //! `smesec taas run`.
 
 use super::reports::Reports;
-use super::shown;
 use super::way::Way;
+use super::{place, refusal, shown};
 use crate::cli::text;
 use crate::client::Network;
 use crate::runner::{Report, Target, TestResult, TestVerdict};
@@ -148,6 +148,8 @@ pub(in crate::cli) fn run(
     if whole_file {
         return Ok(2);
     }
+    let builder = Network::builder().allow_hosts(suite.hosts(), options.public);
+    let target = options.way.over(builder).build();
     if options.dry_run {
         for test in suite.tests() {
             let part = |text: &str| shown(&secrets.masked(text));
@@ -158,14 +160,14 @@ pub(in crate::cli) fn run(
                 writeln!(stdout, "    {method} {to}  ({stage})").map_err(told)?;
             }
         }
-        for (host, port) in suite.hosts() {
-            let port = port.map_or_else(String::new, |port| format!(":{port}"));
-            writeln!(stdout, "would connect to {host}{port}").map_err(told)?;
+        for host in suite.hosts() {
+            let line = refusal(&target, &host, options.public, "--allow-public");
+            let line = line
+                .unwrap_or_else(|| shown(&format!("would connect to {}", place(&host.0, host.1))));
+            writeln!(stdout, "{line}").map_err(told)?;
         }
         return Ok(0);
     }
-    let builder = Network::builder().allow_hosts(suite.hosts(), options.public);
-    let target = options.way.over(builder).build();
     let mut report = Report::default();
     let mut counts = Counts::default();
     let mut failed = None;

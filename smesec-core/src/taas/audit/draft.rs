@@ -4,6 +4,9 @@ use crate::decode::yaml::{self, Limits, Node, Value};
 use crate::error::{Error, RuleError};
 use std::fmt::Write as _;
 
+/// Why a path with parameters is no route of a draft.
+const UNFILLED: &str = "the document gives no example for each of its parameters";
+
 /// Deeper `$ref`s than this lead in circles.
 const DEEPEST_REFERENCE: usize = 16;
 
@@ -64,9 +67,35 @@ struct Operation<'n> {
     parameters: Vec<&'n Node>,
 }
 
+impl<'n> Operation<'n> {
+    /// Its parameters in one place, with their names.
+    fn of(&self, place: &str) -> impl Iterator<Item = (&'n str, &'n Node)> {
+        self.parameters.iter().filter_map(move |parameter| {
+            let text = |key| parameter.key(key).and_then(Node::as_str);
+            (text("in") == Some(place)).then(|| text("name")).flatten().map(|n| (n, *parameter))
+        })
+    }
+
+    /// The path before its one parameter at the end: what may belong to somebody.
+    fn object(&self) -> Option<&'n str> {
+        let (before, parameter) = self.path.rsplit_once("/{")?;
+        let simple = parameter.strip_suffix('}').is_some_and(|name| !name.contains(['/', '}']));
+        (simple && !before.contains('{')).then_some(before)
+    }
+
+    fn left_out(&self, why: &str) -> String {
+        format!("{} {}: {why}", self.method, self.path)
+    }
+}
+
+fn required(parameter: &Node) -> bool {
+    parameter.key("required").and_then(Node::as_str) == Some("true")
+}
+
 impl<'n> Draft<'n> {
     fn write(&self) -> String {
-        let operations = self.operations();
+        let mut left_out = Vec::new();
+        let operations = self.operations(&mut left_out);
         let sign_in = operations.iter().find(|o| self.is_sign_in(o));
         let sign_out = operations.iter().find(|o| {
             let path = o.path.to_ascii_lowercase();
@@ -86,11 +115,7 @@ impl<'n> Draft<'n> {
             );
             self.write_sign_in(&mut out, sign_in);
             if let Some(sign_out) = sign_out {
-                let _ = writeln!(
-                    out,
-                    "\nsignout: {}",
-                    quoted(&format!("{} {}", sign_out.method, sign_out.path))
-                );
+                let _ = writeln!(out, "\nsignout: {}", self.template(sign_out, sign_out.path, ""));
             }
         }
         out.push_str("\nroutes:\n");
@@ -102,10 +127,12 @@ impl<'n> Draft<'n> {
             if is(sign_in) || is(sign_out) {
                 continue;
             }
-            if operation.path.contains('{') {
-                kept.push(operation);
-            } else {
-                self.write_route(&mut out, operation, sign_in.is_some());
+            let object = sign_in.is_some() && operation.object().is_some();
+            match self.filled(operation) {
+                Some(path) if !object => {
+                    self.write_route(&mut out, operation, &path, sign_in.is_some());
+                }
+                _ => kept.push(operation),
             }
         }
         if out.ends_with("routes:\n") {
@@ -113,43 +140,169 @@ impl<'n> Draft<'n> {
             out.push_str("  - {method: GET, path: \"/\", allow: anybody}   # CHECK\n");
         }
         if sign_in.is_some() {
-            self.write_objects(&mut out, &kept);
-        } else if !kept.is_empty() {
-            out.push_str(
-                "\n# Routes with parameters; write them under `routes` with values filled in:\n",
-            );
-            for operation in kept {
-                let _ = writeln!(out, "#   {} {}", operation.method, one_line(operation.path));
+            self.write_objects(&mut out, &kept, &mut left_out);
+        } else {
+            left_out.extend(kept.iter().map(|operation| operation.left_out(UNFILLED)));
+        }
+        if !left_out.is_empty() {
+            out.push_str("\n# Left out; what is missing at `routes` is written there by hand:\n");
+            for line in left_out {
+                let _ = writeln!(out, "#   {}", one_line(&line));
             }
         }
         out
     }
 
-    fn operations(&self) -> Vec<Operation<'n>> {
+    fn operations(&self, left_out: &mut Vec<String>) -> Vec<Operation<'n>> {
         let mut operations = Vec::new();
         for (path, item) in self.paths {
-            let (Some(path), item) = (path.as_str(), self.resolved(item)) else { continue };
+            let (path, item) = (path.as_str().unwrap_or_default(), self.resolved(item));
             let usable = path.starts_with('/')
                 && !path.starts_with("//")
                 && path.bytes().all(|b| b > b' ' && b != 0x7f);
-            if !usable {
+            // Extensions are no paths.
+            if path.starts_with("x-") {
+                continue;
+            }
+            let why = match item.map() {
+                _ if !usable => "is no path: it begins with one slash and holds no blank",
+                Some(entries) if !entries.is_empty() => "",
+                _ => "has no methods",
+            };
+            if !why.is_empty() {
+                left_out.push(format!("{path}: {why}"));
+                continue;
+            }
+            if let Some(elsewhere) = item.key("$ref").and_then(Node::as_str) {
+                left_out.push(format!("{path}: stands at `{elsewhere}`, which was not found here"));
                 continue;
             }
             let shared = item.key("parameters").and_then(Node::list).unwrap_or_default();
             for (method, node) in item.map().unwrap_or_default() {
                 let method = method.as_str().unwrap_or_default().to_ascii_uppercase();
-                if !matches!(
-                    method.as_str(),
-                    "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD" | "OPTIONS"
-                ) {
-                    continue;
+                match method.as_str() {
+                    "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD" | "OPTIONS" => {}
+                    "TRACE" | "QUERY" | "CONNECT" => {
+                        left_out.push(format!("{method} {path}: the audit does not send {method}"));
+                        continue;
+                    }
+                    // What else stands here describes the path.
+                    _ => continue,
                 }
                 let own = node.key("parameters").and_then(Node::list).unwrap_or_default();
-                let parameters = shared.iter().chain(own).map(|p| self.resolved(p)).collect();
+                let mut parameters: Vec<&Node> = own.iter().map(|p| self.resolved(p)).collect();
+                let about = |p: &'n Node| {
+                    let text = |key| p.key(key).and_then(Node::as_str);
+                    (text("in"), text("name"))
+                };
+                for parameter in shared.iter().map(|p| self.resolved(p)) {
+                    // An operation's own parameter goes before the path's.
+                    if !parameters.iter().any(|own| about(own) == about(parameter)) {
+                        parameters.push(parameter);
+                    }
+                }
                 operations.push(Operation { method, path, node, parameters });
             }
         }
         operations
+    }
+
+    /// The path with its parameters filled in from their examples; `None` where one has none.
+    fn filled(&self, operation: &Operation<'n>) -> Option<String> {
+        let mut path = String::new();
+        let mut rest = operation.path;
+        while let Some((before, after)) = rest.split_once('{') {
+            let (name, after) = after.split_once('}')?;
+            let mut all = operation.of("path");
+            let value = self.value(all.find(|(known, _)| *known == name)?.1)?;
+            path.push_str(before);
+            path.push_str(&super::request::percent(&value));
+            rest = after;
+        }
+        path.push_str(rest);
+        Some(path)
+    }
+
+    /// What the document gives for a parameter, as text.
+    fn value(&self, parameter: &'n Node) -> Option<String> {
+        let schema = parameter.key("schema").map(|schema| self.resolved(schema));
+        let of_schema = |key| schema.and_then(|schema| schema.key(key));
+        let first = |node: &'n Node| node.list().and_then(<[_]>::first);
+        let examples = parameter.key("examples").and_then(Node::map).and_then(<[_]>::first);
+        let all = [
+            parameter.key("example"),
+            examples.and_then(|(_, example)| self.resolved(example).key("value")),
+            of_schema("example"),
+            of_schema("examples").and_then(first),
+            of_schema("default"),
+            of_schema("const"),
+            of_schema("enum").and_then(first),
+        ];
+        all.into_iter().flatten().find_map(Node::as_str).map(str::to_owned)
+    }
+
+    /// A path with the parameters in its query that have to be there.
+    fn with_query(&self, operation: &Operation<'n>, path: &str) -> String {
+        let mut path = path.to_owned();
+        let mut separator = if path.contains('?') { '&' } else { '?' };
+        for (name, parameter) in operation.of("query").filter(|(_, p)| required(p)) {
+            let value = self.value(parameter).unwrap_or_else(|| "1".to_owned());
+            let (name, value) = (super::request::percent(name), super::request::percent(&value));
+            let _ = write!(path, "{separator}{name}={value}");
+            separator = '&';
+        }
+        path
+    }
+
+    /// `, headers: {…}` with the headers that have to be there; the second is what to look at.
+    fn headers(&self, operation: &Operation<'n>) -> (String, String) {
+        let mut pairs = Vec::new();
+        let mut notes = Vec::new();
+        for (name, parameter) in operation.of("header").filter(|(_, p)| required(p)) {
+            let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+            // These three are described elsewhere (OpenAPI, "Parameter Object"), and set by the audit.
+            let elsewhere = ["accept", "content-type", "authorization"];
+            if elsewhere.iter().any(|known| name.eq_ignore_ascii_case(known)) {
+                continue;
+            }
+            if name.is_empty() || !name.bytes().all(is_token) {
+                notes.push(format!("`{name}` is no name of a header"));
+                continue;
+            }
+            let schema = parameter.key("schema").map(|schema| self.resolved(schema));
+            let value = self.value(parameter).unwrap_or_else(|| {
+                notes.push(format!("the document gives no value for `{name}`"));
+                let number = schema.and_then(|s| s.key("type")).and_then(Node::as_str);
+                if matches!(number, Some("integer" | "number")) { "1" } else { "smesec" }.to_owned()
+            });
+            pairs.push(format!("{}: {}", quoted(name), quoted(&value)));
+        }
+        for (name, _) in operation.of("cookie").filter(|(_, p)| required(p)) {
+            notes.push(format!("the cookie `{name}` is left out"));
+        }
+        let headers = if pairs.is_empty() {
+            String::new()
+        } else {
+            format!(", headers: {{{}}}", pairs.join(", "))
+        };
+        (headers, notes.join("; "))
+    }
+
+    /// A request as `METHOD /path` or, where it has more than that, as a mapping.
+    fn template(&self, operation: &Operation<'n>, path: &str, body: &str) -> String {
+        let path = self.with_query(operation, path);
+        let (headers, note) = self.headers(operation);
+        let note = if note.is_empty() && body.is_empty() {
+            String::new()
+        } else if note.is_empty() {
+            "   # CHECK".to_owned()
+        } else {
+            format!("   # CHECK: {}", one_line(&note))
+        };
+        if headers.is_empty() && body.is_empty() {
+            return quoted(&format!("{} {path}", operation.method)) + &note;
+        }
+        format!("{{method: {}, path: {}{headers}{body}}}{note}", operation.method, quoted(&path))
     }
 
     fn base(&self) -> String {
@@ -240,10 +393,13 @@ impl<'n> Draft<'n> {
             pairs.push(format!("{}: {}", quoted(name), quoted(value)));
         }
         let kind = if form { "form" } else { "json" };
+        let (headers, note) = self.headers(operation);
+        let headers = headers.strip_prefix(", ").map_or_else(String::new, |h| format!("  {h}\n"));
+        let note = if note.is_empty() { note } else { format!(": {}", one_line(&note)) };
         let _ = write!(
             out,
-            "\nsignin:\n  method: POST\n  path: {}\n  {kind}: {{{}}}\n  token: {}   # CHECK\n",
-            quoted(operation.path),
+            "\nsignin:\n  method: POST\n  path: {}\n{headers}  {kind}: {{{}}}\n  token: {}   # CHECK{note}\n",
+            quoted(&self.with_query(operation, operation.path)),
             pairs.join(", "),
             self.carrier(),
         );
@@ -270,7 +426,13 @@ impl<'n> Draft<'n> {
         "{bearer: token}".to_owned()
     }
 
-    fn write_route(&self, out: &mut String, operation: &Operation<'n>, has_users: bool) {
+    fn write_route(
+        &self,
+        out: &mut String,
+        operation: &Operation<'n>,
+        path: &str,
+        has_users: bool,
+    ) {
         let security = operation.node.key("security").or_else(|| self.root.key("security"));
         let open = security.and_then(Node::list).is_none_or(|all| {
             all.iter().any(|one| one.map().is_some_and(<[_]>::is_empty)) || all.is_empty()
@@ -283,19 +445,8 @@ impl<'n> Draft<'n> {
             (false, true) if lower.contains("admin") => ("[admin]", "   # CHECK"),
             (false, true) => ("[user, admin]", "   # CHECK"),
         };
-        let mut path = operation.path.to_owned();
-        let mut separator = if path.contains('?') { '&' } else { '?' };
-        for parameter in &operation.parameters {
-            let text = |key| parameter.key(key).and_then(Node::as_str);
-            if text("in") == Some("query") && text("required").is_some_and(|r| r == "true") {
-                let schema = parameter.key("schema").map(|s| self.resolved(s));
-                let value = parameter.key("example").or(schema.and_then(|s| s.key("example")));
-                let value = value.and_then(Node::as_str).unwrap_or("1");
-                let name = super::request::percent(text("name").unwrap_or_default());
-                let _ = write!(path, "{separator}{name}={}", super::request::percent(value));
-                separator = '&';
-            }
-        }
+        let path = self.with_query(operation, path);
+        let (headers, mut look) = self.headers(operation);
         let body = match self.fields(operation) {
             Some((form, fields)) if operation.method != "GET" => {
                 let kind = if form { "form" } else { "json" };
@@ -307,45 +458,72 @@ impl<'n> Draft<'n> {
             }
             _ => String::new(),
         };
+        if body.is_empty()
+            && let Some(kind) = self.other_body(operation)
+        {
+            let kind = format!("its body of `{kind}` is left out");
+            look = if look.is_empty() { kind } else { format!("{look}; {kind}") };
+        }
+        let note = if look.is_empty() {
+            note.to_owned()
+        } else {
+            format!("   # CHECK: {}", one_line(&look))
+        };
         let _ = writeln!(
             out,
-            "  - {{method: {}, path: {}{body}, allow: {allow}}}{note}",
+            "  - {{method: {}, path: {}{headers}{body}, allow: {allow}}}{note}",
             operation.method,
             quoted(&path),
         );
     }
 
+    /// The media type of a body that is neither JSON nor a form.
+    fn other_body(&self, operation: &Operation<'n>) -> Option<&'n str> {
+        let content = self.resolved(operation.node.key("requestBody")?).key("content")?.map()?;
+        content.first()?.0.as_str().filter(|_| operation.method != "GET")
+    }
+
     /// Paths that end in one parameter are objects that may belong to somebody.
-    fn write_objects(&self, out: &mut String, operations: &[&Operation<'n>]) {
-        let mut kinds: Vec<(&str, &str)> = Vec::new();
+    fn write_objects(
+        &self,
+        out: &mut String,
+        operations: &[&Operation<'n>],
+        left_out: &mut Vec<String>,
+    ) {
+        let mut kinds: Vec<&str> = Vec::new();
         for operation in operations {
-            let Some((before, parameter)) = operation.path.rsplit_once("/{") else { continue };
-            let simple =
-                parameter.ends_with('}') && !parameter.contains('/') && !before.contains('{');
-            if simple && !kinds.iter().any(|(path, _)| *path == operation.path) {
-                kinds.push((operation.path, before.rsplit('/').next().unwrap_or("object")));
+            if operation.object().is_none() {
+                left_out.push(operation.left_out(UNFILLED));
+            } else if !kinds.contains(&operation.path) {
+                kinds.push(operation.path);
             }
         }
         let mut written = Vec::new();
         let mut text = String::new();
-        for (path, kind) in kinds {
-            let by =
-                |method: &str| operations.iter().find(|o| o.path == path && o.method == method);
-            let write = by("PATCH").or(by("PUT"));
-            if by("GET").is_none() && write.is_none() {
-                continue;
+        for path in kinds {
+            let all = || operations.iter().filter(|o| o.path == path);
+            let by = |method: &str| all().find(|o| o.method == method);
+            let (read, write) = (by("GET"), by("PATCH").or(by("PUT")));
+            for operation in all() {
+                let is = |other: Option<&&Operation<'_>>| {
+                    other.is_some_and(|o| o.method == operation.method)
+                };
+                if !is(read) && !is(write) {
+                    let why = "an object has one `read` and one `write`, by PATCH or PUT";
+                    left_out.push(operation.left_out(why));
+                }
             }
-            let filled = match path.rsplit_once("/{") {
-                Some((before, _)) => format!("{before}/{{id}}"),
-                None => continue,
+            let Some(before) = read.or(write).and_then(|operation| operation.object()) else {
+                continue;
             };
-            let mut kind: String = kind.to_owned();
+            let filled = format!("{before}/{{id}}");
+            let mut kind = before.rsplit('/').next().unwrap_or("object").to_owned();
             while written.contains(&kind) {
                 kind.push('2');
             }
             let _ = writeln!(text, "  {}:", quoted(&kind));
-            if by("GET").is_some() {
-                let _ = writeln!(text, "    read: {}", quoted(&format!("GET {filled}")));
+            if let Some(read) = read {
+                let _ = writeln!(text, "    read: {}", self.template(read, &filled, ""));
             }
             if let Some(write) = write {
                 let fields = self.fields(write).map(|(_, fields)| fields).unwrap_or_default();
@@ -356,12 +534,8 @@ impl<'n> Draft<'n> {
                 let marked = texts.next().map_or_else(String::new, |(name, _)| {
                     format!("{}: \"{{marker}}\"", quoted(name))
                 });
-                let _ = writeln!(
-                    text,
-                    "    write: {{method: {}, path: {}, json: {{{marked}}}}}   # CHECK",
-                    write.method,
-                    quoted(&filled)
-                );
+                let body = format!(", json: {{{marked}}}");
+                let _ = writeln!(text, "    write: {}", self.template(write, &filled, &body));
             }
             text.push_str(
                 "    shared_with: [admin]   # CHECK\n    owned: {alice: [1], bob: [2]}   # CHECK\n",
@@ -370,16 +544,6 @@ impl<'n> Draft<'n> {
         }
         if !text.is_empty() {
             let _ = write!(out, "\nobjects:\n{text}");
-        }
-        let rest: Vec<&&Operation<'_>> = operations
-            .iter()
-            .filter(|o| o.path.matches('{').count() != 1 || !o.path.ends_with('}'))
-            .collect();
-        if !rest.is_empty() {
-            out.push_str("\n# Routes with parameters that are no objects; write them with values filled in:\n");
-            for operation in rest {
-                let _ = writeln!(out, "#   {} {}", operation.method, one_line(operation.path));
-            }
         }
     }
 
@@ -482,6 +646,80 @@ paths:
   /meters/{meterId}/values/{n}: {get: {}}
   "bad path": {get: {}}
 "##;
+
+    const MORE: &str = r##"
+openapi: 3.0.3
+security: [{bearer: []}]
+components:
+  parameters:
+    tenant: {name: X-Tenant, in: header, required: true, schema: {type: string, default: acme}}
+paths:
+  /login:
+    parameters: [{$ref: "#/components/parameters/tenant"}]
+    post:
+      security: []
+      requestBody: {content: {application/json: {schema: {properties: {name: {type: string}, password: {type: string}}}}}}
+  /bills:
+    parameters: [{$ref: "#/components/parameters/tenant"}]
+    get:
+      parameters:
+        - {name: X-Tenant, in: header, required: true, example: own}
+        - {name: X-Trace, in: header, required: true, schema: {type: string}}
+        - {name: X-Level, in: header, required: true, schema: {type: integer, enum: [3, 4]}}
+        - {name: X-Maybe, in: header, schema: {type: string}}
+        - {name: Authorization, in: header, required: true}
+        - {name: theme, in: cookie, required: true}
+    trace: {}
+  /files: {post: {requestBody: {content: {multipart/form-data: {}}}}}
+  /meters/{id}:
+    parameters: [{name: id, in: path, required: true, schema: {type: integer, example: 7}}, {$ref: "#/components/parameters/tenant"}]
+    get: {}
+    put: {requestBody: {content: {application/json: {schema: {properties: {label: {type: string}}}}}}}
+    patch: {}
+    delete: {}
+  /meters/{id}/values/{n}:
+    get: {parameters: [{name: id, in: path, example: 7}, {name: n, in: path, examples: {one: {value: a b}}}]}
+    delete: {parameters: [{name: id, in: path, example: 7}]}
+  /v-{version}: {get: {}}
+  /gone/{id}: {delete: {}}
+  /away: {$ref: "other.yaml#/paths/x"}
+  /empty: {}
+  x-note: {get: {}}
+  nowhere: {get: {}}
+"##;
+
+    #[test]
+    fn required_headers_are_written_and_nothing_is_left_out_in_silence() {
+        let text = draft(MORE, "api.yaml").unwrap();
+        for line in [
+            "  path: \"/login\"\n  headers: {\"X-Tenant\": \"acme\"}\n  json:",
+            "- {method: GET, path: \"/bills\", headers: {\"X-Tenant\": \"own\", \"X-Trace\": \"smesec\", \"X-Level\": \"3\"}, allow: [user, admin]}   # CHECK: the document gives no value for `X-Trace`; the cookie `theme` is left out\n",
+            "- {method: POST, path: \"/files\", allow: [user, admin]}   # CHECK: its body of `multipart/form-data` is left out\n",
+            "- {method: GET, path: \"/meters/7/values/a%20b\", allow: [user, admin]}   # CHECK\n",
+            "    read: {method: GET, path: \"/meters/{id}\", headers: {\"X-Tenant\": \"acme\"}}\n",
+            "    write: {method: PATCH, path: \"/meters/{id}\", headers: {\"X-Tenant\": \"acme\"}, json: {}}   # CHECK\n",
+        ] {
+            assert!(text.contains(line), "no `{line}` in\n{text}");
+        }
+        let (_, left_out) = text.split_once("# Left out").unwrap();
+        let left_out: Vec<&str> = left_out.lines().skip(1).collect();
+        let object = "an object has one `read` and one `write`, by PATCH or PUT";
+        assert_eq!(
+            left_out,
+            [
+                "#   TRACE /bills: the audit does not send TRACE".to_owned(),
+                "#   /away: stands at `other.yaml#/paths/x`, which was not found here".to_owned(),
+                "#   /empty: has no methods".to_owned(),
+                "#   nowhere: is no path: it begins with one slash and holds no blank".to_owned(),
+                format!("#   DELETE /meters/{{id}}/values/{{n}}: {UNFILLED}"),
+                format!("#   GET /v-{{version}}: {UNFILLED}"),
+                format!("#   PUT /meters/{{id}}: {object}"),
+                format!("#   DELETE /meters/{{id}}: {object}"),
+                format!("#   DELETE /gone/{{id}}: {object}"),
+            ]
+        );
+        Audit::load_with(&text, "draft.yaml", &|_| Some("a password".into())).unwrap();
+    }
 
     #[test]
     fn a_draft_says_what_the_document_says_and_reads_back() {

@@ -29,6 +29,7 @@ use crate::event::Finding;
 use crate::runner::{Observer, Report, Session, Target, TestResult, TestRunner, TestVerdict};
 use crate::taas::Secrets;
 use crate::time::Timestamp;
+use crate::verdict::Severity;
 use description::Description;
 use std::path::Path;
 use std::time::Duration;
@@ -181,22 +182,44 @@ impl Audit {
     }
 
     /// Runs one check; one result for each finding, or one for the whole.
-    fn judge(&self, check: &'static Check, work: &mut Work<'_>) -> Vec<TestResult> {
+    fn judge(
+        &self,
+        check: &'static Check,
+        later: &[&'static Check],
+        work: &mut Work<'_>,
+    ) -> Vec<TestResult> {
         let begun = work.wire.now();
-        work.wire.check = check.name();
+        let later = later.iter().copied().filter(|later| self.held_back(later).is_none());
+        work.wire.begin(check.name(), share(check, later));
         let outcome = match self.held_back(check) {
             Some(why) => Err(Stop::Skip(why)),
             None => (check.run)(work),
         };
+        let cut = work.wire.cut();
         let elapsed = between(begun, work.wire.now());
         let masked = |text: &str| work.secrets.masked(text).into_owned();
         let whole = |verdict| TestResult { elapsed, ..TestResult::new(check.name(), verdict) };
+        // Whatever ended a check after a wait that it was not granted may be that wait's doing.
+        let told = |why: String| match &cut {
+            Some(cut) if !why.contains(cut) => format!("{why}; {cut}"),
+            _ => why,
+        };
         let judged = match outcome {
             Ok(judged) => judged,
-            Err(Stop::Skip(why)) => return vec![whole(TestVerdict::Skipped(masked(&why)))],
-            Err(Stop::Refuse(why)) => return vec![whole(TestVerdict::Refused(masked(&why)))],
+            Err(Stop::Skip(why)) => {
+                return vec![whole(TestVerdict::Skipped(masked(&told(why))))];
+            }
+            Err(Stop::Refuse(why)) => {
+                return vec![whole(TestVerdict::Refused(masked(&told(why))))];
+            }
         };
         let Judged { proofs, mut undone, notes } = judged;
+        // What was answered with "later" shows nothing: such a check has not passed.
+        if let Some(cut) = cut
+            && !undone.iter().any(|why| why.contains(&cut))
+        {
+            undone.push(cut);
+        }
         undone.dedup();
         let mut results: Vec<TestResult> = Vec::new();
         let rule = check.rule();
@@ -237,8 +260,9 @@ impl TestRunner for Audit {
     fn run(&self, target: &dyn Target, observer: &mut dyn Observer) -> Report {
         let mut work = self.work(Some(target.session()));
         let mut report = Report::default();
-        for check in &self.chosen {
-            for result in self.judge(check, &mut work) {
+        for (at, check) in self.chosen.iter().enumerate() {
+            let later = self.chosen.get(at + 1..).unwrap_or_default();
+            for result in self.judge(check, later, &mut work) {
                 observer.finished(&result);
                 report.results.push(result);
             }
@@ -246,6 +270,15 @@ impl TestRunner for Audit {
         report.matrix = work.cells;
         report
     }
+}
+
+/// How much of the patience with `Retry-After` a check may leave used up. A quarter of the whole is kept for
+/// each severity above its own that a later check has, so that no mild check waits away what a graver
+/// one needs.
+fn share<'c>(check: &Check, later: impl Iterator<Item = &'c Check>) -> f64 {
+    let gravest = later.map(Check::severity).max().unwrap_or(Severity::Info);
+    let above = (gravest as u8).saturating_sub(check.severity() as u8);
+    1.0 - 0.25 * f64::from(above)
 }
 
 fn between(begun: Timestamp, ended: Timestamp) -> Duration {

@@ -66,6 +66,10 @@ pub(super) struct Wire {
     spent: u64,
     last: Option<Timestamp>,
     waited: Duration,
+    /// How far the running check may let `waited` grow: what lies beyond is kept for graver ones.
+    pub(super) patience: Duration,
+    /// What the running check had to do without: a wait that it was not granted, or a request.
+    cut: Option<String>,
     /// Whether a `Retry-After` is obeyed; off while the limits on tries are what is tried.
     pub(super) patient: bool,
     /// The check that is running.
@@ -89,10 +93,24 @@ impl Wire {
             spent: 0,
             last: None,
             waited: Duration::ZERO,
+            patience: limits.patience,
+            cut: None,
             patient: true,
             check: "",
             planned: Vec::new(),
         }
+    }
+
+    /// Begins a check, for which `share` of the patience may be used up: a part of 1.
+    pub(super) fn begin(&mut self, check: &'static str, share: f64) {
+        self.check = check;
+        self.patience = self.limits.patience.mul_f64(share);
+        self.cut = None;
+    }
+
+    /// What the running check was cut short by, once.
+    pub(super) fn cut(&mut self) -> Option<String> {
+        self.cut.take()
     }
 
     pub(super) fn is_dry(&self) -> bool {
@@ -158,7 +176,9 @@ impl Wire {
         }
         if self.spent >= self.limits.requests {
             let spent = ExchangeError::Spent(self.limits.requests);
-            return Err(Stop::Refuse(format!("{spent}: `requests` under `limits`")));
+            let why = format!("{spent}: `requests` under `limits`");
+            self.cut = Some(why.clone());
+            return Err(Stop::Refuse(why));
         }
         self.spent += 1;
         let Some(session) = &mut self.session else {
@@ -193,14 +213,28 @@ impl Wire {
     }
 
     /// How long a throttled request should wait before it comes again, while patience lasts.
-    fn asks_to_wait(&self, response: &Response) -> Option<Duration> {
+    fn asks_to_wait(&mut self, response: &Response) -> Option<Duration> {
         if !self.patient || !matches!(response.status, 429 | 503) {
             return None;
         }
         let after = std::str::from_utf8(response.header("retry-after")?).ok()?;
         let pause = Duration::from_secs(after.trim().parse().ok()?);
-        let waited = self.waited.checked_add(pause)?;
-        (waited <= self.limits.patience).then_some(pause.max(Duration::from_millis(100)))
+        if self.waited.checked_add(pause).is_some_and(|waited| waited <= self.patience) {
+            return Some(pause.max(Duration::from_millis(100)));
+        }
+        let kept = self.limits.patience.saturating_sub(self.patience);
+        let kept = if kept.is_zero() {
+            String::new()
+        } else {
+            format!(" and {} s kept for graver checks", kept.as_secs())
+        };
+        self.cut = Some(format!(
+            "the target asks to wait {} s; of {} s {} are used up{kept}: raise `patience` under `limits`",
+            pause.as_secs(),
+            self.limits.patience.as_secs(),
+            self.waited.as_secs(),
+        ));
+        None
     }
 
     fn may_reach(&self, url: &str) -> bool {

@@ -90,6 +90,12 @@ pub(super) fn read(
     marks
 }
 
+/// Whether a condition of `skipif` holds.
+fn holds(condition: &str, scope: &Scope) -> Result<bool, String> {
+    let known = |name: &str| expression::of_the_run(name, scope.env());
+    Ok(expression::evaluate_with(condition, &known)?.truth())
+}
+
 impl Marks {
     /// `slow`, `skip(reason='…')`, `skipif(1 > 0, reason='…')`.
     fn text(&mut self, text: &str, scope: &Scope) -> Result<(), String> {
@@ -117,13 +123,13 @@ impl Marks {
             }
             "skipif" => match plain.first() {
                 Some(Value::Text(condition)) => {
-                    if expression::evaluate(condition)?.truth() {
+                    if holds(condition, scope)? {
                         self.skip = Some(reason.unwrap_or_else(|| format!("skipif {condition}")));
                     }
                 }
-                Some(holds) => {
-                    if holds.truth() {
-                        self.skip = Some(reason.unwrap_or_else(|| format!("skipif {holds}")));
+                Some(value) => {
+                    if value.truth() {
+                        self.skip = Some(reason.unwrap_or_else(|| format!("skipif {value}")));
                     }
                 }
                 None => return Err("`skipif` needs a condition".to_owned()),
@@ -140,7 +146,7 @@ impl Marks {
 
     fn skip_if(&mut self, condition: &str, scope: &Scope) -> Result<(), String> {
         let formatted = format_text(condition, scope)?;
-        if expression::evaluate(&formatted)?.truth() {
+        if holds(&formatted, scope)? {
             self.skip = Some(format!("skipif {formatted}"));
         }
         Ok(())

@@ -1,6 +1,8 @@
 //! What single answers give away or allow.
 
-use super::super::description::{Body, Carrier, NOBODY, Object, Route, Template, User};
+use super::super::description::{
+    Body, Carrier, Description, NOBODY, Object, Route, Template, User,
+};
 use super::super::leak;
 use super::super::request::{self, Fill};
 use super::super::wire::{Sound, Stop, Trail};
@@ -396,96 +398,192 @@ const INSIDES: &[&str] = &[
     "org.hibernate.",
 ];
 
-pub(in super::super) fn verbose_error<'a>(work: &mut Work<'a>) -> Outcome {
+/// Writes that are provoked; each costs four requests, and a hundred routes share one error handler.
+const MOST_WRITES: usize = 20;
+
+/// What is sent to see errors of one place, with the request beside it that asks for nothing odd.
+struct Provoked {
+    /// Each with what it is.
+    odd: Vec<(String, Request)>,
+    plain: Option<Request>,
+    by: Option<Credential>,
+}
+
+pub(in super::super) fn verbose_error(work: &mut Work<'_>) -> Outcome {
     let description = work.description;
+    let mut judged = Judged::default();
     let mut trail = Trail::new();
-    // What is sent, with the request beside it that asks for nothing odd.
-    let mut provoked: Vec<(String, Request, Option<Request>)> = Vec::new();
+    let mut provoked: Vec<Provoked> = Vec::new();
     let mut normal = String::new();
+    let mut signed = None;
     if let (Some(sign_in), Some(user)) = (&description.sign_in, description.users.first()) {
         let right = work.refuses_wrong_password(user, &mut trail)?;
         normal.push_str(&String::from_utf8_lossy(&right.body));
-        work.fresh(user, &[], &mut Trail::new())?;
-        let wrong = with_password(user, super::super::work::WRONG);
-        let mut broken = request::build(&description.base, &sign_in.request, &wrong);
-        if !broken.body.is_empty() {
-            broken.body.truncate(broken.body.len() / 2);
-            provoked.push(("half a body".to_owned(), broken, None));
-        }
-        for (name, value) in
-            [("a list", json!([[]])), ("a number", json!(1e300)), ("a quote", json!("'\"`"))]
-        {
-            let mut fill = with_password(user, value.clone());
-            for field in super::super::verify::placeholders(&sign_in.request) {
-                super::super::work::replace(&mut fill, &field, value.clone());
-            }
-            let request = request::build(&description.base, &sign_in.request, &fill);
-            provoked.push((format!("a sign-in of {name} for text"), request, None));
-        }
+        signed = Some(work.fresh(user, &[], &mut Trail::new())?);
+        provoked.push(odd_sign_ins(work, &sign_in.request, user));
     }
-    let signed = match description.users.first() {
-        Some(user) if description.sign_in.is_some() => {
-            Some(work.credential(user, &mut Trail::new())?)
-        }
-        _ => None,
-    };
-    let reads = description.routes.iter().filter(|r| r.request.method == "GET" && !r.destructive);
-    for route in reads.take(5) {
-        let plain = request::build(&description.base, &route.request, &Fill::new());
-        let mut template = route.request.clone();
-        let separator = if template.path.contains('?') { '&' } else { '?' };
-        template.path = format!("{}{separator}id=%27%22%00&limit=-1x", template.path);
-        provoked.push((
-            format!("odd parameters at {}", route.name()),
-            request::build(&description.base, &template, &Fill::new()),
-            Some(plain),
+    provoked.extend(odd_reads(description, signed.as_ref()));
+    provoked.extend(odd_writes(work, &mut judged));
+    if provoked.is_empty() {
+        return Err(Stop::Skip(
+            "no sign-in and no route that may be sent is described; `--destructive` takes writes"
+                .to_owned(),
         ));
     }
-    let read = |object: &'a Object| Some((object, object.read.as_ref()?));
-    for (kind, object) in description.objects.iter().filter_map(read).take(3) {
-        let known = kind.owned.iter().find_map(|(_, ids)| ids.first());
-        let plain = known.map(|id| {
-            let fill = vec![("id".to_owned(), Json::from(id.as_str()))];
-            request::build(&description.base, object, &fill)
-        });
-        let fill = vec![("id".to_owned(), Json::from("'\"%00"))];
-        let request = request::build(&description.base, object, &fill);
-        provoked.push((format!("an odd id at {} {}", object.method, object.path), request, plain));
-    }
-    for (purpose, mut request, plain) in provoked {
+    for Provoked { odd, plain, by } in provoked {
         let mut trail = trail.clone();
-        let mut who = NOBODY;
-        let to_sign_in = purpose.starts_with("half") || purpose.starts_with("a sign-in");
-        if let (Some(credential), false) = (&signed, to_sign_in) {
-            work.sign(&mut request, credential);
-            who = credential.who.as_str();
-        }
+        let who = by.as_ref().map_or(NOBODY, |credential| credential.who.as_str());
+        let signed = |work: &Work<'_>, mut request: Request| {
+            if let Some(credential) = &by {
+                work.sign(&mut request, credential);
+            }
+            request
+        };
         // A page about such errors, or one that quotes them, says so without being provoked.
         let mut normal = normal.clone();
-        if let Some(mut plain) = plain {
-            if let Some(credential) = &signed {
-                work.sign(&mut plain, credential);
-            }
+        if let Some(plain) = plain {
+            let plain = signed(work, plain);
             let purpose = "baseline: without anything odd";
             if let Ok(right) = work.wire.send(&mut trail, who, purpose, plain, Sound::Admit) {
                 normal.push_str(&String::from_utf8_lossy(&right.body));
             }
         }
-        let line = format!("{} {}", request.method, super::super::wire::path(&request.url));
-        // Some servers hang up on what they cannot read; that gives nothing away.
-        let Ok(seen) = work.wire.send(&mut trail, who, &purpose, request, Sound::Refuse) else {
-            continue;
-        };
-        let text = String::from_utf8_lossy(&seen.body);
-        let told =
-            INSIDES.iter().find(|inside| text.contains(**inside) && !normal.contains(**inside));
-        if let Some(inside) = told {
-            let evidence =
-                format!("{purpose} is answered with {} and `{}`", seen.status, inside.trim());
-            return Ok(Judged::from_proof(Some(Proof::new(line, evidence, trail))));
+        for (purpose, request) in odd {
+            let mut trail = trail.clone();
+            let request = signed(work, request);
+            let line = format!("{} {}", request.method, super::super::wire::path(&request.url));
+            // Some servers hang up on what they cannot read; that gives nothing away.
+            let Ok(seen) = work.wire.send(&mut trail, who, &purpose, request, Sound::Refuse) else {
+                continue;
+            };
+            let text = String::from_utf8_lossy(&seen.body);
+            let told = INSIDES.iter().find(|i| text.contains(**i) && !normal.contains(**i));
+            if let Some(inside) = told {
+                let evidence =
+                    format!("{purpose} is answered with {} and `{}`", seen.status, inside.trim());
+                judged.proofs.push(Proof::new(line, evidence, trail));
+                return Ok(judged);
+            }
         }
     }
-    Ok(Judged::default())
+    Ok(judged)
+}
+
+fn odd_sign_ins(work: &Work<'_>, sign_in: &Template, user: &User) -> Provoked {
+    let base = &work.description.base;
+    let mut odd = Vec::new();
+    let mut broken = request::build(base, sign_in, &with_password(user, super::super::work::WRONG));
+    if !broken.body.is_empty() {
+        broken.body.truncate(broken.body.len() / 2);
+        odd.push(("half a body".to_owned(), broken));
+    }
+    for (name, value) in
+        [("a list", json!([[]])), ("a number", json!(1e300)), ("a quote", json!("'\"`"))]
+    {
+        let mut fill = with_password(user, value.clone());
+        for field in super::super::verify::placeholders(sign_in) {
+            super::super::work::replace(&mut fill, &field, value.clone());
+        }
+        let request = request::build(base, sign_in, &fill);
+        odd.push((format!("a sign-in of {name} for text"), request));
+    }
+    Provoked { odd, plain: None, by: None }
+}
+
+fn odd_reads(description: &Description, by: Option<&Credential>) -> Vec<Provoked> {
+    let base = &description.base;
+    let mut provoked = Vec::new();
+    let reads = description.routes.iter().filter(|r| r.request.method == "GET" && !r.destructive);
+    for route in reads.take(5) {
+        let mut template = route.request.clone();
+        let separator = if template.path.contains('?') { '&' } else { '?' };
+        template.path = format!("{}{separator}id=%27%22%00&limit=-1x", template.path);
+        provoked.push(Provoked {
+            odd: vec![(
+                format!("odd parameters at {}", route.name()),
+                request::build(base, &template, &Fill::new()),
+            )],
+            plain: Some(request::build(base, &route.request, &Fill::new())),
+            by: by.cloned(),
+        });
+    }
+    let read = |object| -> Option<(&Object, &Template)> {
+        let object: &Object = object;
+        Some((object, object.read.as_ref()?))
+    };
+    for (kind, object) in description.objects.iter().filter_map(read).take(3) {
+        let known = kind.owned.iter().find_map(|(_, ids)| ids.first());
+        let with = |id: &str| request::build(base, object, &vec![("id".to_owned(), id.into())]);
+        provoked.push(Provoked {
+            odd: vec![(format!("an odd id at {} {}", object.method, object.path), with("'\"%00"))],
+            plain: known.map(|id| with(id)),
+            by: by.cloned(),
+        });
+    }
+    provoked
+}
+
+/// Writes with a body of JSON that is broken, or of the wrong kinds, by whom each is open to. What may be
+/// written is what any check may write.
+fn odd_writes(work: &mut Work<'_>, judged: &mut Judged) -> Vec<Provoked> {
+    let description = work.description;
+    let mut provoked = Vec::new();
+    let writes = description.routes.iter().filter(|route| {
+        matches!(route.request.method.as_str(), "POST" | "PUT" | "PATCH")
+            && matches!(route.request.body, Body::Json(_))
+    });
+    let (may, held_back): (Vec<&Route>, Vec<&Route>) =
+        writes.partition(|route| work.destructive || !route.destructive);
+    if !held_back.is_empty() {
+        judged.notes.push(format!(
+            "{} writes with a body were not provoked; `destructive: false` at a route allows it, `--destructive` all",
+            held_back.len()
+        ));
+    }
+    if may.len() > MOST_WRITES {
+        let rest = may.len() - MOST_WRITES;
+        judged.notes.push(format!("only the first {MOST_WRITES} writes were provoked, {rest} not"));
+    }
+    for route in may.into_iter().take(MOST_WRITES) {
+        let Body::Json(body) = &route.request.body else { continue };
+        let user = description.users.iter().find(|user| route.allows(&user.role));
+        let user = user.filter(|_| description.sign_in.is_some());
+        let by = match user.map(|user| work.credential(user, &mut Trail::new())).transpose() {
+            Ok(by) => by,
+            Err(Stop::Refuse(why) | Stop::Skip(why)) => {
+                judged.undone.push(why);
+                continue;
+            }
+        };
+        let fill = user.map(fill_of).unwrap_or_default();
+        let plain = request::build(&description.base, &route.request, &fill);
+        let with = |body: Vec<u8>| Request { body, ..plain.clone() };
+        let half = plain.body.get(..plain.body.len() / 2).unwrap_or_default();
+        let odd = [
+            ("half a body", with(half.to_vec())),
+            ("values of the wrong kinds", with(of_other_kinds(body).to_string().into_bytes())),
+            ("a list for the whole body", with(b"[[]]".to_vec())),
+        ];
+        let odd = odd.map(|(name, request)| (format!("{name} at {}", route.name()), request));
+        provoked.push(Provoked { odd: odd.into(), plain: Some(plain), by });
+    }
+    provoked
+}
+
+/// A body with each value of its first level replaced by one of another kind.
+fn of_other_kinds(body: &Json) -> Json {
+    let other = |value: &Json| match value {
+        Json::String(_) => json!([[]]),
+        Json::Number(_) | Json::Bool(_) => json!("'\"`"),
+        Json::Null => json!({"a": []}),
+        Json::Array(_) | Json::Object(_) => json!(1e300),
+    };
+    match body {
+        Json::Object(fields) => {
+            fields.iter().map(|(name, value)| (name.clone(), other(value))).collect()
+        }
+        body => other(body),
+    }
 }
 
 pub(in super::super) fn secret(work: &mut Work<'_>) -> Outcome {

@@ -197,7 +197,7 @@ class Gate:
 _OF_THE_MIDDLEWARE = ("trusted_proxies", "log_only", "on_error", "memory_bytes", "thread_bytes")
 
 
-def _check(app: object, filter: object, settings: object, sink: object, decoy: object, page: object) -> None:
+def _check(app: Any, filter: Any, settings: Any, sink: Any, decoy: Any, page: Any) -> None:
     """Raises `TypeError` for what would fail with each request, or be ignored."""
     if isinstance(filter, Settings):
         raise TypeError("`filter` is Settings; write `settings=...`")

@@ -59,7 +59,8 @@ class Middleware:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         gate = self._gate
         accept = environ.get("HTTP_ACCEPT", "")
-        inspection = None
+        # Another middleware of this kind may stand before this one, and its body is its own.
+        given = environ.get("wsgi.input")
         try:
             inspection, body, stopped = self._request(environ)
         except (SmesecError, ValueError, TypeError):
@@ -67,11 +68,11 @@ class Middleware:
             page = gate.failed(accept)
             if page is not None:
                 return _send(page, start_response, environ)
-            if isinstance(spent := environ["wsgi.input"], _Body):
+            if (spent := environ.get("wsgi.input")) is not given and isinstance(spent, _Body):
                 spent.rewind()
             return self.app(environ, start_response)
         if stopped:
-            return self._stop(environ, start_response, inspection, accept)
+            return self._stop(environ, start_response, inspection, body, accept)
         environ["smesec.inspection"] = inspection
         exchange = _Exchange(gate, inspection, start_response, body, environ)
         try:
@@ -114,13 +115,18 @@ class Middleware:
             raise
 
     def _stop(
-        self, environ: WSGIEnvironment, start_response: StartResponse, inspection: Inspection, accept: str
+        self,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        inspection: Inspection,
+        body: _Body | None,
+        accept: str,
     ) -> Iterable[bytes]:
         verdict = inspection.verdict
         if verdict is not None and verdict.action == "decoy" and self.decoy is not None:
             inspection.finish()
             environ["smesec.inspection"] = inspection
-            if isinstance(body := environ["wsgi.input"], _Body):
+            if body is not None:
                 body.rewind()
             return self.decoy(environ, start_response)
         page = self._gate.answer(inspection, accept)

@@ -20,7 +20,7 @@ app.wsgi_app = smesec.wsgi.Middleware(app.wsgi_app, settings=settings)
 
 @app.get("/")
 def index() -> str:
-    return f"hello {request.args.get('name', 'you')}, seen as {request.environ['smesec'].client[0]}"
+    return f"hello {request.args.get('name', 'you')}, seen as {request.environ['smesec.inspection'].client[0]}"
 
 
 @app.post("/upload")

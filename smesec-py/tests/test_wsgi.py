@@ -275,7 +275,7 @@ def test_the_clients_address_through_trusted_proxies(waf, peer, forwarded, trust
 
 def test_the_application_sees_the_inspection(waf, queue) -> None:
     def app(environ, start_response):
-        inspection = environ["smesec"]
+        inspection = environ["smesec.inspection"]
         inspection.extra = {"account": 7}
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [f"{inspection.verdict.action} {inspection.client[0]} {inspection.incident}".encode()]

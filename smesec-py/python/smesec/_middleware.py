@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import html
 import ipaddress
 import json
 import logging
+import urllib.parse
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -34,14 +36,14 @@ _WORDS = {
 
 
 class Inspection:
-    """What the firewall says of one request, for the application: `environ["smesec"]` under WSGI,
+    """What the firewall says of one request, for the application: `environ["smesec.inspection"]` under WSGI,
     `scope["state"]["smesec"]` (Starlette's and FastAPI's `request.state.smesec`) under ASGI.
 
     `verdict` is the latest `Verdict`, `client` the address and port after trusted proxies, `incident` the number that is on
     the block page and in the event's `extra` (None before a block), and `extra` a dict of fields of your own for the event.
     """
 
-    __slots__ = ("bytes", "client", "extra", "incident", "status", "transaction", "verdict")
+    __slots__ = ("bytes", "client", "extra", "incident", "noted", "status", "transaction", "verdict")
 
     def __init__(self, transaction: Transaction, client: tuple[str, int]) -> None:
         self.transaction = transaction
@@ -49,12 +51,15 @@ class Inspection:
         self.verdict: Verdict | None = None
         self.incident: str | None = None
         self.extra: dict[str, Any] | None = None
+        self.noted: dict[str, Any] | None = None
         self.status = 0
         self.bytes = 0
 
     def finish(self, aborted: bool = False) -> None:
         """The log phase."""
         extra = self.extra
+        if self.noted is not None:
+            extra = {**(extra or {}), **self.noted}
         if self.incident is not None:
             extra = {**(extra or {}), "incident": self.incident}
         try:
@@ -62,6 +67,10 @@ class Inspection:
         except PhaseError:
             # A task that was cancelled while a thread still inspects: its event is lost, and that is told.
             logger.warning("an exchange ended in the middle of an inspection; its event is lost")
+
+    def note(self, name: str, value: object) -> None:
+        """A field of the middleware's own for the event, which the application's `extra` does not take away."""
+        self.noted = {**(self.noted or {}), name: value}
 
 
 class Page:
@@ -97,16 +106,18 @@ class Gate:
 
     def __init__(
         self,
+        app: object,
         filter: Filter | None,
         settings: Settings | None,
         sink: type_of_sink | None,
+        decoy: object,
         page: Callable[[int, str, str], Page] | None,
     ) -> None:
+        _check(app, filter, settings, sink, decoy, page)
         self.settings = settings or Settings()
-        if filter is not None and sink is not None:
-            raise TypeError("give `sink` to the filter itself")
         self.filter = filter if filter is not None else self.settings.waf(sink=sink or LogSink())
         self.page = page or block_page
+        self.tells_cut = True
         networks = [network for network in self.settings.trusted_proxies if network != "unix"]
         self.trusts_unix = len(networks) != len(self.settings.trusted_proxies)
         self.trusts: Callable[[str], bool] | None = None
@@ -144,11 +155,22 @@ class Gate:
         if not verdict.blocked:
             return False
         if self.settings.log_only:
-            inspection.extra = {**(inspection.extra or {}), "enforced": False}
+            inspection.note("enforced", False)
             return False
         if inspection.incident is None:
             inspection.incident = uuid.uuid4().hex
         return True
+
+    def cut(self, inspection: Inspection) -> None:
+        """Tells that the application read more of the body after it began to answer: the request ended for the rules then."""
+        inspection.note("request_body", "cut: the application answered before it had read all of it")
+        if self.tells_cut:
+            # Once, since such an application does it with each request.
+            self.tells_cut = False
+            logger.warning(
+                "the application began to answer before it had read the whole request body; what it reads from then on is "
+                "not inspected (told once; events of such requests have `request_body` in their `extra`)"
+            )
 
     def answer(self, inspection: Inspection, accept: str) -> Page:
         """What the client gets instead. WSGI and ASGI cannot cut a connection: "drop" and "reject" answer with 403."""
@@ -172,6 +194,41 @@ class Gate:
         return self.settings.on_error == "open"
 
 
+_OF_THE_MIDDLEWARE = ("trusted_proxies", "log_only", "on_error", "memory_bytes", "thread_bytes")
+
+
+def _check(app: Any, filter: Any, settings: Any, sink: Any, decoy: Any, page: Any) -> None:
+    """Raises `TypeError` for what would fail with each request, or be ignored."""
+    if isinstance(filter, Settings):
+        raise TypeError("`filter` is Settings; write `settings=...`")
+    if filter is not None and not callable(getattr(filter, "begin", None)):
+        raise TypeError(f"`filter` is {_kind(filter)}; give a Waf, Chain or Filter, such as `smesec.Waf(ruleset)`")
+    if settings is not None and not isinstance(settings, Settings):
+        raise TypeError(f"`settings` is {_kind(settings)}; write `settings=smesec.Settings(...)`")
+    for name, value in (("app", app), ("sink", sink), ("decoy", decoy), ("page", page)):
+        if not callable(value) and (value is not None or name == "app"):
+            raise TypeError(f"`{name}` is {_kind(value)}; give something that can be called")
+    if filter is None:
+        return
+    if sink is not None:
+        raise TypeError("give `sink` to the filter itself")
+    if settings is not None:
+        ignored = [
+            f"`{field.name}`"
+            for field in dataclasses.fields(settings)
+            if field.name not in _OF_THE_MIDDLEWARE and getattr(settings, field.name) != field.default
+        ]
+        if ignored:
+            raise TypeError(
+                f"beside a `filter`, {', '.join(ignored)} of `settings` would be ignored; make the filter with them, "
+                "as `settings.waf()` does, and leave them out here"
+            )
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
 def _is_header(value: str) -> bool:
     return value.isascii() and value.isprintable()
 
@@ -192,6 +249,16 @@ def _parsed(text: str) -> str | None:
 
 
 _address = functools.lru_cache(4_096)(_parsed)
+
+
+def server_end(name: str, port: int | None) -> tuple[str, int]:
+    """The server's end; a name or a socket file, which rules could not compare, counts as this host."""
+    return (_address(name) or "127.0.0.1", port or 0)
+
+
+def quoted(path: bytes) -> str:
+    """A path that the server has decoded, written as a client would."""
+    return urllib.parse.quote(path, safe="/!$&'()*+,;=:@~") or "/"
 
 
 def _is_in(text: str, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:

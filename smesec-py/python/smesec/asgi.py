@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import IO, Any, TypeAlias
 
-from ._middleware import PIECE, Gate, Inspection, Page, block_page, type_of_sink
+from ._middleware import PIECE, Gate, Inspection, Page, quoted, server_end, type_of_sink
 from ._native import Filter, SmesecError, Verdict
 from ._settings import Settings
 
@@ -36,6 +36,12 @@ class Middleware:
 
     The application finds an `Inspection` in `scope["state"]["smesec"]`, which is `request.state.smesec` in Starlette and
     FastAPI. What it raises goes on to the server.
+
+    A body that is not held back (`log_only`, mode "detect", a filter that wants pieces) is inspected as the application
+    reads it, until the response begins: for the rules the request ends then. What the application reads from then on
+    reaches it unchanged and uninspected, which a warning tells once and `request_body` in the `extra` of the event.
+
+    Raises `TypeError` for arguments of a wrong type, and where `settings` beside a `filter` would be ignored.
     """
 
     def __init__(
@@ -50,7 +56,7 @@ class Middleware:
     ) -> None:
         self.app = app
         self.decoy = decoy
-        self._gate = Gate(filter, settings, sink, page)
+        self._gate = Gate(app, filter, settings, sink, decoy, page)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,12 +69,15 @@ class Middleware:
         except (SmesecError, ValueError, TypeError):
             page = self._gate.failed(_accept(scope))
             if exchange is not None:
-                exchange.finish(aborted=True)
-            if page is None and (exchange is None or exchange.size == 0):
+                exchange.inspection.finish(aborted=True)
+            if page is not None:
+                if exchange is not None:
+                    exchange.close()
+                await _send(page, send)
+            elif exchange is None:
                 await self.app(scope, receive, send)
             else:
-                # What was read of the body is spent: such a request cannot pass any more.
-                await _send(page or block_page(500, "", _accept(scope)), send)
+                await exchange.hand_over(self.app, send)
             return
         except BaseException:
             if exchange is not None:
@@ -81,8 +90,8 @@ class Middleware:
         if stopped:
             verdict = inspection.verdict
             if verdict is not None and verdict.action == "decoy" and self.decoy is not None:
-                exchange.finish()
-                await self.decoy(exchange.scope, receive, send)
+                inspection.finish()
+                await exchange.hand_over(self.decoy, send)
             else:
                 await exchange.replace()
                 exchange.finish()
@@ -109,7 +118,10 @@ class _Exchange:
         self.held: list[bytes] = []
         self.file: IO[bytes] | None = None
         self.size = 0
-        self.watches = self.request_ended = self.left = False
+        # Whether the transaction takes pieces; whether its request ended before the body did.
+        self.inspects = self.cut = False
+        # Whether the server gave the last piece; whether the application has it.
+        self.request_ended = self.given = self.left = False
         # Of the response.
         self.start: Message | None = None
         self.started = self.ended = self.replaced = self.finished = False
@@ -119,7 +131,8 @@ class _Exchange:
 
         peer = scope.get("client")
         client = gate.client((peer[0], peer[1] or 0) if peer else None, self._forwarded)
-        self.transaction = gate.filter.begin(client=client, defer=True)
+        server = scope.get("server")
+        self.transaction = gate.filter.begin(client=client, server=server_end(*server) if server else None, defer=True)
         self.inspection = Inspection(self.transaction, client)
 
     def _forwarded(self) -> list[str]:
@@ -128,9 +141,23 @@ class _Exchange:
     def finish(self, aborted: bool = False) -> None:
         if not self.finished:
             self.finished = True
-            if self.file is not None:
-                self.file.close()
+            self.close()
             self.inspection.finish(aborted)
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+            self.file = None
+
+    async def hand_over(self, app: Application, send: Send) -> None:
+        """Leaves the request, with all of its body, to an application that is not watched."""
+        self.inspects = False
+        if self.file is not None:
+            self.file.seek(0)
+        try:
+            await app(self.scope, self.receive, send)
+        finally:
+            self.close()
 
     async def _settle(self, verdict: Verdict) -> bool:
         """Has pending work done in threads; whether the verdict is to be enforced."""
@@ -152,8 +179,7 @@ class _Exchange:
         """Inspects the request's head, and its body as far as it is held back; whether it is stopped."""
         scope = self.scope
         raw = scope.get("raw_path")
-        # Servers without `raw_path` decoded it: written as UTF-8 it reads the same to the rules.
-        target = raw if raw is not None else scope["path"].encode()
+        target = raw if raw is not None else quoted(scope["path"].encode("utf-8", "surrogateescape")).encode()
         if query := scope.get("query_string"):
             target = target + b"?" + query
         version = "HTTP/" + scope.get("http_version", "1.1")
@@ -169,9 +195,8 @@ class _Exchange:
             self.scope["extensions"] = {k: v for k, v in (scope["extensions"] or {}).items() if k not in past}
         wanted = transaction.wants("request")
         if wanted is None:
-            self.request_ended = True
             return await self._settle(transaction.request_body(b"", True))
-        self.watches = True
+        self.inspects = True
         # One byte more than is held at most, so that the policy on limits has decided.
         while wanted > 0 and not self.request_ended and self.size <= wanted:
             message = await self.server_receive()
@@ -179,16 +204,18 @@ class _Exchange:
                 self.left = True
                 return False
             piece = message.get("body", b"")
+            self.size += len(piece)
+            # Kept first: a decoy, or the application of a firewall that failed, gets it all.
+            await self._keep(piece)
             if await self._take(piece, not message.get("more_body", False)):
                 return True
-            await self._keep(piece)
         if self.file is not None:
             self.file.seek(0)
         return False
 
     async def _take(self, piece: bytes, last: bool) -> bool:
-        self.size += len(piece)
         self.request_ended = last
+        self.inspects = not last
         return await self._inspect(self.transaction.request_body, piece, last, self.size)
 
     async def _keep(self, piece: bytes) -> None:
@@ -205,26 +232,37 @@ class _Exchange:
 
     async def receive(self) -> Message:
         """The application's way to the body: what was held back, then the rest, inspected as it comes."""
-        if self.held:
-            piece = self.held.pop(0)
-            return {"type": "http.request", "body": piece, "more_body": bool(self.held) or not self.request_ended}
-        if self.file is not None:
-            piece = await asyncio.to_thread(self.file.read, PIECE)
-            if len(piece) < PIECE:
-                self.file.close()
-                self.file = None
-            more = self.file is not None or not self.request_ended
-            return {"type": "http.request", "body": piece, "more_body": more}
-        if self.watches and self.request_ended and self.size == 0:
-            self.watches = False
+        if self.replaced:
+            return {"type": "http.disconnect"}
+        if self.held or self.file is not None:
+            piece = await self._replayed()
+            self.given = self.request_ended and not self.held and self.file is None
+            return {"type": "http.request", "body": piece, "more_body": not self.given}
+        if self.request_ended and not self.given:
+            self.given = True
             return {"type": "http.request", "body": b"", "more_body": False}
         message = await self.server_receive()
-        if message["type"] == "http.request" and self.watches and not self.request_ended:
-            if await self._take(message.get("body", b""), not message.get("more_body", False)):
+        if message["type"] == "http.request":
+            piece, last = message.get("body", b""), not message.get("more_body", False)
+            self.size += len(piece)
+            self.given = last
+            if not self.inspects:
+                self.request_ended = last
+                if self.cut and piece:
+                    self.gate.cut(self.inspection)
+            elif await self._take(piece, last):
                 # The application sees the client go away, the client a page.
                 await self.replace()
                 return {"type": "http.disconnect"}
         return message
+
+    async def _replayed(self) -> bytes:
+        if self.file is None:
+            return self.held.pop(0)
+        piece: bytes = await asyncio.to_thread(self.file.read, PIECE)
+        if len(piece) < PIECE:
+            self.close()
+        return piece
 
     async def send(self, message: Message) -> None:
         """The application's way to the client."""
@@ -243,9 +281,9 @@ class _Exchange:
 
     async def _head(self, message: Message) -> None:
         transaction = self.transaction
-        if not self.request_ended:
-            self.request_ended = True
-            if await self._settle(transaction.request_body(b"", True)):
+        if self.inspects:
+            self.inspects, self.cut = False, True
+            if await self._inspect(transaction.request_body, b"", True, self.size):
                 await self.replace()
                 return
         status = message["status"]

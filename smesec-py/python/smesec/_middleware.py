@@ -8,7 +8,7 @@ import ipaddress
 import json
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ._log import LogSink
@@ -38,7 +38,7 @@ class Inspection:
     `scope["state"]["smesec"]` (Starlette's and FastAPI's `request.state.smesec`) under ASGI.
 
     `verdict` is the latest `Verdict`, `client` the address and port after trusted proxies, `incident` the number that is on
-    the block page and in the event's `extra` (None before a block), and `extra` a dict of fields of your own for the event.
+    the block page and in the event's `extra` (None before a block), and `extra` a dict of fields of your own for the event; what JSON has no type for is its text there.
     """
 
     __slots__ = ("bytes", "client", "extra", "incident", "status", "transaction", "verdict")
@@ -54,7 +54,8 @@ class Inspection:
 
     def finish(self, aborted: bool = False) -> None:
         """The log phase."""
-        extra = self.extra
+        # What the application left here must not cost its event.
+        extra = self.extra if self.extra is None or isinstance(self.extra, Mapping) else {"extra": self.extra}
         if self.incident is not None:
             extra = {**(extra or {}), "incident": self.incident}
         try:
@@ -62,6 +63,9 @@ class Inspection:
         except PhaseError:
             # A task that was cancelled while a thread still inspects: its event is lost, and that is told.
             logger.warning("an exchange ended in the middle of an inspection; its event is lost")
+        except Exception:
+            # The answer has gone out: it is no fault of the exchange.
+            logger.exception("the event of an exchange is lost")
 
 
 class Page:

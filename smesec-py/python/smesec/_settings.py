@@ -136,7 +136,7 @@ class Settings:
         try:
             ruleset = RuleSet.from_path(*paths, paranoia=self.paranoia, strict=self.strict)
         except InputError as error:
-            raise _wrong(f"rules: {error}; correct the path") from error
+            raise _wrong(f"rules: {error}") from None
         report = ruleset.report
         for refused in report["refused"]:
             logger.warning("a rule is not in force: %s", _told(refused))

@@ -125,6 +125,7 @@ class TavernTest(pytest.Function):
         super().__init__(callobj=stand_in, **kwargs)
 
     def setup(self) -> None:
+        told = None
         try:
             super().setup()
         except pytest.FixtureLookupError as error:
@@ -132,6 +133,7 @@ class TavernTest(pytest.Function):
                 raise
             # pytest would show the function that stands in.
             told = error.formatrepr().errorstring
+        if told is not None:
             pytest.fail(f"{self.test['file']}:{self.test['line']}: refused: {told}", pytrace=False)
 
     def runtest(self) -> None:

@@ -215,6 +215,26 @@ fn a_reader_that_left_is_no_panic() {
 }
 
 #[test]
+fn output_that_cannot_be_written_is_told() {
+    /// A disk that is full, behind a buffer.
+    struct Full;
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+    }
+    for args in [&["--version"][..], &["config", "example"], &["siem", "--help"]] {
+        let mut err = Vec::new();
+        let code = cli::run(args.iter().map(Into::into), &mut &b""[..], &mut Full, &mut err);
+        let err = String::from_utf8(err).unwrap();
+        assert!(code == 2 && err.starts_with("smesec: standard output: "), "{args:?}: {err}");
+    }
+}
+
+#[test]
 fn configurations_are_written_and_checked() {
     let (code, example, _) = smesec(&["config", "example"], "");
     assert_eq!(code, 0);

@@ -2,6 +2,7 @@
 //! becomes.
 
 use crate::errors::wrong;
+use crate::json;
 use pyo3::prelude::*;
 use serde_json::{Map, Value};
 use smesec_core::event::{Event, EventId, Finding, RuleInfo, Source};
@@ -45,13 +46,6 @@ pub(crate) fn next_id() -> EventId {
     EventId::new(ids.1, ids.2)
 }
 
-/// A Python object made of dicts, lists, texts and numbers.
-pub(crate) fn value(object: &Bound<'_, PyAny>) -> PyResult<Value> {
-    let py = object.py();
-    let text: String = py.import("json")?.call_method1("dumps", (object,))?.extract()?;
-    serde_json::from_str(&text).map_err(|error| wrong(py, format!("{error}; give JSON's types")))
-}
-
 pub(crate) fn loads<'py>(py: Python<'py>, json: &str) -> PyResult<Bound<'py, PyAny>> {
     py.import("json")?.call_method1("loads", (json,))
 }
@@ -63,7 +57,7 @@ pub(crate) fn dict<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, P
 
 /// Further fields of an event, by name.
 pub(crate) fn fields(object: &Bound<'_, PyAny>) -> PyResult<Map<String, Value>> {
-    match value(object)? {
+    match json::lossy(object) {
         Value::Object(map) => Ok(map),
         _ => Err(wrong(object.py(), "`extra` is not a dict".to_owned())),
     }
@@ -73,14 +67,14 @@ pub(crate) fn fields(object: &Bound<'_, PyAny>) -> PyResult<Map<String, Value>> 
 pub(crate) fn findings(object: &Bound<'_, PyAny>) -> PyResult<Vec<Finding>> {
     let py = object.py();
     let read = |item: PyResult<Bound<'_, PyAny>>| {
-        finding_from(&value(&item?)?).map_err(|why| wrong(py, why))
+        finding_from(&json::lossy(&item?)).map_err(|why| wrong(py, why))
     };
     object.try_iter()?.map(read).collect()
 }
 
 /// The event of a dict; what is missing is filled in: the id, the times, the schema's version.
 pub(crate) fn event(object: &Bound<'_, PyAny>) -> PyResult<Event> {
-    event_from(&value(object)?).map_err(|why| wrong(object.py(), why))
+    event_from(&json::lossy(object)).map_err(|why| wrong(object.py(), why))
 }
 
 fn text(map: &Map<String, Value>, key: &str) -> Result<Option<String>, String> {

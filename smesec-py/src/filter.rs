@@ -71,7 +71,7 @@ impl Filter {
 
     /// Checks one whole request and finishes its transaction; other threads run meanwhile.
     ///
-    /// `target` is path and query as sent; `headers` are pairs of str or bytes in their order; `client`
+    /// `target` is path and query as sent; `headers` are pairs of str or bytes in their order, or a mapping; `client`
     /// and `server` are pairs of an IP address and a port. `bytes` are not copied.
     #[pyo3(signature = (method, target, headers=None, body=None, *, version="HTTP/1.1", client=None, server=None))]
     #[expect(
@@ -218,13 +218,28 @@ impl filter::Filter for PyFilter {
         };
         let _told = Python::try_attach(|py| {
             let shown = seen::Connection::of(connection);
-            match self.object.call_method1(py, "begin", (shown,)) {
+            let begun = self.object.bind(py).call_method1("begin", (shown,)).and_then(steps);
+            match begun {
                 Ok(object) => transaction.object = Some(Arc::new(object)),
                 Err(error) => transaction.failed(py, &self.object, error),
             }
         });
         Box::new(transaction)
     }
+}
+
+/// The object that `begin` gave: one without a single step, such as None after a forgotten `return`, would let
+/// everything pass.
+fn steps(begun: Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    for step in ["request_head", "request_body", "response_head", "response_body", "finish"] {
+        if begun.getattr_opt(step)?.is_some() {
+            return Ok(begun.unbind());
+        }
+    }
+    let kind = begun.get_type().name()?;
+    let why =
+        format!("`begin` gave `{kind}`, which has no step of a transaction; return its object");
+    Err(pyo3::exceptions::PyTypeError::new_err(why))
 }
 
 /// A transaction of a filter written in Python.

@@ -4,7 +4,7 @@ use crate::errors::wrong;
 use pyo3::Borrowed;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyList, PyString};
+use pyo3::types::{PyBytes, PyList, PyMapping, PyString, PyTuple};
 use smesec_core::http;
 use smesec_core::time::Timestamp;
 use std::net::{IpAddr, SocketAddr};
@@ -51,7 +51,7 @@ impl<'py> FromPyObject<'_, 'py> for Bytes {
     }
 }
 
-/// Headers in their order.
+/// Headers in their order, from pairs or a mapping.
 #[derive(Default)]
 pub(crate) struct Headers(Vec<(Bytes, Bytes)>);
 
@@ -59,6 +59,11 @@ impl<'py> FromPyObject<'_, 'py> for Headers {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let listed = object.is_instance_of::<PyList>() || object.is_instance_of::<PyTuple>();
+        if !listed && let Ok(mapping) = object.cast::<PyMapping>() {
+            let pairs = mapping.items()?;
+            return Ok(Self(pairs.iter().map(|pair| pair.extract()).collect::<PyResult<_>>()?));
+        }
         let pairs = object.try_iter()?.map(|pair| pair?.extract::<(Bytes, Bytes)>());
         Ok(Self(pairs.collect::<PyResult<_>>()?))
     }

@@ -9,6 +9,7 @@ mod event;
 mod filter;
 mod http;
 mod intake;
+mod json;
 mod rules;
 mod scanner;
 mod siem;
@@ -72,7 +73,7 @@ fn run_command(py: Python<'_>, args: Vec<OsString>) -> u8 {
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
         let mut input = std::io::stdin().lock();
         let code = smesec_core::cli::run(args, &mut input, &mut out, &mut std::io::stderr());
-        // A reader that left (a closed pipe) is no reason to fail.
+        // What an error left behind; all else `run` has written out.
         let _ = std::io::Write::flush(&mut out);
         code
     })

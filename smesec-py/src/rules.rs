@@ -3,6 +3,7 @@
 use crate::errors::raised;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
+use smesec_core::error::IoError;
 use smesec_core::ruleset::{LoadReport, Refused};
 use smesec_core::waf;
 use smesec_core::waf::seclang::{Files, Loader};
@@ -14,7 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A compiled rule set: immutable, shared by all threads and by every `Waf` over it.
 ///
 /// Make one with `from_path`, `from_text`, `builtin`, or of all three with `from_sources`. Rules that could not be loaded stand in
-/// `report`; with `strict=True` the first of them is raised as a `RuleError`. `paranoia` (1 to 4) is that of
+/// `report`; with `strict=True` the first of them is raised as a `RuleError`. A file that was named and cannot be read raises
+/// `InputError`; one that a file includes stands in `report`. `paranoia` (1 to 4) is that of
 /// CRS and of the built-in pack; `backtrack_limit` bounds one search of a pattern with look-around.
 ///
 /// Pickles as the text that it was compiled from, files included, and is compiled again where it is loaded.
@@ -105,12 +107,19 @@ fn build(
     let built = py.detach(|| {
         let replays = kept.is_some();
         let read = Arc::new(Mutex::new(kept.unwrap_or_default()));
-        let mut builder = waf::RuleSet::builder();
-        if replays {
-            builder.loader(Box::new(Replay(Arc::clone(&read))));
+        let loader: Box<dyn Loader> = if replays {
+            Box::new(Replay(Arc::clone(&read)))
         } else {
-            builder.loader(Box::new(Recorder(Arc::clone(&read))));
+            Box::new(Recorder(Arc::clone(&read)))
+        };
+        for source in &sources {
+            // A rule set without the file that it was to be made of lets everything pass.
+            if let Source::Path(path) = source {
+                loader.read(path).map_err(|error| IoError::new(path, error))?;
+            }
         }
+        let mut builder = waf::RuleSet::builder();
+        builder.loader(loader);
         builder.strict(options.strict);
         if let Some(level) = options.paranoia {
             builder.paranoia(level);

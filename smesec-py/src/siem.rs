@@ -4,9 +4,10 @@ use crate::arrow::{Cells, Source as Table};
 use crate::errors::{raised, wrong};
 use crate::event;
 use crate::http::Bytes;
+use crate::json::exact;
 use crate::rules::report_of;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyMapping, PyString, PyTuple};
 use serde_json::{Value, json};
 use smesec_core::error::{Error, IoError};
 use smesec_core::siem::correlation::{Alarm, AlarmKind, Settings};
@@ -121,7 +122,9 @@ fn placeholders_of(given: &Bound<'_, PyAny>) -> PyResult<Named> {
         return read(py, &path);
     }
     let given = py.get_type::<PyDict>().call1((given,))?;
-    Ok(("<placeholders>".to_owned(), event::value(&given)?.to_string()))
+    let mut text = Vec::new();
+    exact(&given, &mut text).map_err(|why| wrong(py, format!("placeholders: {why}")))?;
+    Ok(("<placeholders>".to_owned(), String::from_utf8_lossy(&text).into_owned()))
 }
 
 #[pymethods]
@@ -535,7 +538,8 @@ impl SiemEngine {
     ///
     /// Nested names are joined by dots. The keys `product`, `category` and `service` say what a record is in Sigma's words; without
     /// them it is found out by the others, as for JSON logs. `timestamp` (or another of the usual names) is its time; `now`, the
-    /// clock's unless given, where it has none. Nothing is looked at if one record is no mapping of JSON's types.
+    /// clock's unless given, where it has none. Nothing is looked at if one record is no mapping of JSON's types: `ConfigError` names its
+    /// number from 0 and the key. Integers beyond 64 bits are taken as their digits.
     #[pyo3(name = "match", signature = (records, origin="<records>", *, now=None))]
     fn match_<'py>(
         &self,
@@ -547,16 +551,21 @@ impl SiemEngine {
         if let Some(table) = Table::of(records)? {
             return dicts(py, self.rows(py, table, origin, now)?);
         }
-        let dumps = py.import("json")?.getattr("dumps")?;
-        let options = PyDict::new(py);
-        // What is no JSON would be passed over as a broken line.
-        options.set_item("allow_nan", false)?;
-        let mut lines = String::new();
-        for record in records.try_iter()? {
-            let record = py.get_type::<PyDict>().call1((record?,))?;
-            let line: String = dumps.call((record,), Some(&options))?.extract()?;
-            lines.push_str(&line);
-            lines.push('\n');
+        // Both can be iterated over, and neither gives records.
+        if records.is_instance_of::<PyString>() || records.cast::<PyMapping>().is_ok() {
+            let why = "a list of records is expected; write `[record]` for a single one, and `feed` for text";
+            return Err(wrong(py, why.to_owned()));
+        }
+        let mut lines = Vec::new();
+        for (number, record) in records.try_iter()?.enumerate() {
+            let record = record?;
+            let told = |why: String| wrong(py, format!("record {number}: {why}"));
+            if record.cast::<PyMapping>().is_err() {
+                let kind = record.get_type().name()?;
+                return Err(told(format!("a `{kind}` was given; give a mapping")));
+            }
+            exact(&record, &mut lines).map_err(told)?;
+            lines.push(b'\n');
         }
         let options = ReaderOptions { now: clock(now), ..ReaderOptions::default() };
         let told = py.detach(|| {
@@ -564,7 +573,7 @@ impl SiemEngine {
             let mut told = Vec::new();
             let mut each = watch(&mut state.engine, &mut state.seen, &mut told);
             let mut reader = Reader::new(Format::Json, origin, options);
-            reader.feed(lines.as_bytes(), &mut each);
+            reader.feed(&lines, &mut each);
             reader.finish(&mut each);
             drop(each);
             told

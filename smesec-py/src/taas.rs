@@ -70,8 +70,10 @@ impl TaasSuite {
             if let Some(functions) = &functions {
                 builder = builder.extension(Arc::<Functions>::clone(functions));
             }
-            builder.build()
+            builder.check()?;
+            Ok(builder.build())
         });
+        let inner = inner.map_err(|error| raised(py, &error))?;
         let suite = Self { inner, name, functions };
         suite.stopped()?;
         // A file that cannot be read shall not pass for one without tests.

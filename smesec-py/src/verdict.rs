@@ -3,6 +3,7 @@
 use crate::errors::wrong;
 use crate::event;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use smesec_core::filter;
 use smesec_core::verdict::{self, Action, Step};
 
@@ -37,6 +38,9 @@ impl Verdict {
         Self { pending: step == Step::Pending, ..Self::of(verdict, transaction) }
     }
 }
+
+/// An action's word, and its status.
+type Word = (&'static str, Option<u16>);
 
 #[pymethods]
 impl Verdict {
@@ -115,6 +119,20 @@ impl Verdict {
     #[getter]
     fn rule_ids(&self) -> Vec<&str> {
         self.findings.iter().map(|finding| finding.rule.id.as_str()).collect()
+    }
+
+    /// What `Verdict` is called with to make the same one, for copies and pickles.
+    fn __getnewargs_ex__<'py>(&self, py: Python<'py>) -> PyResult<(Word, Bound<'py, PyDict>)> {
+        if self.pending {
+            let why =
+                "a pending verdict belongs to its transaction; copy the one that `resume` gives";
+            return Err(pyo3::exceptions::PyTypeError::new_err(why));
+        }
+        let named = PyDict::new(py);
+        named.set_item("score", self.score)?;
+        named.set_item("location", self.location.as_deref())?;
+        named.set_item("findings", self.findings(py)?)?;
+        Ok(((self.action.word(), self.status()), named))
     }
 
     fn __repr__(&self) -> String {

@@ -10,6 +10,7 @@ use crate::store::Kept;
 use arc_swap::ArcSwap;
 use pyo3::Borrowed;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use smesec_core::filter;
 use smesec_core::http::Connection;
 use smesec_core::intake::Intake;
@@ -21,7 +22,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Takes some rules away from some requests, for a while.
 ///
-/// `rules` are ids or inclusive pairs of ids; without rules and `tag` every rule is meant. `target` (such as
+/// `rules` are ids or inclusive pairs of ids; without rules and `tag` every rule is meant, which takes a `target` or a
+/// `path_prefix`. `target` (such as
 /// "ARGS:comment") takes away only what the rules see of it; `path_prefix` limits it to paths that
 /// begin so; `expires` is a datetime or Unix time in seconds, from when on it no longer holds.
 #[pyclass(frozen, module = "smesec")]
@@ -29,6 +31,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) struct Exclusion {
     inner: Exception,
 }
+
+/// Inclusive pairs of rule ids.
+type Pairs = Vec<(u64, u64)>;
 
 /// A rule id, or an inclusive pair.
 pub(crate) struct Ids(u64, u64);
@@ -50,6 +55,7 @@ impl Exclusion {
     #[new]
     #[pyo3(signature = (rules=Vec::new(), *, tag=None, target=None, path_prefix="", expires=None, reason=""))]
     fn new(
+        py: Python<'_>,
         rules: Vec<Ids>,
         tag: Option<String>,
         target: Option<String>,
@@ -57,6 +63,14 @@ impl Exclusion {
         expires: Option<&Bound<'_, PyAny>>,
         reason: &str,
     ) -> PyResult<Self> {
+        if rules.is_empty() && tag.is_none() && target.is_none() && path_prefix.is_empty() {
+            let why = "an exclusion of every rule on every path is no firewall; give `rules`, `tag`, `target` or `path_prefix`";
+            return Err(wrong(py, why.to_owned()));
+        }
+        if let Some(Ids(from, to)) = rules.iter().find(|Ids(from, to)| from > to) {
+            let why = format!("rules `({from}, {to})` are none; write the lower id first");
+            return Err(wrong(py, why));
+        }
         let seconds = match expires {
             None => None,
             Some(when) => Some(match when.getattr_opt("timestamp")? {
@@ -81,6 +95,18 @@ impl Exclusion {
         Ok(Self { inner })
     }
 
+    /// What `Exclusion` is called with to make the same one, for copies and pickles.
+    fn __getnewargs_ex__<'py>(&self, py: Python<'py>) -> PyResult<((Pairs,), Bound<'py, PyDict>)> {
+        let Exception { rules, tag, target, path_prefix, expires, reason } = &self.inner;
+        let named = PyDict::new(py);
+        named.set_item("tag", tag)?;
+        named.set_item("target", target)?;
+        named.set_item("path_prefix", path_prefix)?;
+        named.set_item("expires", expires.map(seconds))?;
+        named.set_item("reason", reason)?;
+        Ok(((rules.clone(),), named))
+    }
+
     fn __repr__(&self) -> String {
         format!("<smesec.Exclusion: {:?} {}>", self.inner.rules, self.inner.path_prefix)
     }
@@ -91,6 +117,12 @@ fn nanos(seconds: f64) -> Option<Timestamp> {
     let since = std::time::Duration::try_from_secs_f64(seconds.abs()).ok()?;
     let nanos = i64::try_from(since.as_nanos()).ok()?;
     Some(Timestamp::from_unix_nanos(if seconds < 0.0 { -nanos } else { nanos }))
+}
+
+/// The other way round, to a fraction of a microsecond.
+#[expect(clippy::cast_precision_loss, reason = "Python's own times are no finer")]
+fn seconds(time: Timestamp) -> f64 {
+    time.unix_nanos() as f64 / 1e9
 }
 
 fn exceptions(exclusions: Vec<PyRef<'_, Exclusion>>) -> Vec<Exception> {

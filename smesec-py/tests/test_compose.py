@@ -440,9 +440,11 @@ def test_events_keep_what_they_say_on_their_way_through() -> None:
     }  # fmt: skip
     queue(event)
     assert queue.drain() == [event]
-    for wrong in ({"detector": "nobody"}, {"src_endpoint": "x"}, {"risk": 999}, {"attack": [1]}, {"id": "z"}, [], {"x": {1}}):
-        with pytest.raises((smesec.ConfigError, TypeError)):
+    for wrong in ({"detector": "nobody"}, {"src_endpoint": "x"}, {"risk": 999}, {"attack": [1]}, {"id": "z"}, []):
+        with pytest.raises(smesec.ConfigError):
             queue(wrong)
+    queue({"extra": {"x": {1}}})
+    assert queue.drain()[0]["extra"] == {"x": "{1}"}
 
 
 def test_extra_fields_of_the_host(rules) -> None:
@@ -529,3 +531,18 @@ def test_what_is_composed_stays_with_its_process(rules) -> None:
     for part in (smesec.Waf(rules), smesec.Chain(AddressList())):
         with pytest.raises(TypeError, match="pickle its RuleSet"):
             pickle.dumps(part)
+
+
+@pytest.mark.parametrize("begun", [None, 5, object()])
+def test_a_begin_that_gives_no_transaction_follows_the_policy(rules, unraisable, begun) -> None:
+    class Forgetful:
+        def begin(self, connection):
+            return begun
+
+    queue = smesec.Queue()
+    told = smesec.Filter(Forgetful(), sink=queue).check("GET", "/")
+    assert (told.action, told.status, told.rule_ids) == ("deny", 500, ["smesec-callback"])
+    (event,) = queue
+    assert "`begin` gave" in event["message"] and type(begun).__name__ in event["message"]
+    assert smesec.Filter(Forgetful(), on_error="open").check("GET", "/").action == "log"
+    assert len(unraisable) == 2

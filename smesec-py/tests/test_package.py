@@ -6,6 +6,8 @@ import pydoc
 import subprocess
 import sys
 
+import pytest
+
 import smesec
 
 
@@ -51,3 +53,12 @@ def test_the_snippets_of_the_readmes_run() -> None:
         assert snippets, page
         for snippet in snippets:
             exec(compile(snippet.split("```")[0], str(page), "exec"), {})
+
+
+@pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("command", ["--version", "--help", "config example"])
+def test_what_could_not_be_written_is_told(command: str) -> None:
+    with open("/dev/full", "w") as full:
+        args = [sys.executable, "-m", "smesec", *command.split()]
+        told = subprocess.run(args, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert told.returncode == 2 and told.stderr.startswith("smesec: standard output: ")

@@ -1,7 +1,9 @@
 """Logs: rules, detections, correlations."""
 
 import datetime
+import decimal
 import pickle
+import uuid
 
 import pytest
 import smesec
@@ -146,8 +148,25 @@ def test_what_is_wrong_has_its_place(tmp_path) -> None:
         engine.feed(b"{", "syslog", "a")
     engine.finish()
     assert engine.statistics["bad"] == 1 and engine.statistics["first_bad"].startswith("a:1: ")
-    with pytest.raises(ValueError):
-        engine.match([{"product": "shop", "page": "/admin"}, {"n": float("nan")}])
+    for record, why in (
+        ({"n": float("nan")}, "`n` is no finite number"),
+        ({"a": {"b": [1, datetime.datetime(2026, 3, 2)]}}, "`a.b.1` is a `datetime`"),
+        ({"x": uuid.UUID(int=1)}, "`x` is a `UUID`"),
+        ({"x": decimal.Decimal(1)}, "`x` is a `Decimal`"),
+        ({"x": b"text"}, "`x` is a `bytes`"),
+        ({"x": {(1, 2): 3}}, "`x` has a key that is a `tuple`"),
+        ("text", "a `str` was given; give a mapping"),
+    ):
+        with pytest.raises(smesec.ConfigError) as raised:
+            engine.match([{"product": "shop", "page": "/admin"}, record])
+        assert str(raised.value).startswith(f"record 1: {why}")
+    endless: list = []
+    endless.append(endless)
+    with pytest.raises(smesec.ConfigError, match="record 0: nests deeper"):
+        engine.match([{"x": endless}])
+    for given in ({"product": "shop"}, '{"product": "shop"}'):
+        with pytest.raises(smesec.ConfigError, match="a list of records is expected"):
+            engine.match(given)
     assert engine.statistics["records"] == 0, "nothing is looked at where one record is none"
     with pytest.raises(smesec.ConfigError, match="lateness"):
         siem.Engine(rules(), lateness=float("nan"))
@@ -237,3 +256,11 @@ def test_tables_are_let_go() -> None:
             engine.match(table.append_column("d", pa.array([1] * 1_000, pa.decimal128(5))))
         del table
     assert pa.total_allocated_bytes() == before
+
+
+def test_integers_of_any_size_are_exact() -> None:
+    for number in (2**63 - 1, -(2**63), 2**64 - 1):
+        [told] = siem.Engine(rules()).match([{"product": "shop", "page": "/admin", "n": number}])
+        assert told["fields"]["n"] == number
+    [told] = siem.Engine(rules()).match([{"product": "shop", "page": "/admin", "n": 2**64 + 1, "m": -(2**70)}])
+    assert (told["fields"]["n"], told["fields"]["m"]) == (str(2**64 + 1), str(-(2**70)))

@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import threading
@@ -286,6 +287,7 @@ def test_helpers_look_into_classes(tmp_path, shop, around) -> None:
 
 CONFTEST = """
 import pathlib
+import re
 import pytest
 
 log = pathlib.Path(__file__).with_name("log.txt")
@@ -336,7 +338,17 @@ def test_under_pytest_fixtures_and_hooks_are_its_own(tmp_path, shop) -> None:
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
     told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "2 passed, 1 error" in told.stdout, told.stdout + told.stderr
-    assert "fixture 'none' not found" in told.stdout
+    assert re.search(r"test_doors\.tavern\.yaml:\d+: refused: fixture 'none' not found", told.stdout), told.stdout
+    assert "pytest_plugin.py" not in told.stdout
     lines = (tmp_path / "log.txt").read_text().splitlines()
     assert [line.split()[0] for line in lines] == ["up", *(["test", "request", "response", "end"] * 2), "down"]
     assert lines[1].startswith("test one ['always', 'base', 'door', ") and lines[3] == "response 403 403"
+
+
+@pytest.mark.parametrize("broken", ["slow and", "(((", "not slow)", "", "and"])
+def test_a_selection_that_cannot_be_read_is_told(tmp_path, broken: str) -> None:
+    path = tmp_path / "a.tavern.yaml"
+    path.write_text("test_name: one\nmarks: [slow]\nstages:\n  - {name: a, request: {url: 'http://127.0.0.1:1/'}}\n")
+    with pytest.raises(smesec.ConfigError, match="selection `.*is not expected"):
+        taas.Suite([path], select=broken)
+    assert len(taas.Suite([path], select="slow or fast")) == 1

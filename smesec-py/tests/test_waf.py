@@ -1,9 +1,12 @@
 """The firewall: whole requests, transactions step by step, events, threads."""
 
+import copy
 import gc
 import json
+import pickle
 import sys
 import threading
+import types
 
 import pytest
 
@@ -199,3 +202,29 @@ def test_four_threads_share_one_waf(waf: smesec.Waf) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_headers_may_be_a_mapping(waf: smesec.Waf) -> None:
+    headers = dict(FORM[:1]) | {"Content-Type": "application/x-www-form-urlencoded"}
+    assert waf.check("POST", "/note", headers, b"note=evil").status == 406
+    assert waf.check("POST", "/note", types.MappingProxyType(headers), b"note=evil").status == 406
+    assert waf.check("POST", "/note", (pair for pair in headers.items()), b"note=evil").status == 406
+    with pytest.raises(TypeError):
+        waf.check("GET", "/", {"Content-Length": 5})
+
+
+def test_verdicts_are_copied_and_pickled(waf: smesec.Waf) -> None:
+    away = waf.check("GET", "/?next=away", FORM)
+    denied = waf.check("GET", "/?q=1+union+select+2", FORM)
+    for verdict in (smesec.Verdict(), away, denied, smesec.Verdict("deny", 451, score=7)):
+        for again in (copy.copy(verdict), copy.deepcopy(verdict), pickle.loads(pickle.dumps(verdict))):
+            for name in ("action", "status", "score", "location", "findings", "rule_ids", "blocked", "pending"):
+                assert getattr(again, name) == getattr(verdict, name), name
+
+
+def test_exclusions_that_cannot_be_meant() -> None:
+    with pytest.raises(smesec.ConfigError, match=r"`\(9, 1\)`"):
+        smesec.Exclusion([(9, 1)])
+    with pytest.raises(smesec.ConfigError, match="give `rules`, `tag`, `target` or `path_prefix`"):
+        smesec.Exclusion()
+    assert smesec.Exclusion([(1, 9)]) and smesec.Exclusion(path_prefix="/metrics") and smesec.Exclusion(tag="attack-sqli")

@@ -1,8 +1,12 @@
 """The WSGI middleware in front of plain applications."""
 
+import datetime
+import decimal
 import io
+import itertools
 import json
 import logging
+import uuid
 import wsgiref.util
 import wsgiref.validate
 
@@ -350,3 +354,59 @@ def test_settings_are_checked() -> None:
         assert caught.value.code == 11
     with pytest.raises(TypeError, match="sink"):
         smesec.wsgi.Middleware(hello, smesec.Waf(smesec.RuleSet.from_text("")), sink=print)
+
+
+class Account:
+    def __str__(self) -> str:
+        return "account 7"
+
+
+class Silent:
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (datetime.datetime(2026, 3, 2, 6), "2026-03-02 06:00:00"),
+        (decimal.Decimal("1.50"), "1.50"),
+        (b"caf\xc3\xa9 \xff", "café \ufffd"),
+        (float("nan"), "nan"),
+        (float("-inf"), "-inf"),
+        (2**70, str(2**70)),
+        ([10**5_000], ["an integer of too many digits"]),
+        (Account(), "account 7"),
+        (Silent(), "Silent"),
+        ("\ud800", "\ufffd\ufffd\ufffd"),
+        ({uuid.UUID(int=2): (1, None, True, 1.5)}, {"00000000-0000-0000-0000-000000000002": [1, None, True, 1.5]}),
+    ],
+    ids=itertools.count(),
+)
+def test_whatever_the_application_adds_its_event_survives(waf, queue, given, kept) -> None:
+    def app(environ, start_response):
+        environ["smesec"].extra = {"user": given}
+        return page(b"the secret")(environ, start_response)
+
+    assert call(smesec.wsgi.Middleware(app, waf))[0].startswith("500")
+    (event,) = queue
+    assert event["extra"]["user"] == kept and event["extra"]["incident"]
+
+
+def test_what_holds_itself_has_an_end(waf, queue) -> None:
+    endless: list = []
+    endless += [endless, endless]
+
+    def app(environ, start_response):
+        environ["smesec"].extra = next(extras)
+        return page(b"the secret")(environ, start_response)
+
+    extras = iter([{"user": endless}, {"user": list(range(100_000))}, ["no", "dict"]])
+    app = smesec.wsgi.Middleware(app, waf)
+    for _ in range(3):
+        assert call(app)[0].startswith("500")
+    deep, long, listed = queue
+    assert "a list that nests too deep" in json.dumps(deep["extra"]["user"])
+    assert long["extra"]["user"][-1] == "further values left out" and len(long["extra"]["user"]) < 100_000
+    assert listed["extra"]["extra"] == ["no", "dict"]

@@ -8,7 +8,7 @@ fn main() -> ExitCode {
     let args = std::env::args_os().skip(1);
     let code =
         smesec_core::cli::run(args, &mut std::io::stdin().lock(), &mut out, &mut std::io::stderr());
-    // A reader that left (a closed pipe) is no reason to fail.
+    // What an error left behind; all else `run` has written out.
     let _ = out.flush();
     ExitCode::from(code)
 }

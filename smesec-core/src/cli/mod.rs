@@ -9,7 +9,7 @@ mod siem;
 mod taas;
 
 use std::ffi::OsString;
-use std::io::{BufRead, Write};
+use std::io::{BufRead, ErrorKind, Write};
 
 const HELP: &str = "\
 smesec - security engines for the host's own process
@@ -111,7 +111,14 @@ pub fn run(
         }
         [other, ..] => Err(format!("unknown command `{other}`; see `smesec --help`")),
     };
-    match outcome {
+    let written = |code| match stdout.flush() {
+        // A reader that left (a closed pipe) is no reason to fail.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(format!("standard output: {error}"))
+        }
+        _ => Ok(code),
+    };
+    match outcome.and_then(written) {
         Ok(code) => code,
         Err(why) => {
             // With standard error gone too there is nobody left to tell.

@@ -10,7 +10,7 @@ import json
 import logging
 import urllib.parse
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ._log import LogSink
@@ -40,7 +40,8 @@ class Inspection:
     `scope["state"]["smesec"]` (Starlette's and FastAPI's `request.state.smesec`) under ASGI.
 
     `verdict` is the latest `Verdict`, `client` the address and port after trusted proxies, `incident` the number that is on
-    the block page and in the event's `extra` (None before a block), and `extra` a dict of fields of your own for the event.
+    the block page and in the event's `extra` (None before a block), and `extra` a dict of fields of your own for the event; what JSON
+    has no type for is its text there.
     """
 
     __slots__ = ("bytes", "client", "extra", "incident", "noted", "status", "transaction", "verdict")
@@ -57,7 +58,8 @@ class Inspection:
 
     def finish(self, aborted: bool = False) -> None:
         """The log phase."""
-        extra = self.extra
+        # What the application left here must not cost its event.
+        extra = self.extra if self.extra is None or isinstance(self.extra, Mapping) else {"extra": self.extra}
         if self.noted is not None:
             extra = {**(extra or {}), **self.noted}
         if self.incident is not None:
@@ -67,6 +69,9 @@ class Inspection:
         except PhaseError:
             # A task that was cancelled while a thread still inspects: its event is lost, and that is told.
             logger.warning("an exchange ended in the middle of an inspection; its event is lost")
+        except Exception:
+            # The answer has gone out: it is no fault of the exchange.
+            logger.exception("the event of an exchange is lost")
 
     def note(self, name: str, value: object) -> None:
         """A field of the middleware's own for the event, which the application's `extra` does not take away."""

@@ -50,7 +50,7 @@ __all__ = [
 __version__: str
 
 type _Bytes = bytes | bytearray | memoryview | str
-type _Headers = Iterable[tuple[_Bytes, _Bytes]]
+type _Headers = Iterable[tuple[_Bytes, _Bytes]] | Mapping[str, _Bytes] | Mapping[bytes, _Bytes]
 type _Endpoint = tuple[str, int]
 type _Event = dict[str, Any]
 type _Sink = Callable[[_Event], object]
@@ -150,6 +150,7 @@ class Verdict:
     def findings(self) -> list[dict[str, Any]]: ...
     @property
     def rule_ids(self) -> list[str]: ...
+    def __getnewargs_ex__(self) -> tuple[tuple[str, int | None], dict[str, Any]]: ...
 
 @final
 class Connection:
@@ -249,6 +250,7 @@ class Exclusion:
         expires: datetime | float | None = None,
         reason: str = "",
     ) -> Exclusion: ...
+    def __getnewargs_ex__(self) -> tuple[tuple[list[tuple[int, int]]], dict[str, Any]]: ...
 
 @final
 class Waf(Filter):

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
-from ._native import ConfigError, Exclusion, MemoryStore, RuleSet, SharedStore, Waf
+from ._native import ConfigError, Exclusion, InputError, MemoryStore, RuleSet, SharedStore, Waf
 
 if TYPE_CHECKING:
-    from ._native import ScanObject, ScanReport
+    from ._native import ScanObject, ScanReport, _Refused
     from ._parts import IntakeLike, ScannerLike, StoreLike
+
+logger = logging.getLogger("smesec")
+
+_WORDS: dict[str, tuple[str, ...]] = {
+    "mode": ("rules", "block", "detect", "off"),
+    "on_block": ("deny", "decoy", "log"),
+    "on_limit": ("closed", "open"),
+    "on_error": ("closed", "open"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +31,8 @@ class Settings:
 
     The firewall:
 
-    - `rules`: SecLang files, in order; the built-in pack where there is none.
+    - `rules`: SecLang files, in order, or the path of one; the built-in pack where there is none. A file that cannot be read and
+      files without a single rule are errors; a rule that is refused is a warning of the logger `smesec`.
     - `paranoia`: 1 to 4, of CRS and of the built-in pack; what the rules say where it is None.
     - `strict`: whether a rule that cannot be loaded is an error.
     - `mode`: "block" enforces whatever the rules say, since who puts a firewall in front means it; "rules" leaves it to
@@ -37,16 +48,17 @@ class Settings:
 
     The middleware:
 
-    - `trusted_proxies`: addresses and networks whose `X-Forwarded-For` is believed, from the right; "unix" for clients
+    - `trusted_proxies`: addresses and networks, or one of them, whose `X-Forwarded-For` is believed, from the right; "unix" for clients
       of a socket file.
     - `log_only`: everything passes and is reported, for the first days in front of a site.
     - `on_error`: what is done where the firewall itself fails: "closed" answers 500, "open" lets pass.
     - `memory_bytes`: bytes of a held body that stay in memory (1 MiB, most forms and JSON); more goes to a temporary file.
     - `thread_bytes`: from how many bytes of a body on the ASGI middleware inspects in a thread, so that its event loop goes
-      on (64 KiB; below, the way to a thread costs more than the inspection).
+      on (4 KiB: one long field of that size takes as long as the way to a thread, under a tenth of a millisecond, and many short
+      ones three times that; at 64 KiB they would hold the loop for 14 ms).
     """
 
-    rules: Sequence[str | PathLike[str]] = ()
+    rules: Sequence[str | PathLike[str]] | str | PathLike[str] = ()
     paranoia: int | None = None
     strict: bool = False
     mode: Literal["rules", "block", "detect", "off"] = "block"
@@ -58,38 +70,82 @@ class Settings:
     scanner: ScannerLike | Callable[[ScanObject], ScanReport] | None = None
     spool_bytes: int = 32 << 20
     intake: IntakeLike | None = None
-    trusted_proxies: Sequence[str] = ()
+    trusted_proxies: Sequence[str] | str = ()
     log_only: bool = False
     on_error: Literal["closed", "open"] = "closed"
     memory_bytes: int = 1 << 20
-    thread_bytes: int = 64 << 10
+    thread_bytes: int = 4 << 10
 
     def __post_init__(self) -> None:
-        for network in self.trusted_proxies:
+        # One text is a sequence of letters too.
+        for name in ("rules", "trusted_proxies"):
+            given = getattr(self, name)
+            if isinstance(given, (str, PathLike)):
+                object.__setattr__(self, name, (given,))
+        self._check_lists()
+        for name in ("strict", "log_only"):
+            if not isinstance(getattr(self, name), bool):
+                raise _wrong(f"{name} `{getattr(self, name)}` is neither True nor False")
+        for name in ("steps", "spool_bytes", "memory_bytes", "thread_bytes"):
+            if not _is_count(getattr(self, name)) or getattr(self, name) < 0:
+                raise _wrong(f"{name} `{getattr(self, name)}` is no count; write a whole number of 0 or more")
+        if self.paranoia is not None and not (_is_count(self.paranoia) and 1 <= self.paranoia <= 4):
+            raise _wrong(f"paranoia level `{self.paranoia}` is unknown; write 1 to 4")
+        for name, words in _WORDS.items():
+            if getattr(self, name) not in words:
+                raise _wrong(f"{name} `{getattr(self, name)}` is unknown; write {' or '.join(words)}")
+        self._check_parts()
+
+    def _check_lists(self) -> None:
+        for path in _items("rules", self.rules):
+            if not isinstance(path, (str, PathLike)):
+                raise _wrong(f"rules: `{path}` is no path; write the paths of SecLang files")
+        for network in _items("trusted_proxies", self.trusted_proxies):
             if network == "unix":
                 continue
             try:
-                ipaddress.ip_network(network)
-            except ValueError as error:
-                raise _wrong(f"trusted_proxies: {error}; write an address, a network or `unix`") from None
-        for name in ("steps", "spool_bytes", "memory_bytes", "thread_bytes"):
-            if getattr(self, name) < 0:
-                raise _wrong(f"`{name}` is below 0; write a count of 0 or more")
-        known: dict[str, tuple[str, ...]] = {
-            "mode": ("rules", "block", "detect", "off"),
-            "on_block": ("deny", "decoy", "log"),
-            "on_limit": ("closed", "open"),
-            "on_error": ("closed", "open"),
-        }
-        for name, words in known.items():
-            if getattr(self, name) not in words:
-                raise _wrong(f"{name} `{getattr(self, name)}` is unknown; write {' or '.join(words)}")
+                # It would take numbers too.
+                ipaddress.ip_network(network if isinstance(network, str) else f"{network}!")
+            except ValueError:
+                raise _wrong(
+                    f"trusted_proxies: `{network}` is neither an address nor a network without host bits; write text such "
+                    "as `10.0.0.0/8`, or `unix`"
+                ) from None
+        for exclusion in _items("exclusions", self.exclusions):
+            if not isinstance(exclusion, Exclusion):
+                raise _wrong(f"exclusions: `{exclusion}` is none; write `smesec.Exclusion(...)`")
+
+    def _check_parts(self) -> None:
+        if self.scanner is not None and not callable(self.scanner) and not hasattr(self.scanner, "scan"):
+            raise _wrong(f"scanner `{self.scanner}` is none: it has no `scan` and cannot be called")
+        if self.intake is not None and not hasattr(self.intake, "open"):
+            raise _wrong(f"intake `{self.intake}` is none: it has no `open`")
+        own = isinstance(self.store, (MemoryStore, SharedStore))
+        if self.store is not None and not own and not hasattr(self.store, "load"):
+            raise _wrong(f"store `{self.store}` is none: it has no `load`")
 
     def ruleset(self) -> RuleSet:
-        """Compiles the rules. Raises `RuleError` where `strict` finds one that cannot be loaded."""
+        """Compiles the rules, and tells the logger `smesec` which were refused.
+
+        Raises `ConfigError` where a file cannot be read and where no rule was loaded at all, `RuleError` where `strict` finds a
+        rule that cannot be loaded.
+        """
         if not self.rules:
             return RuleSet.builtin(paranoia=self.paranoia)
-        return RuleSet.from_path(*self.rules, paranoia=self.paranoia, strict=self.strict)
+        paths = [self.rules] if isinstance(self.rules, (str, PathLike)) else self.rules
+        try:
+            ruleset = RuleSet.from_path(*paths, paranoia=self.paranoia, strict=self.strict)
+        except InputError as error:
+            raise _wrong(f"rules: {error}") from None
+        report = ruleset.report
+        for refused in report["refused"]:
+            logger.warning("a rule is not in force: %s", _told(refused))
+        for degraded in report["degraded"]:
+            logger.info("a rule does less than it says: %s", _told(degraded))
+        if not report["loaded"]:
+            first = f"; the first that was refused: {_told(report['refused'][0])}" if report["refused"] else ""
+            raise _wrong(f"rules: no rule was loaded of {', '.join(map(str, paths))}{first}")
+        return ruleset
 
     def waf(self, *, ruleset: RuleSet | None = None, sink: Callable[[dict[str, Any]], object] | None = None) -> Waf:
         """A firewall by these settings, over `ruleset` if given; its events go to `sink`."""
@@ -106,6 +162,21 @@ class Settings:
             intake=self.intake,
             sink=sink,
         )
+
+
+def _items(name: str, given: Any) -> Sequence[Any]:
+    if isinstance(given, bytes) or not isinstance(given, Sequence):
+        raise _wrong(f"{name} `{given!r}` is no list")
+    return given
+
+
+def _is_count(given: object) -> bool:
+    return isinstance(given, int) and not isinstance(given, bool)
+
+
+def _told(rule: _Refused) -> str:
+    name = f"rule `{rule['rule']}`: " if rule["rule"] else ""
+    return f"{rule['file']}:{rule['line']}:{rule['column']}: {name}{rule['why']}"
 
 
 def _wrong(why: str) -> ConfigError:

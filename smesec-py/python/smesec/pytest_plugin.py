@@ -11,7 +11,8 @@ are refused by pytest, as nothing asks for each of their values.
 Tavern's hooks are called: `pytest_tavern_beta_before_every_request(request_args)`,
 `pytest_tavern_beta_after_every_response(expected, response)`, `pytest_tavern_beta_before_every_test_run(test_dict, variables)` and
 `pytest_tavern_beta_after_every_test_run(test_dict, variables)`. They look on: of what they change only `variables` before a run
-counts; `test_dict` has `test_name`, `file`, `line` and `marks`, and cannot be changed.
+counts; `test_dict` has `test_name`, `file`, `line` and `marks`, and cannot be changed. pytest refuses hooks that no plug-in knows: a
+`conftest.py` that is to work without this one too (`-p no:smesec`) marks them with `@pytest.hookimpl(optionalhook=True)`.
 
     pytest --smesec-global-cfg=tests/common.yaml
 """
@@ -122,6 +123,18 @@ class TavernTest(pytest.Function):
         if test["fixtures"]:
             pytest.mark.usefixtures(*test["fixtures"])(stand_in)
         super().__init__(callobj=stand_in, **kwargs)
+
+    def setup(self) -> None:
+        told = None
+        try:
+            super().setup()
+        except pytest.FixtureLookupError as error:
+            if error.fixturestack:
+                raise
+            # pytest would show the function that stands in.
+            told = error.formatrepr().errorstring
+        if told is not None:
+            pytest.fail(f"{self.test['file']}:{self.test['line']}: refused: {told}", pytrace=False)
 
     def runtest(self) -> None:
         variables = {name: _variable(value) for name, value in self.funcargs.items() if name != "request"}

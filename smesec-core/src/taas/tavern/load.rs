@@ -8,6 +8,7 @@ use super::select;
 use super::stage::{Action, Stage, Strict};
 use super::value::value;
 use crate::decode::yaml::{Node, Place, Scalar};
+use crate::error::{ConfigError, Error};
 use crate::ruleset::{LoadReport, Refused};
 use crate::taas::extension::Extension;
 use crate::taas::files::{Files, Folder};
@@ -356,6 +357,15 @@ impl SuiteBuilder {
     pub fn select(mut self, expression: impl Into<String>) -> Self {
         self.select = Some(expression.into());
         self
+    }
+
+    /// Whether what was set can be used, for hosts that refuse it before anything is read.
+    ///
+    /// # Errors
+    /// An expression of [`SuiteBuilder::select`] that cannot be read; `build` refuses each test for it.
+    pub fn check(&self) -> Result<(), Error> {
+        let expression = self.select.as_deref().map(|expression| select::selects(expression, &[]));
+        expression.transpose().map(drop).map_err(|why| ConfigError::new(why).into())
     }
 
     /// Loads everything. What is wrong stands in the report, and a refused test in the suite too, so that a

@@ -17,7 +17,7 @@ pub(super) fn selects(expression: &str, marks: &[String]) -> Result<bool, String
         _ => {
             let found = words.get(reader.at).copied().unwrap_or("the end");
             Err(format!(
-                "`-m {expression}`: `{found}` is not expected; write names with `and`, `or`, `not`"
+                "selection `{expression}`: `{found}` is not expected; write names with `and`, `or`, `not`"
             ))
         }
     }

@@ -514,9 +514,9 @@ impl Multipart {
         if padded {
             self.fault(MultipartError::BoundaryLine);
         }
-        // The line end before a boundary belongs to it: an empty part has one, a preamble none.
+        // The line end before a boundary belongs to it: an empty part has one, and so has an empty preamble (RFC
+        // 2046, section 5.1.1), which Python's Werkzeug writes.
         self.flags.invalid_part |= part && self.newline == Newline::None;
-        self.flags.data_before |= !part && self.newline != Newline::None;
         self.newline = Newline::None;
         self.line.clear();
         if part {

@@ -641,6 +641,7 @@ impl<'s> Compiler<'s> {
             xpaths: self.names.xpaths,
             storages,
             full_request: self.names.full_request,
+            file_contents: self.names.file_contents,
             unicode_map,
             geo: self.geo,
             rules: self.rules,

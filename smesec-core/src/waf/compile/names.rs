@@ -17,6 +17,7 @@ pub(super) struct Names {
     patterns: HashMap<String, Arc<Pattern>>,
     /// Whether a rule reads the request as one text, which is put together for it only.
     pub(super) full_request: bool,
+    pub(super) file_contents: bool,
 }
 
 impl Default for Names {
@@ -28,6 +29,7 @@ impl Default for Names {
             xpath_index: HashMap::new(),
             patterns: HashMap::new(),
             full_request: false,
+            file_contents: false,
         };
         for digit in 0..10 {
             names.tx_slot(&digit.to_string());
@@ -104,6 +106,7 @@ impl Names {
     fn resolve(&mut self, name: &str) -> Result<Box<[StorageId]>, String> {
         if let Some(storages) = variable::resolve(name) {
             self.full_request |= name.starts_with("FULL_REQUEST");
+            self.file_contents |= storages.contains(&Storage::FilesTmpContent);
             return Ok(storages.iter().map(|s| s.id()).collect());
         }
         Err(match variable::refusal(name) {

@@ -432,6 +432,8 @@ pub(crate) struct Program {
     pub(crate) storages: usize,
     /// Whether a rule reads `FULL_REQUEST`.
     pub(crate) full_request: bool,
+    /// Whether a rule reads what uploaded files hold: no copy of them is made for none.
+    pub(crate) file_contents: bool,
     pub(crate) geo: Option<super::geo::Database>,
     pub(crate) unicode_map: Option<crate::decode::transform::UnicodeMap>,
 }

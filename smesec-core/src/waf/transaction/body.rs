@@ -160,7 +160,14 @@ impl State {
                 return;
             }
         };
-        let mut parts = Parts { store: &mut self.store, intake, work, open: None, files_size: 0 };
+        let mut parts = Parts {
+            store: &mut self.store,
+            intake,
+            work,
+            file_contents: program.file_contents,
+            open: None,
+            files_size: 0,
+        };
         multipart.feed(body, &mut |event| parts.event(event));
         multipart.finish(&mut |event| parts.event(event));
         let size = parts.files_size;
@@ -221,6 +228,7 @@ struct Parts<'a> {
     store: &'a mut Store,
     intake: Option<&'a mut (dyn Intake + 'static)>,
     work: &'a mut VecDeque<Work>,
+    file_contents: bool,
     open: Option<Part>,
     files_size: u64,
 }
@@ -228,6 +236,7 @@ struct Parts<'a> {
 struct Part {
     name: Vec<u8>,
     filename: Option<Vec<u8>>,
+    size: u64,
     data: Vec<u8>,
     object: Option<ObjectId>,
 }
@@ -258,11 +267,15 @@ impl Parts<'_> {
                     }
                 }
                 let filename = filename.map(<[u8]>::to_vec);
-                self.open = Some(Part { name: name.to_vec(), filename, data: Vec::new(), object });
+                self.open =
+                    Some(Part { name: name.to_vec(), filename, size: 0, data: Vec::new(), object });
             }
             PartEvent::Data(bytes) => {
                 let Some(part) = &mut self.open else { return };
-                part.data.extend_from_slice(bytes);
+                part.size += bytes.len() as u64;
+                if part.filename.is_none() || self.file_contents {
+                    part.data.extend_from_slice(bytes);
+                }
                 if let (Some(object), Some(intake)) = (part.object, &mut self.intake) {
                     intake.data(object, bytes);
                 }
@@ -271,9 +284,9 @@ impl Parts<'_> {
                 let Some(part) = self.open.take() else { return };
                 let name = self.store.put(&part.name);
                 if part.filename.is_some() {
-                    self.files_size += part.data.len() as u64;
+                    self.files_size += part.size;
                     let mark = self.store.mark();
-                    self.store.append_number(i64::try_from(part.data.len()).unwrap_or(i64::MAX));
+                    self.store.append_number(i64::try_from(part.size).unwrap_or(i64::MAX));
                     let size = self.store.since(mark);
                     self.store.add(S::FilesSizes.id(), name, size);
                     let content = self.store.put(&part.data);

@@ -654,13 +654,15 @@ fn events_have_the_form_of_modsecuritys_audit_log_too() {
             headers,
             now,
         };
+        let mut status = 418;
         if !verdict(transaction.request_head(&head)).is_decisive() {
+            status = 200;
             let headers = [Header::new("Set-Cookie", "sid=hunter2"), Header::new("X-A", "b")];
             let head = ResponseHead { status: 200, version: b"HTTP/1.1", headers: &headers, now };
             let _ = verdict(transaction.response_head(&head));
         }
         let queue = Queue::new(1);
-        transaction.finish(Outcome { status: 200, bytes: 0, aborted: false, now }, &queue);
+        transaction.finish(Outcome { status, bytes: 0, aborted: false, now }, &queue);
         let line = ModSecurityJson::new(&queue.drain()[0], &rules).to_json();
         let value = serde_json::from_str(&line).unwrap();
         (line, value)

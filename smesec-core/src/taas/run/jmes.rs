@@ -37,10 +37,13 @@ pub(super) fn search(expression: &str, value: &Value) -> Result<Value, String> {
         let why = why.lines().next().unwrap_or_default().to_owned();
         format!("the path `{expression}` cannot be followed: {why}")
     };
-    let compiled = jmespath::compile(&with_whole_literals(expression)).map_err(told)?;
+    let expression = with_whole_literals(expression);
+    let compiled = jmespath::compile(&expression).map_err(told)?;
     let mut own = Own::new();
     let root = variable(value, &mut own);
-    let found = compiled.search(Rc::clone(&root)).map_err(told)?;
+    // `Expression::search` would follow the path through a copy.
+    let mut context = jmespath::Context::new(&expression, &jmespath::DEFAULT_RUNTIME);
+    let found = jmespath::interpret(&root, compiled.as_ast(), &mut context).map_err(told)?;
     // INVARIANT: `root` keeps every place of `own` taken until here.
     Ok(back(&found, &own))
 }

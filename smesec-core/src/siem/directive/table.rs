@@ -104,6 +104,12 @@ impl Table {
         Some((ends, self.remove(at)?))
     }
 
+    /// Takes the one out that began first.
+    pub(super) fn pop_first(&mut self) -> Option<Running> {
+        let at = *self.runs.first_key_value()?.0;
+        self.remove(at)
+    }
+
     /// Takes the one out that is least far.
     pub(super) fn pop_least(&mut self) -> Option<Running> {
         let (_, at) = *self.ranks.first()?;

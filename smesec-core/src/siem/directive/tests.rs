@@ -497,6 +497,16 @@ fn what_comes_after_a_flush_is_no_more_late_than_before() {
 }
 
 #[test]
+fn a_first_level_that_waits_for_ever_ends_with_the_stream() {
+    let text = br#"<directives><directive id="19" name="x" priority="5"><rule type="detector" name="one"
+        reliability="10" occurrence="9" from="ANY" to="ANY" plugin_id="1" plugin_sid="2"/></directive></directives>"#;
+    let mut report = LoadReport::default();
+    let read = parse_xml(text, "d.xml", &mut report).unwrap();
+    // It asserts that nothing runs any more.
+    assert!(run(read, &[(1, "plugin_id=1 plugin_sid=2 src_ip=a", Some(5))]).is_empty());
+}
+
+#[test]
 fn values_that_wait_are_bounded() {
     let mut directives = fresh();
     let mut out = Vec::new();

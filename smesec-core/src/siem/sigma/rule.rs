@@ -297,10 +297,15 @@ fn body(node: &Node, file: &str, name: &str) -> Result<Body, RuleError> {
         return Ok(Body::All(items.collect::<Result<_, _>>()?));
     }
     let keyword = |node: &Node| {
+        let value = literal(node, file)?;
+        if matches!(value, Literal::Null) {
+            let why = format!("a keyword of `{name}` is null; write text, or take it out");
+            return Err(error(file, node.place, why));
+        }
         Ok(Body::Item(Item {
             field: None,
             modifiers: Vec::new(),
-            values: vec![literal(node, file)?],
+            values: vec![value],
             place: node.place,
         }))
     };

@@ -313,7 +313,11 @@ impl Stream {
         if !self.settled {
             // Blanks before the first event are done with at once: a stream of nothing else would be
             // held, and looked at again with each piece.
-            let mark = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+            // A mark of byte order stands at the start or is none.
+            let mark = match self.lines {
+                0 => bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes),
+                _ => bytes,
+            };
             let rest = mark.trim_ascii_start();
             if rest.len() < mark.len() {
                 at = bytes.len() - rest.len();

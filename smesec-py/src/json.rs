@@ -206,8 +206,11 @@ impl Writer<'_> {
         let _ = serde_json::to_writer(&mut *self.out, &value);
     }
 
-    /// The reason after the place.
+    /// The reason after the place, which the whole has none of.
     fn told(&self, why: &str) -> String {
+        if self.path.is_empty() {
+            return why.to_owned();
+        }
         let steps = self.path.iter().map(|step| match step {
             Step::Key(key) => Cow::Borrowed(key.as_str()),
             Step::Place(place) => Cow::Owned(place.to_string()),

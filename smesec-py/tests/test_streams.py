@@ -1,6 +1,7 @@
 """Applications that answer while they read, decoys and `write()`: each as its user sees it."""
 
 import http.client
+import inspect
 import io
 import os
 import socket
@@ -20,15 +21,10 @@ from test_servers import FORM, ask, serving
 from test_wsgi import RULES
 
 BINARY = {"Content_Type": "application/octet-stream"}
-SERVICES = """
-import fastapi, flask
-import smesec, smesec.asgi, smesec.wsgi
 
-detect = smesec.Settings(log_only=True)
-service = fastapi.FastAPI()
 
 # Not a StreamingResponse: below ASGI 2.4 it reads the body itself while it waits for the client to leave.
-async def echo(scope, receive, send):
+async def asgi_echo(scope, receive, send) -> None:
     assert scope["type"] == "http"
     await send({"type": "http.response.start", "status": 200, "headers": []})
     more = True
@@ -37,7 +33,15 @@ async def echo(scope, receive, send):
         more = message.get("more_body", False)
         await send({"type": "http.response.body", "body": message.get("body", b""), "more_body": more})
 
-asgi = smesec.asgi.Middleware(echo, settings=detect)
+
+SERVICES = inspect.getsource(asgi_echo) + """
+import fastapi, flask
+import smesec, smesec.asgi, smesec.wsgi
+
+detect = smesec.Settings(log_only=True)
+service = fastapi.FastAPI()
+
+asgi = smesec.asgi.Middleware(asgi_echo, settings=detect)
 
 site = flask.Flask("site")
 
@@ -115,15 +119,6 @@ def test_a_decoy_gets_the_body(services, server, app) -> None:
 def wsgi_echo(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return iter(lambda: environ["wsgi.input"].read(100), b"")
-
-
-async def asgi_echo(scope, receive, send) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    more = True
-    while more:
-        message = await receive()
-        more = message.get("more_body", False)
-        await send({"type": "http.response.body", "body": message.get("body", b""), "more_body": more})
 
 
 @pytest.mark.parametrize("wanted", [None, 0, 500, 5_000])

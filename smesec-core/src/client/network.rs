@@ -71,6 +71,13 @@ impl Network {
     /// What a request to the host would be refused for before anything is sent; the port that none names is
     /// 80. A name is looked up, as the request itself would do.
     ///
+    /// ```
+    /// use smesec_core::client::Network;
+    /// let network = Network::builder().allow_host("127.0.0.1", Some(8080)).build();
+    /// assert!(network.admits("127.0.0.1", Some(8080)).is_ok());
+    /// assert!(network.admits("203.0.113.7", None).is_err(), "nobody allowed it");
+    /// ```
+    ///
     /// # Errors
     /// The refusal, or why the name could not be looked up.
     pub fn admits(&self, host: &str, port: Option<u16>) -> Result<(), ExchangeError> {

@@ -63,7 +63,7 @@ pub(super) fn fault(parts: &Parts) -> Option<(u16, &'static str)> {
 /// 3.2.2). An empty name is one; markup, another's user name or a path would reach the pages and
 /// links of an application that trusts the header.
 fn names_a_host(given: &[u8]) -> bool {
-    let (within, rest) = match given.split_first() {
+    let (name, rest) = match given.split_first() {
         Some((b'[', rest)) => match rest.iter().position(|b| *b == b']') {
             Some(end) => {
                 let (address, rest) = rest.split_at(end);
@@ -77,11 +77,13 @@ fn names_a_host(given: &[u8]) -> bool {
         },
         _ => given.split_at(given.iter().position(|b| *b == b':').unwrap_or(given.len())),
     };
-    let port = rest.strip_prefix(b":").unwrap_or(rest);
+    let port = match rest {
+        [] => rest,
+        [b':', port @ ..] => port,
+        _ => return false,
+    };
     let is_name = |b: &u8| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(b);
-    within.iter().all(is_name)
-        && (rest.is_empty() || port.len() < rest.len())
-        && port.iter().all(u8::is_ascii_digit)
+    name.iter().all(is_name) && port.iter().all(u8::is_ascii_digit)
 }
 
 /// The name that the client asks for: lower case, without the port.

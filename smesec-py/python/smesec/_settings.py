@@ -101,16 +101,11 @@ class Settings:
             if not isinstance(path, (str, PathLike)):
                 raise _wrong(f"rules: `{path}` is no path; write the paths of SecLang files")
         for network in _items("trusted_proxies", self.trusted_proxies):
-            if network == "unix":
-                continue
-            try:
-                # It would take numbers too.
-                ipaddress.ip_network(network if isinstance(network, str) else f"{network}!")
-            except ValueError:
+            if network != "unix" and not _is_network(network):
                 raise _wrong(
                     f"trusted_proxies: `{network}` is neither an address nor a network without host bits; write text such "
                     "as `10.0.0.0/8`, or `unix`"
-                ) from None
+                )
         for exclusion in _items("exclusions", self.exclusions):
             if not isinstance(exclusion, Exclusion):
                 raise _wrong(f"exclusions: `{exclusion}` is none; write `smesec.Exclusion(...)`")
@@ -132,7 +127,7 @@ class Settings:
         """
         if not self.rules:
             return RuleSet.builtin(paranoia=self.paranoia)
-        paths = [self.rules] if isinstance(self.rules, (str, PathLike)) else self.rules
+        paths = _items("rules", self.rules)
         try:
             ruleset = RuleSet.from_path(*paths, paranoia=self.paranoia, strict=self.strict)
         except InputError as error:
@@ -168,6 +163,17 @@ def _items(name: str, given: Any) -> Sequence[Any]:
     if isinstance(given, bytes) or not isinstance(given, Sequence):
         raise _wrong(f"{name} `{given!r}` is no list")
     return given
+
+
+def _is_network(given: object) -> bool:
+    # `ip_network` takes numbers too.
+    if not isinstance(given, str):
+        return False
+    try:
+        ipaddress.ip_network(given)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_count(given: object) -> bool:

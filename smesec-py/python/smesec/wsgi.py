@@ -272,7 +272,8 @@ class _Exchange:
         self.gate, self.inspection, self.server = gate, inspection, start_response
         self.body, self.environ = body, environ
         self.head: tuple[str, list[tuple[str, str]]] | None = None
-        self.server_write: Callable[[bytes], object] = bytes
+        # Set with the head's leaving; nothing is written before.
+        self.server_write: Callable[[bytes], object]
         self.pieces: Iterable[bytes] = ()
         # The body's first byte came; it has left; the block page stands in for it.
         self.opened = self.sent = self.stopped = self.finished = False

@@ -321,25 +321,18 @@ def test_a_chunked_body_without_an_end_hangs_nobody(rules) -> None:
 
 
 def test_a_list_of_one_piece_keeps_its_length(rules) -> None:
-    waitress = pytest.importorskip("waitress")
-
     def app(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/html" if environ["QUERY_STRING"] else "text/plain")])
         return [b"hello"]
 
-    server = waitress.create_server(smesec.wsgi.Middleware(app, smesec.Waf(rules)), host="127.0.0.1", port=0)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
+    # The server of the library takes the length from a list of one, as waitress does.
+    with Served(smesec.wsgi.Middleware(app, smesec.Waf(rules))) as port:
         for path in ("/", "/?x"):
-            connection = http.client.HTTPConnection("127.0.0.1", server.effective_port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
             connection.request("GET", path)
             answer = connection.getresponse()
             assert answer.headers["Content-Length"] == "5" and answer.read() == b"hello"
             connection.close()
-    finally:
-        server.close()
-        thread.join(10)
 
 
 def test_a_failure_after_the_response_began_is_raised_as_servers_do(rules) -> None:

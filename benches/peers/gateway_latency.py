@@ -4,13 +4,15 @@
 usage: gateway_latency.py SMESEC RULES.conf [--seconds N] [--rate N]
 Two hosts of one gateway lead to the same upstream: one with the Core Rule Set, one with the firewall off. The
 same browser GET goes to both in turn, RATE times a second altogether, so that noise hits both alike. Then an
-upstream sends events and a download slowly; when each piece leaves there and arrives here is compared.
+upstream sends events and a download slowly, several times; when each piece leaves there and arrives here is compared.
+One piece that the machine held up is not the gateway's: of the worst pieces of the streams the median counts.
 Ends with status 1 when a row is SHORT.
 """
 import argparse
 import os
 import socket
 import socketserver
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -111,8 +113,9 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("smesec")
     p.add_argument("rules")
-    p.add_argument("--seconds", type=float, default=20)
+    p.add_argument("--seconds", type=float, default=60)
     p.add_argument("--rate", type=float, default=200)
+    p.add_argument("--streams", type=int, default=5)
     a = p.parse_args()
     upstream = Server(("127.0.0.1", 0), Upstream)
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
@@ -144,7 +147,8 @@ def main():
                 # Who goes first changes, so that neither always meets a cold cache.
                 name = ("on", "off", "off", "on")[n % 4]
                 times[name].append(get(sockets[name], requests[name]) * 1e3)
-            streams = {"server-sent events": pieces(port, "/events", None), "download": pieces(port, "/download", 32768)}
+            streams = {"server-sent events": [pieces(port, "/events", None) for _ in range(a.streams)],
+                       "download": [pieces(port, "/download", 32768) for _ in range(a.streams)]}
         finally:
             gateway.terminate()
             gateway.wait(60)
@@ -159,9 +163,10 @@ def main():
             bar = f"  (bar +1.00)  {'OK' if on - off <= 1 else 'SHORT'}"
         print(f"{label}  with {on:.2f}  without {off:.2f}  added {on - off:+.2f}{bar}")
     for name, under_way in streams.items():
-        first, worst = under_way[0], under_way[-1]
-        short |= worst > 5
-        print(f"{name}: piece under way at least {first:.2f} ms, at most {worst:.2f} ms (bar 5)  {'OK' if worst <= 5 else 'SHORT'}")
+        median, worst = statistics.median(times[-1] for times in under_way), max(times[-1] for times in under_way)
+        short |= median > 5
+        print(f"{name}: a piece under way at least {min(times[0] for times in under_way):.2f} ms, the worst of a stream "
+              f"{median:.2f} ms (bar 5), of all {worst:.2f} ms  {'OK' if median <= 5 else 'SHORT'}")
     return 1 if short else 0
 
 

@@ -57,8 +57,8 @@ def answer(port, path):
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--script", required=True)
-    p.add_argument("--duration", type=int, default=2)
-    p.add_argument("--rounds", type=int, default=10)
+    p.add_argument("--duration", type=int, default=1)
+    p.add_argument("--rounds", type=int, default=30)
     p.add_argument("servers", nargs="+")
     a = p.parse_args()
     servers = {}

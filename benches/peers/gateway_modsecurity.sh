@@ -2,8 +2,8 @@
 # Worker CPU per request of nginx with the ModSecurity connector and of our gateway, the Core Rule Set at
 # paranoia level 1 in both, the same static upstream and the same browser GET on loopback.
 # usage: gateway_modsecurity.sh      (environment: see common.sh)
-#   DURATION   seconds of load in each measurement (2)
-#   ROUNDS     rounds over all variants, the best ones are compared (10)
+#   DURATION   seconds of load in each measurement (1)
+#   ROUNDS     rounds over all variants, the best ones are compared (30)
 #   PEER_ONLY  1: measure nginx alone
 #   STRICT     1: end with status 1 when a row is SHORT
 set -eu
@@ -128,7 +128,7 @@ function done(summary)
 end
 LUA
 
-python3 "$here/gateway_load.py" --script "$work/browser.lua" --duration "${DURATION:-2}" --rounds "${ROUNDS:-10}" \
+python3 "$here/gateway_load.py" --script "$work/browser.lua" --duration "${DURATION:-1}" --rounds "${ROUNDS:-30}" \
     $(for v in $variants; do eval "echo $v=\$$v:\$${v}_port"; done) || status=$?
 [ "${STRICT:-0}" = 1 ] && exit "${status:-0}"
 exit 0

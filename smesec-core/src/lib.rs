@@ -5,8 +5,8 @@
 //! [`runner::TestRunner`] acts against a target. All report [`event::Event`]s made of
 //! [`event::Finding`]s into a [`sink::Sink`].
 //!
-//! The library starts no thread, reads no clock, opens no file that the host did not name, and
-//! keeps no global state.
+//! Engines start no thread, read no clock and open no file that the host did not name. The products that need a
+//! runtime do: the gateway, the network client and the command, each behind its feature.
 
 // The README's snippet is a test.
 #[cfg(doctest)]

@@ -66,6 +66,10 @@ impl Verdict {
     /// Nothing stands against it.
     pub const PASS: Self = Self { action: Action::Pass, score: 0 };
 
+    /// A filter broke its own contract: what it did not inspect does not pass. Status 500, for the fault is not
+    /// the client's.
+    pub const BROKEN: Self = Self { action: Action::Deny { status: 500 }, score: 0 };
+
     /// An action and its score (the anomaly score of a rule set; 0 where none is kept).
     pub const fn new(action: Action, score: i32) -> Self {
         Self { action, score }

@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 
 use smesec_core::event::Event;
-use smesec_core::filter::{Filter, Outcome};
+use smesec_core::filter::{Filter, Outcome, Work, WorkResult};
 use smesec_core::http::{Connection, Header, RequestHead, ResponseHead};
+use smesec_core::intake::{Intake, ObjectId, ObjectMeta};
 use smesec_core::limits::OnLimit;
 use smesec_core::policy::{Exception, OnBlock};
 use smesec_core::sink::Queue;
@@ -273,6 +274,141 @@ fn limits_decide_by_policy_and_leave_a_finding() {
         request(&open, &many, &[], b""),
         (Verdict::new(Action::Log, 0), vec!["smesec-limit".to_owned()])
     );
+}
+
+#[test]
+fn the_host_may_open_what_a_limit_on_bodies_refuses() {
+    let set = rules(
+        r#"
+        SecRequestBodyLimit 100
+        SecRequestBodyNoFilesLimit 20
+        SecAction "id:9,phase:1,pass,nolog,ctl:requestBodyProcessor=JSON"
+        SecRule REQUEST_HEADERS:Content-Type "@beginsWith multipart" "id:8,phase:1,pass,nolog,ctl:requestBodyProcessor=MULTIPART"
+        SecRule REQBODY_ERROR|MULTIPART_STRICT_ERROR "@eq 1" "id:1,phase:2,deny,status:400"
+        SecRule ARGS "@contains evil" "id:2,phase:2,deny"
+    "#,
+    );
+    let multipart = [Header::new("Content-Type", "multipart/form-data; boundary=b")];
+    let file = format!(
+        "--b\r\nContent-Disposition: form-data; name=f; filename=f\r\n\r\n{}\r\n--b--",
+        "x".repeat(100)
+    );
+    let long = format!(r#"{{"a":["{}"]}}"#, "x".repeat(100));
+    let evil = format!(r#"{{"a":["evil", "{}"]}}"#, "x".repeat(100));
+    let closed = Waf::builder(Arc::clone(&set)).build();
+    let open = Waf::builder(set).on_limit(OnLimit::Open).build();
+    for (headers, body, opened) in [
+        (&[][..], r#"{"a":"fits"}"#, Action::Pass),
+        (&[], r#"{"a":"beyond the second limit"}"#, Action::Log),
+        (&[], long.as_str(), Action::Log),
+        (&[], evil.as_str(), deny(403)),
+        (&[], r#"{"a":"broken, and too long", x"#, deny(400)),
+        (&multipart, file.as_str(), Action::Log),
+    ] {
+        let (verdict, ids) = request(&closed, "/", headers, body.as_bytes());
+        if opened == Action::Pass {
+            assert_eq!(verdict.action(), opened);
+        } else {
+            assert_eq!(verdict.action(), deny(413), "{body}: {ids:?}");
+        }
+        let (verdict, ids) = request(&open, "/", headers, body.as_bytes());
+        assert_eq!(verdict.action(), opened, "{body}: {ids:?}");
+        assert_eq!(ids.contains(&"smesec-limit".to_owned()), opened != Action::Pass, "{body}");
+    }
+    let mut transaction = closed.begin(&connection(), None);
+    let _ = verdict(transaction.request_head(&head("POST", "/", &[])));
+    let _ = verdict(transaction.request_body(br#"{"a":"beyond the second limit"}"#, true));
+    assert!(transaction.findings()[0].message.contains("`SecRequestBodyNoFilesLimit`"));
+}
+
+#[test]
+fn a_step_costs_by_the_length_of_what_is_looked_at() {
+    let set = rules(r#"SecRule ARGS "@rx ^[a-z]+$" "id:1,phase:2,pass,nolog""#);
+    let waf = Waf::builder(set).steps(1_000).build();
+    let of =
+        |bytes: usize| request(&waf, "/", &[FORM], &[b"a=", vec![b'A'; bytes].as_slice()].concat());
+    assert_eq!(of(1_000).0.action(), Action::Pass);
+    assert_eq!(of(900_000).0.action(), deny(403));
+}
+
+#[test]
+fn one_long_key_above_many_values_is_no_way_to_much_work() {
+    let waf = waf(r#"
+        SecAction "id:9,phase:1,pass,nolog,ctl:requestBodyProcessor=JSON"
+        SecRule REQBODY_ERROR "@eq 1" "id:1,phase:2,deny,status:400"
+    "#);
+    let of = |key: usize, values: usize| {
+        let values = (0..values).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+        let body = format!(r#"{{"{}":[{values}]}}"#, "k".repeat(key));
+        request(&waf, "/", &[], body.as_bytes()).0.action()
+    };
+    assert_eq!(of(16_000, 50), Action::Pass);
+    assert_eq!(of(100, 990), Action::Pass);
+    assert_eq!(of(16_000, 990), deny(400));
+}
+
+#[test]
+fn a_value_that_comes_again_counts_as_it_did() {
+    let waf = waf(r#"
+        SecRule ARGS "@rx ." "id:1,phase:1,pass,nolog,multiMatch,t:lowercase,setvar:tx.n=+1"
+        SecRule TX:n "@eq 2" "id:2,phase:1,pass"
+        SecRule TX:n "@eq 3" "id:3,phase:1,pass"
+    "#);
+    assert_eq!(request(&waf, "/?a=x&b=x", &[], b"").1, ["2"]);
+    assert_eq!(request(&waf, "/?a=x&b=x&c=x", &[], b"").1, ["3"]);
+    assert_eq!(request(&waf, "/?a=x&b=X", &[], b"").1, ["3"], "a step that changed it counts");
+}
+
+#[test]
+fn findings_beyond_those_kept_are_counted() {
+    let each = |n| format!("SecRule ARGS \"@streq x\" \"id:{n},phase:1,pass\"\n");
+    let waf = waf(&(1..=300).map(each).collect::<String>());
+    let queue = Queue::new(10);
+    let mut transaction = waf.begin(&connection(), None);
+    let _ = verdict(transaction.request_head(&head("GET", "/?a=x", &[])));
+    transaction.finish(Outcome::default(), &queue);
+    let event = queue.drain().remove(0);
+    assert_eq!((event.findings.len(), &event.extra["findings_left_out"]), (256, &44.into()));
+    assert!(event.message.contains("300 findings"), "{}", event.message);
+}
+
+/// Answers an upload with work that is no scan.
+struct Confused;
+
+impl Intake for Confused {
+    fn open(&mut self, _: &ObjectMeta) -> ObjectId {
+        ObjectId::new(0)
+    }
+    fn data(&mut self, _: ObjectId, _: &[u8]) {}
+    fn close(&mut self, _: ObjectId, _: bool) -> Option<Work> {
+        Some(Work::new(|| WorkResult::Own(Box::new(()))))
+    }
+}
+
+#[test]
+fn an_upload_without_a_report_does_not_pass() {
+    let waf = waf("");
+    let headers = [Header::new("Content-Type", "multipart/form-data; boundary=b")];
+    let mut transaction = waf.begin(&connection(), Some(Box::new(Confused)));
+    let _ = verdict(transaction.request_head(&head("POST", "/", &headers)));
+    let body = b"--b\r\nContent-Disposition: form-data; name=f; filename=f\r\n\r\nx\r\n--b--\r\n";
+    assert_eq!(transaction.request_body(body, true), Step::Pending);
+    let done = transaction.take_work().unwrap().run();
+    assert_eq!(verdict(transaction.resume(done)).action(), deny(403));
+    assert!(transaction.findings()[0].message.contains("no report"));
+}
+
+#[test]
+fn a_child_process_counts_for_itself_unless_the_store_is_shared() {
+    let waf = waf(r#"
+        SecAction "id:1,phase:1,pass,nolog,initcol:ip=%{REMOTE_ADDR},setvar:ip.n=+1"
+        SecRule IP:n "@gt 1" "id:2,phase:1,deny"
+    "#);
+    assert_eq!(request(&waf, "/", &[], b"").0.action(), Action::Pass);
+    let child = waf.in_child(1);
+    assert_eq!(request(&child, "/", &[], b"").0.action(), Action::Pass);
+    assert_eq!(request(&child, "/", &[], b"").0.action(), deny(403));
+    assert_eq!(request(&waf, "/", &[], b"").0.action(), deny(403));
 }
 
 #[test]
@@ -611,6 +747,8 @@ fn variables_are_filled_as_the_language_says() {
         SecRule REQUEST_FILENAME "@streq /a+b c.txt" "id:2,phase:1,pass"
         SecRule REQUEST_BASENAME "@streq a+b c.txt" "id:3,phase:1,pass"
         SecRule REMOTE_USER "@streq me" "id:4,phase:1,pass"
+        SecRule &REMOTE_USER "@eq 1" "id:7,phase:1,pass"
+        SecRule REMOTE_USER "!@rx ^(?:alice|me)$" "id:8,phase:1,pass"
         SecRule ARGS:xml.order.item "@streq evil" "id:5,phase:2,pass"
         SecRule ARGS:xml.order.item.n "@streq evil" "id:6,phase:2,pass"
     "#);
@@ -619,7 +757,9 @@ fn variables_are_filled_as_the_language_says() {
         |target: &str, headers: &[Header<'_>], body: &[u8]| request(&waf, target, headers, body).1;
     assert_eq!(ids("/a+b%20c.txt", &[], b""), ["2", "3"]);
     assert_eq!(ids("/a%2Bb%20c.txt", &[], b""), ["2", "3"]);
-    assert_eq!(ids("/", &basic, b""), ["4"]);
+    assert_eq!(ids("/", &basic, b""), ["4", "7"]);
+    let another = [Header::new("Authorization", "Basic Ym9iOng=")];
+    assert_eq!(ids("/", &another, b""), ["7", "8"]);
     assert_eq!(ids("/", &[], b"<order><n/>x<item n='1'>evil</item></order>"), ["5"]);
     assert_eq!(ids("/", &[], b"<order><item n='evil'>x<b/></item></order>"), ["6"]);
     assert_eq!(ids("/", &[], b"<order><item><n>evil</n></item></order>"), ["6"]);

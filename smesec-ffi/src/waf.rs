@@ -113,10 +113,14 @@ impl Exception {
         };
         // SAFETY: see `Bytes`.
         unsafe {
+            let target = some(self.target.text("the target")?);
+            if let Some(target) = &target {
+                waf::check_target(target).map_err(|e| Fault::config(e.to_string()))?;
+            }
             Ok(policy::Exception {
                 rules,
                 tag: some(self.tag.text("the tag")?),
-                target: some(self.target.text("the target")?),
+                target,
                 path_prefix: self.path_prefix.text("the path prefix")?.to_owned(),
                 reason: self.reason.text("the reason")?.to_owned(),
                 expires: (self.expires_unix_nanos != 0)

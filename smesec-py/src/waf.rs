@@ -71,6 +71,9 @@ impl Exclusion {
             let why = format!("rules `({from}, {to})` are none; write the lower id first");
             return Err(wrong(py, why));
         }
+        if let Some(target) = &target {
+            waf::check_target(target).map_err(|e| wrong(py, e.to_string()))?;
+        }
         let seconds = match expires {
             None => None,
             Some(when) => Some(match when.getattr_opt("timestamp")? {

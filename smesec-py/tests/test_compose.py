@@ -466,6 +466,8 @@ def test_exclusions_hold_until_they_expire(rules) -> None:
     assert waf.with_exclusions([smesec.Exclusion(tag="sql")]).check(*ATTACK).action == "pass"
     assert waf.with_exclusions([smesec.Exclusion([1], path_prefix="/forum")]).check(*ATTACK).blocked
     assert waf.with_exclusions([smesec.Exclusion([1], target="ARGS_GET:q")]).check(*ATTACK).action == "pass"
+    with pytest.raises(smesec.ConfigError, match="unknown variable `ARSG`"):
+        smesec.Exclusion([1], target="ARSG:q")
     assert waf.with_exclusions([]).with_mode("detect").check(*ATTACK).action == "log"
 
 

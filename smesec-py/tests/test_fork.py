@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import threading
 import warnings
 
 import pytest
@@ -64,6 +66,30 @@ def test_four_workers_count_one_visitor_once(tmp_path, kind: str) -> None:
         smesec.SharedStore(1_000)
     with pytest.raises(smesec.ConfigError, match="store is"):
         smesec.Waf(rules, store={})
+
+
+def test_a_child_waits_for_no_thread_of_its_parent() -> None:
+    waf = smesec.Waf(smesec.RuleSet.from_text(COUNTING, strict=True))
+    ended = threading.Event()
+
+    def visits() -> None:
+        while not ended.is_set():
+            waf.check("GET", "/", HOST)
+
+    def work(n: int) -> bool:
+        signal.alarm(20)  # A child that waits for ever is ended, and its exit tells.
+        return waf.check("GET", "/", HOST).blocked
+
+    threads = [threading.Thread(target=visits) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(20):
+            assert in_children(2, work) == [False, False], "each counts from nothing"
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
 
 
 def test_a_firewall_made_before_the_fork_gives_each_child_ids_of_its_own() -> None:

@@ -65,6 +65,7 @@ usage:
 exit code:
   0 nothing found   1 something found   2 usage, input or rule error
   3 nothing found, but something was not fully inspected
+  waf check: 1 something was stopped, which --detect-only never does
   taas run: 1 a test failed   2 a file or a test was refused   3 none failed, but some were not run
 ";
 

@@ -4,7 +4,7 @@ use super::record::Record;
 use super::{Change, CollectionStore, Variable};
 use crate::time::Timestamp;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Collections in this process's memory, bounded.
 ///
@@ -95,6 +95,10 @@ impl CollectionStore for MemoryStore {
         now: Timestamp,
     ) -> Option<i64> {
         self.change(collection, key, name, Change::Add(delta), now)
+    }
+
+    fn in_child(&self) -> Option<Arc<dyn CollectionStore>> {
+        Some(Arc::new(Self::new(self.capacity, self.timeout_seconds)))
     }
 }
 

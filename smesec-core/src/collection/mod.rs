@@ -13,6 +13,7 @@ pub use memory::MemoryStore;
 pub use shared::SharedStore;
 
 use crate::time::Timestamp;
+use std::sync::Arc;
 
 /// A change to one variable of a record.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -66,5 +67,11 @@ pub trait CollectionStore: Send + Sync {
         let found = record.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         // What cannot be read back counts from here.
         Some(found.map_or(delta, |(_, value)| record::number(value)))
+    }
+    /// The store for a child process after a fork; `None`, the default, for one that is shared as it is. A store
+    /// with a lock that another thread of the parent may have held answers with a fresh one: nobody would let go
+    /// of that lock in the child.
+    fn in_child(&self) -> Option<Arc<dyn CollectionStore>> {
+        None
     }
 }

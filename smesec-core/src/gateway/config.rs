@@ -7,7 +7,7 @@ use crate::error::{ConfigError, Error, IoError};
 use crate::limits::OnLimit;
 use crate::policy::Exception;
 use crate::time::Timestamp;
-use crate::waf::Mode;
+use crate::waf::{Mode, check_target};
 use hyper::http::uri::Authority;
 use serde::Deserialize;
 use std::collections::HashSet;
@@ -247,7 +247,7 @@ struct RawException {
     #[serde(default)]
     rules: Vec<Spanned<String>>,
     tag: Option<String>,
-    target: Option<String>,
+    target: Option<Spanned<String>>,
     #[serde(default)]
     path: String,
     expires: Option<Spanned<toml::value::Datetime>>,
@@ -493,7 +493,7 @@ impl Reading<'_> {
         Ok(Exception {
             rules: self.all(&raw.rules, |text| rule_range(text))?,
             tag: raw.tag,
-            target: raw.target,
+            target: raw.target.map(|target| self.one(&target, exception_target)).transpose()?,
             path_prefix: raw.path,
             expires: raw.expires.map(|at| self.one(&at, moment)).transpose()?,
             reason: raw.reason,
@@ -505,6 +505,11 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         format!("`{text}` is no address to listen on; write it as `0.0.0.0:8080` or `[::]:8080`")
     })
+}
+
+fn exception_target(text: &String) -> Result<String, String> {
+    check_target(text).map_err(|e| e.to_string())?;
+    Ok(text.clone())
 }
 
 fn network(text: &str) -> Result<Network, String> {

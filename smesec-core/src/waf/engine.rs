@@ -1,6 +1,7 @@
 //! The filter that hosts hold.
 
 use super::bits::Bits;
+use super::compile::pattern::Pattern;
 use super::compile::program::{Engine, Meant, Rules, Select, Target};
 use super::compile::{inspects, means};
 use super::resolver::Resolver;
@@ -9,6 +10,7 @@ use super::seclang::{Selector, Span, parse_targets};
 use super::transaction::{Scratch, State, WafTransaction};
 use super::variable;
 use crate::collection::{CollectionStore, MemoryStore};
+use crate::error::ConfigError;
 use crate::event::EventId;
 use crate::filter::{Filter, Transaction};
 use crate::http::Connection;
@@ -253,10 +255,14 @@ impl Waf {
         self.with(|inner| inner.mode = mode)
     }
 
-    /// The same firewall for a child process after a fork: the same rules (a reload reaches this one only) and
-    /// the same collections, ids of its own, and no lock that another thread of the parent may have held.
+    /// The same firewall for a child process after a fork: the same rules (a reload reaches this one only), ids
+    /// of its own, and no lock that another thread of the parent may have held. Collections are the same where
+    /// their store is made to be shared, and begin empty otherwise ([`CollectionStore::in_child`]).
     pub fn in_child(&self, id_seed: u64) -> Self {
         self.with(|inner| {
+            if let Some(store) = inner.store.in_child() {
+                inner.store = store;
+            }
             inner.rules = Arc::new(Reloadable::new(inner.rules.current()));
             inner.seed = id_seed;
             inner.counter = Arc::new(AtomicU64::new(0));
@@ -304,11 +310,14 @@ impl Spare {
         state
     }
 
-    fn keep(&mut self, state: Box<State>, bytes: usize) {
-        if self.states.len() < SPARE_STATES && self.bytes + bytes <= SPARE_BYTES {
-            self.states.push((state, bytes));
-            self.bytes += bytes;
+    /// Answers with what is not kept, so that it is freed when the lock is open again.
+    fn keep(&mut self, state: Box<State>, bytes: usize) -> Option<Box<State>> {
+        if self.states.len() >= SPARE_STATES || self.bytes + bytes > SPARE_BYTES {
+            return Some(state);
         }
+        self.states.push((state, bytes));
+        self.bytes += bytes;
+        None
     }
 
     fn take_scratch(&mut self, serial: u64) -> Scratch {
@@ -319,15 +328,19 @@ impl Spare {
         }
     }
 
-    /// What was learnt of rules that were replaced is let go.
-    fn keep_scratch(&mut self, scratch: Scratch) {
+    /// What was learnt of rules that were replaced is let go; as with [`Spare::keep`].
+    fn keep_scratch(&mut self, scratch: Scratch) -> Vec<Scratch> {
+        let mut old = Vec::new();
         if scratch.serial() > self.newest {
             self.newest = scratch.serial();
-            self.scratches.clear();
+            old = std::mem::take(&mut self.scratches);
         }
         if scratch.serial() == self.newest && self.scratches.len() < SPARE_STATES {
             self.scratches.push(scratch);
+        } else {
+            old.push(scratch);
         }
+        old
     }
 }
 
@@ -358,7 +371,8 @@ impl Inner {
 
     pub(super) fn keep_state(&self, state: Box<State>) {
         let bytes = state.capacity();
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner).keep(state, bytes);
+        let freed = self.spare.lock().unwrap_or_else(PoisonError::into_inner).keep(state, bytes);
+        drop(freed);
     }
 
     /// What a phase of a program works with.
@@ -367,7 +381,8 @@ impl Inner {
     }
 
     pub(super) fn keep_scratch(&self, scratch: Scratch) {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner).keep_scratch(scratch);
+        let freed = self.spare.lock().unwrap_or_else(PoisonError::into_inner).keep_scratch(scratch);
+        drop(freed);
     }
 
     pub(super) fn apply_exceptions(&self, rules: &Arc<RuleSet>, state: &mut State, now: Timestamp) {
@@ -405,27 +420,49 @@ impl Overlay {
                     set.set(n);
                 }
             }
-            Item { rules: Arc::new(set), target: exception.target.as_deref().map(targets) }
+            // Who gives exceptions checks them first; a target that means nothing takes nothing away.
+            let target = exception.target.as_deref().map(|text| targets(text).unwrap_or_default());
+            Item { rules: Arc::new(set), target }
         });
         Self { rules: Arc::clone(rules), items: items.collect() }
     }
 }
 
-/// The targets that an exception names; an unknown name takes nothing away.
-fn targets(text: &str) -> Vec<Target> {
-    let parsed = parse_targets(text, Span::default()).unwrap_or_default();
-    let resolved = parsed.into_iter().filter_map(|target| {
-        let storages = variable::resolve(&target.collection)?;
+/// Whether the target of an [`Exception`] is one: variables such as `ARGS:comment` or `REQUEST_COOKIES:/^sess/`,
+/// with `|` between several. An exception whose target is none takes nothing away.
+///
+/// ```
+/// use smesec_core::waf::check_target;
+/// assert!(check_target("ARGS:comment|REQUEST_HEADERS:Referer").is_ok());
+/// let error = check_target("ARSG:comment").unwrap_err();
+/// assert_eq!(error.to_string(), "unknown variable `ARSG`; check its spelling");
+/// ```
+///
+/// # Errors
+/// For an unknown variable, a count or an exclusion, a wrong regular expression, and where nothing stands.
+pub fn check_target(text: &str) -> Result<(), ConfigError> {
+    targets(text).map(|_| ()).map_err(ConfigError::new)
+}
+
+/// The targets that an exception names.
+fn targets(text: &str) -> Result<Vec<Target>, String> {
+    let parsed = parse_targets(text, Span::default()).map_err(|e| e.why)?;
+    let resolved = parsed.into_iter().map(|target| {
+        if target.exclude || target.count {
+            return Err(format!(
+                "`{text}` is what a rule writes; name the target without `!` and `&`"
+            ));
+        }
+        let storages = variable::resolve(&target.collection)
+            .ok_or_else(|| variable::why_unknown(&target.collection))?;
         let select = match target.selector {
             None => Select::All,
             Some(Selector::Name(name) | Selector::XPath(name)) => {
                 Select::Name(name.to_ascii_lowercase().into_bytes().into())
             }
-            Some(Selector::Regex(text)) => {
-                Select::Pattern(Arc::new(super::compile::pattern::Pattern::new(&text, true).ok()?))
-            }
+            Some(Selector::Regex(text)) => Select::Pattern(Arc::new(Pattern::new(&text, true)?)),
         };
-        Some(Target {
+        Ok(Target {
             storages: storages.iter().map(|s| s.id()).collect(),
             select,
             count: false,

@@ -24,6 +24,6 @@ pub mod seclang;
 mod transaction;
 mod variable;
 
-pub use engine::{Mode, Waf, WafBuilder};
+pub use engine::{Mode, Waf, WafBuilder, check_target};
 pub use resolver::Resolver;
 pub use ruleset::{RuleSet, RuleSetBuilder};

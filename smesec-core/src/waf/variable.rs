@@ -35,6 +35,8 @@ storages! {
     FilesTmpContent = "FILES_TMP_CONTENT", FilesTmpNames = "FILES_TMPNAMES",
     MultipartName = "MULTIPART_NAME", MultipartFilename = "MULTIPART_FILENAME",
     MultipartPartHeaders = "MULTIPART_PART_HEADERS",
+    // Nobody's name is not an empty one: `&REMOTE_USER` asks whether somebody logged in.
+    RemoteUser = "REMOTE_USER",
     Tx = "TX", Ip = "IP", Global = "GLOBAL", Session = "SESSION", User = "USER", Resource = "RESOURCE",
     Env = "ENV", Geo = "GEO", Rule = "RULE",
     MatchedVar = "MATCHED_VAR", MatchedVarName = "MATCHED_VAR_NAME",
@@ -57,7 +59,7 @@ storages! {
     MultipartStrictError = "MULTIPART_STRICT_ERROR",
     MultipartUnmatchedBoundary = "MULTIPART_UNMATCHED_BOUNDARY",
     PathInfo = "PATH_INFO", QueryString = "QUERY_STRING", RemoteAddr = "REMOTE_ADDR",
-    RemoteHost = "REMOTE_HOST", RemotePort = "REMOTE_PORT", RemoteUser = "REMOTE_USER",
+    RemoteHost = "REMOTE_HOST", RemotePort = "REMOTE_PORT",
     ReqbodyError = "REQBODY_ERROR", ReqbodyErrorMsg = "REQBODY_ERROR_MSG",
     ReqbodyProcessor = "REQBODY_PROCESSOR",
     ReqbodyProcessorError = "REQBODY_PROCESSOR_ERROR",
@@ -167,8 +169,16 @@ pub(crate) fn resolve(name: &str) -> Option<&'static [Storage]> {
     })
 }
 
+/// What to tell of a name that [`resolve`] does not know.
+pub(crate) fn why_unknown(name: &str) -> String {
+    match refusal(name) {
+        Some(why) => format!("variable `{name}` is not offered: {why}"),
+        None => format!("unknown variable `{name}`; check its spelling"),
+    }
+}
+
 /// Variables that are known but not offered, with the reason.
-pub(crate) fn refusal(name: &str) -> Option<&'static str> {
+fn refusal(name: &str) -> Option<&'static str> {
     Some(match name {
         "PERF_ALL" | "PERF_COMBINED" | "PERF_GC" | "PERF_LOGGING" | "PERF_PHASE1"
         | "PERF_PHASE2" | "PERF_PHASE3" | "PERF_PHASE4" | "PERF_PHASE5" | "PERF_RULES"

@@ -372,6 +372,14 @@ impl Multipart {
         self.state = State::Stopped;
     }
 
+    /// As [`finish`](Self::finish) for a body that its reader cut at a limit: what is missing is no fault of the
+    /// sender's.
+    pub fn finish_cut(&mut self, each: Each<'_>) {
+        let (flags, error) = (self.flags, self.error.clone());
+        self.finish(each);
+        (self.flags, self.error) = (flags, error);
+    }
+
     /// What was unusual so far; the two flags of unmatched boundaries are set by
     /// [`finish`](Self::finish).
     pub fn flags(&self) -> MultipartFlags {

@@ -109,10 +109,7 @@ impl Names {
             self.file_contents |= storages.contains(&Storage::FilesTmpContent);
             return Ok(storages.iter().map(|s| s.id()).collect());
         }
-        Err(match variable::refusal(name) {
-            Some(why) => format!("variable `{name}` is not offered: {why}"),
-            None => format!("unknown variable `{name}`; check its spelling"),
-        })
+        Err(variable::why_unknown(name))
     }
 
     fn pattern(&mut self, text: &str) -> Result<Arc<Pattern>, String> {

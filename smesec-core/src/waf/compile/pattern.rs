@@ -58,18 +58,24 @@ impl Pattern {
     }
 
     pub(crate) fn regex(&self) -> Option<&meta::Regex> {
-        self.regex
-            .get_or_init(|| {
-                let config = meta::Config::new()
-                    .utf8_empty(false)
-                    .nfa_size_limit(None)
-                    // Small caches: some hundred patterns live in one worker.
-                    .hybrid_cache_capacity(1 << 20)
-                    .onepass_size_limit(Some(64 << 10));
-                let hir = parse(&self.text, self.case_insensitive).ok()?;
-                meta::Builder::new().configure(config).build_from_hir(&hir).ok()
-            })
-            .as_ref()
+        if let Some(built) = self.regex.get() {
+            return built.as_ref();
+        }
+        // Not inside `get_or_init`: a process may be forked while another thread builds, and its child would wait
+        // for that thread for ever. Two that build at once build in vain once.
+        let _lost = self.regex.set(self.build());
+        self.regex.get()?.as_ref()
+    }
+
+    fn build(&self) -> Option<meta::Regex> {
+        let config = meta::Config::new()
+            .utf8_empty(false)
+            .nfa_size_limit(None)
+            // Small caches: some hundred patterns live in one worker.
+            .hybrid_cache_capacity(1 << 20)
+            .onepass_size_limit(Some(64 << 10));
+        let hir = parse(&self.text, self.case_insensitive).ok()?;
+        meta::Builder::new().configure(config).build_from_hir(&hir).ok()
     }
 
     /// Whether the pattern matches.
@@ -118,9 +124,10 @@ fn explain(error: &regex_syntax::Error) -> String {
         regex_syntax::Error::Translate(e) => e.kind().to_string(),
         _ => "not a pattern".to_owned(),
     };
-    format!(
-        "{kind}; patterns run in linear time, so rewrite without look-around and back-references"
-    )
+    if kind.contains("look-around") {
+        return format!("{kind}; patterns run in linear time, so rewrite without it");
+    }
+    format!("{kind}; mend the pattern")
 }
 
 /// An upper bound of the automaton's states.
@@ -151,10 +158,24 @@ pub(super) fn rewrite(text: &str, linear: bool) -> Result<String, String> {
     let mut chars = text.chars().peekable();
     let mut in_class = false;
     let mut class_start = false;
+    let mut groups = None;
+    // Behind `\w` or `[:alpha:]` in a class a dash is a dash.
+    let mut behind_set = false;
     while let Some(c) = chars.next() {
         let at_start = std::mem::take(&mut class_start);
+        let after_set = std::mem::take(&mut behind_set);
         match c {
-            '\\' => escape(&mut chars, &mut out, in_class, linear)?,
+            '-' if in_class && after_set => out.push_str("\\-"),
+            '\\' if chars.peek() == Some(&'Q') => {
+                chars.next();
+                quoted(&mut chars, &mut out);
+            }
+            '\\' => {
+                let set = chars.peek().is_some_and(|c| "dDsSwWhHvVN".contains(*c));
+                let groups = || *groups.get_or_insert_with(|| group_count(text));
+                escape(&mut chars, &mut out, in_class, linear, groups)?;
+                behind_set = in_class && set;
+            }
             '[' if !in_class => {
                 in_class = true;
                 class_start = true;
@@ -174,6 +195,7 @@ pub(super) fn rewrite(text: &str, linear: bool) -> Result<String, String> {
                             break;
                         }
                     }
+                    behind_set = true;
                 } else {
                     out.push_str("\\[");
                 }
@@ -189,7 +211,10 @@ pub(super) fn rewrite(text: &str, linear: bool) -> Result<String, String> {
             }
             '(' if !in_class && chars.peek() == Some(&'?') => {
                 chars.next();
-                if linear && chars.peek() == Some(&'>') {
+                if chars.peek() == Some(&'#') {
+                    // A comment.
+                    chars.by_ref().find(|c| *c == ')');
+                } else if linear && chars.peek() == Some(&'>') {
                     chars.next();
                     // In a linear-time engine an atomic group is a group: it can only match more.
                     out.push_str("(?:");
@@ -245,60 +270,142 @@ fn is_count(mut rest: Chars<'_>) -> bool {
 
 type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
 
+/// The characters between `\Q` and `\E`, each as it is.
+fn quoted(chars: &mut Chars<'_>, out: &mut String) {
+    while let Some(c) = chars.next() {
+        if c == '\\' && chars.peek() == Some(&'E') {
+            chars.next();
+            return;
+        }
+        let mut buffer = [0; 4];
+        for byte in c.encode_utf8(&mut buffer).bytes() {
+            push_byte(out, u32::from(byte));
+        }
+    }
+}
+
+/// Groups that capture, about: whether `\12` is a back-reference hangs on them.
+fn group_count(text: &str) -> usize {
+    let mut chars = text.chars().peekable();
+    let (mut count, mut in_class) = (0, false);
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => drop(chars.next()),
+            '[' => in_class = true,
+            ']' => in_class = false,
+            '(' if !in_class && chars.peek() != Some(&'?') => count += 1,
+            _ => {}
+        }
+    }
+    count
+}
+
+/// Up to so many more digits to that base.
+fn number(chars: &mut Chars<'_>, mut value: u32, base: u32, most: usize) -> u32 {
+    for _ in 0..most {
+        let Some(digit) = chars.peek().and_then(|c| c.to_digit(base)) else { break };
+        value = value * base + digit;
+        chars.next();
+    }
+    value
+}
+
+/// Whether `\12` is a character: a back-reference has one digit, or as many groups before it.
+fn is_octal(first: char, rest: Chars<'_>, groups: impl FnOnce() -> usize) -> bool {
+    let digits: String =
+        std::iter::once(first).chain(rest.take_while(char::is_ascii_digit)).collect();
+    digits.len() > 1 && digits.parse::<usize>().is_ok_and(|number| number > groups())
+}
+
+/// What stands in braces behind `\x` or `\o`.
+fn braced(chars: &mut Chars<'_>, letter: char, base: u32) -> Result<u32, String> {
+    chars.next();
+    let digits: String = chars.by_ref().take_while(|c| *c != '}').collect();
+    let code = u32::from_str_radix(&digits, base).ok().and_then(|n| u8::try_from(n).ok());
+    code.map(u32::from).ok_or_else(|| {
+        format!("`\\{letter}{{{digits}}}` is not a byte; values are matched as bytes, so write its UTF-8 bytes")
+    })
+}
+
+/// One escape, as pcre2pattern(3) has it for patterns over bytes.
 fn escape(
     chars: &mut Chars<'_>,
     out: &mut String,
     in_class: bool,
     linear: bool,
+    groups: impl FnOnce() -> usize,
 ) -> Result<(), String> {
-    match chars.next() {
-        Some('x') if chars.peek() == Some(&'{') => {
-            chars.next();
-            let digits: String = chars.by_ref().take_while(|c| *c != '}').collect();
-            let code = u32::from_str_radix(&digits, 16).ok().and_then(|n| u8::try_from(n).ok());
-            let byte = code.ok_or_else(|| {
-                format!("`\\x{{{digits}}}` is not a byte; values are matched as bytes, so write its UTF-8 bytes")
-            })?;
-            push_byte(out, byte.into());
+    const HORIZONTAL: &str = "\\t \\xa0";
+    const VERTICAL: &str = "\\n\\x0b\\f\\r\\x85";
+    const NOT_HORIZONTAL: &str = "\\x00-\\x08\\x0a-\\x1f\\x21-\\x9f\\xa1-\\xff";
+    const NOT_VERTICAL: &str = "\\x00-\\x09\\x0e-\\x84\\x86-\\xff";
+    let next = chars.next();
+    let set = match next {
+        Some('h') => HORIZONTAL,
+        Some('v') => VERTICAL,
+        Some('H') => NOT_HORIZONTAL,
+        Some('V') => NOT_VERTICAL,
+        _ => "",
+    };
+    match next {
+        Some(_) if !set.is_empty() && in_class => out.push_str(set),
+        Some(_) if !set.is_empty() => out.extend(["[", set, "]"]),
+        Some('N') if !in_class => out.push_str("[^\\n]"),
+        Some('R') if !in_class => out.extend(["(?:\\r\\n|[", VERTICAL, "])"]),
+        Some('X') if !in_class => out.push_str("(?:\\r\\n|[\\x00-\\xff])"),
+        Some('C') if !in_class => out.push_str("[\\x00-\\xff]"),
+        Some(letter @ ('x' | 'o')) if chars.peek() == Some(&'{') => {
+            let base = if letter == 'x' { 16 } else { 8 };
+            let byte = braced(chars, letter, base)?;
+            push_byte(out, byte);
         }
+        // PCRE takes zero to two digits.
         Some('x') => {
-            // PCRE takes zero to two digits.
-            let mut value = 0u32;
-            for _ in 0..2 {
-                if let Some(digit) = chars.peek().and_then(|c| c.to_digit(16)) {
-                    value = value * 16 + digit;
-                    chars.next();
-                }
-            }
-            push_byte(out, value);
+            let byte = number(chars, 0, 16, 2);
+            push_byte(out, byte);
         }
         Some('0') => {
-            let mut value = 0u32;
-            for _ in 0..2 {
-                if let Some(digit) = chars.peek().and_then(|c| c.to_digit(8)) {
-                    value = value * 8 + digit;
-                    chars.next();
-                }
-            }
-            push_byte(out, value);
+            let byte = number(chars, 0, 8, 2);
+            push_byte(out, byte);
         }
+        Some('c') => match chars.next() {
+            Some(c) if c.is_ascii_graphic() || c == ' ' => {
+                push_byte(out, u32::from(c.to_ascii_uppercase()) ^ 0x40);
+            }
+            _ => {
+                return Err(
+                    "`\\c` stands before no character; write the one it controls".to_owned()
+                );
+            }
+        },
         Some('e') => out.push_str("\\x1b"),
-        Some('h') => out.push_str(if in_class { " \\t" } else { "[ \\t]" }),
-        Some('R') if !in_class => out.push_str("(?:\\r\\n|[\\n\\x0b\\f\\r])"),
+        Some('E') => {}
         Some('Z') => out.push_str("\\z"),
         Some('b') if in_class => out.push_str("\\x08"),
         Some(c @ ('<' | '>')) => out.push(c),
+        Some(c @ '1'..='7') if in_class || is_octal(c, chars.clone(), groups) => {
+            let byte = number(chars, u32::from(c) - u32::from('0'), 8, 2);
+            push_byte(out, byte & 0xff);
+        }
         Some(c) if !linear && !in_class && (c.is_ascii_digit() || "kKgG".contains(c)) => {
             out.push('\\');
             out.push(c);
         }
-        Some(c) if c.is_ascii_digit() => {
+        Some(c) if c.is_ascii_digit() || "kKgG".contains(c) => {
             return Err(format!(
                 "back-reference `\\{c}` cannot run in linear time; rewrite without it"
             ));
         }
+        Some(c @ ('p' | 'P')) => {
+            return Err(format!(
+                "`\\{c}` asks for a property of characters, and values are matched as bytes; write the bytes or `[[:alpha:]]`"
+            ));
+        }
+        Some(c) if "lLuUNRXC".contains(c) => {
+            return Err(format!("`\\{c}` is no escape here; write what it should mean, or `{c}`"));
+        }
         // The parser refuses escapes of letters that mean nothing; PCRE takes the letter.
-        Some(c) if c.is_ascii_alphabetic() && !"aftnrvdDsSwWbBAzpPuUxQE".contains(c) => out.push(c),
+        Some(c) if c.is_ascii_alphabetic() && !"aftnrdDsSwWbBAz".contains(c) => out.push(c),
         Some(c) if c.is_ascii() => {
             out.push('\\');
             out.push(c);
@@ -325,13 +432,33 @@ mod tests {
             ("^a$", b"a", b"a\n"),
             ("a:{i{1}", b"a:{i", b"a:i"),
             ("a.b", b"a\nb", b"ab"),
+            (r"^a\vb", b"a\nb", b"a b"),
+            (r"^[^\v]$", b"a", b"\n"),
+            (r"^\N+$", b"abc", b"a\n"),
+            (r"\cM\cA", b"\r\x01", b"cMcA"),
+            (r"^\H\h$", b"a\xa0", b" a"),
+            (r"^\V\R$", b"a\x85", b"\na"),
+            (r"^\X\C$", b"ab", b"X"),
+            (r"^\o{101}\101[\101]$", b"AAA", b"o101"),
+            (r"^[\w-.]+$", b"a-.", b"a+"),
+            (r"^[[:alpha:]-.]+$", b"a-.", b"a+"),
+            (r"^\Qa.b\E.$", b"a.bc", b"axbc"),
+            (r"^a(?# of no use)b$", b"ab", b"a"),
+            (r"^[a-c]$", b"b", b"-"),
         ] {
             let pattern_ = Pattern::new(pattern, false).unwrap();
             assert!(pattern_.is_match(yes), "{pattern}");
             assert!(!pattern_.is_match(no), "{pattern}");
         }
         assert!(Pattern::new(r"(a)\1", false).unwrap_err().contains("back-reference"));
+        assert!(Pattern::new(r"\K", false).unwrap_err().contains("back-reference"));
         assert!(Pattern::new("(?=a)", false).unwrap_err().contains("look-around"));
+        for (pattern, why) in
+            [(r"\p{L}", "property"), (r"\u", "no escape"), ("[z-a]", "mend the pattern")]
+        {
+            let error = Pattern::new(pattern, false).unwrap_err();
+            assert!(error.contains(why) && !error.contains("look-around"), "{pattern}: {error}");
+        }
         assert!(Pattern::new("((a{1000}){1000}){1000}", false).is_err());
     }
 }

@@ -34,7 +34,7 @@ impl State {
                 "the pattern of rule `{}` took more backtracks than the limit allows; simplify it or raise `backtrack_limit`",
                 rule.id
             );
-            self.limit(&why, 403, self.on_limit, self.on_block);
+            self.limit(&why, 403, self.on_limit);
             self.halted = self.verdict.is_decisive();
         }
         None

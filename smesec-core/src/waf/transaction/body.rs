@@ -2,7 +2,7 @@
 
 use super::State;
 use super::store::Store;
-use crate::decode::body::json::{Json, JsonLimits};
+use crate::decode::body::json::{Json, JsonFault, JsonLimits};
 use crate::decode::body::multipart::{Multipart, MultipartFlags, MultipartLimits, PartEvent};
 use crate::decode::body::xml::{XmlDocument, XmlLimits};
 use crate::filter::Work;
@@ -28,7 +28,8 @@ impl State {
         if self.processor != Processor::Multipart {
             let limit = program.settings.request_body_no_files_limit;
             if body.len() as u64 > limit && program.settings.reject_over_request_limit {
-                self.inbound_over(crate::limits::OnLimit::Closed, self.on_block);
+                let why = "the request body without its files is larger than `SecRequestBodyNoFilesLimit`";
+                self.inbound_over(why, self.on_limit);
             }
         }
         if self.processor == Processor::Guess {
@@ -79,7 +80,7 @@ impl State {
     }
 
     fn json(&mut self, program: &Program, body: &[u8], values: S, names: Option<S>) {
-        let mut json = Json::new(json_limits(program));
+        let mut json = Json::new(json_limits(program, body.len()));
         let store = &mut self.store;
         let mut each = |path: &[u8], value: &[u8]| {
             let (name, value) = (store.put(path), store.put(value));
@@ -89,13 +90,16 @@ impl State {
             }
         };
         let outcome = json.feed(body, &mut each).and_then(|()| json.finish(&mut each));
-        if let Err(error) = outcome {
-            let why = format!("JSON: {error}");
-            if names.is_some() {
-                self.body_error(&why);
-            } else {
+        match outcome {
+            Ok(()) => {}
+            Err(error) if names.is_some() => {
+                if !self.cut || error.what != JsonFault::Truncated {
+                    self.body_error(&format!("JSON: {error}"));
+                }
+            }
+            Err(error) => {
                 self.store.set(S::ResBodyError, b"1");
-                self.store.set(S::ResBodyErrorMsg, why.as_bytes());
+                self.store.set(S::ResBodyErrorMsg, format!("JSON: {error}").as_bytes());
             }
         }
     }
@@ -134,6 +138,8 @@ impl State {
                 self.store.set(S::ResBodyError, b"1");
                 self.store.set(S::ResBodyErrorMsg, format!("XML: {error}").as_bytes());
             }
+            // Half a document is none.
+            Err(_) if self.cut => {}
             Err(error) => self.body_error(&format!("XML: {error}")),
         }
     }
@@ -169,7 +175,11 @@ impl State {
             files_size: 0,
         };
         multipart.feed(body, &mut |event| parts.event(event));
-        multipart.finish(&mut |event| parts.event(event));
+        if self.cut {
+            multipart.finish_cut(&mut |event| parts.event(event));
+        } else {
+            multipart.finish(&mut |event| parts.event(event));
+        }
         let size = parts.files_size;
         self.store.set_number(S::FilesCombinedSize, size);
         self.multipart_flags(multipart.flags());
@@ -304,10 +314,14 @@ impl Parts<'_> {
     }
 }
 
-fn json_limits(program: &Program) -> JsonLimits {
+/// A long key above many small values makes a name for each, so that the names of a small body could take the
+/// rules half a second. Four bytes of names for each of the body is more than applications need.
+fn json_limits(program: &Program, body_bytes: usize) -> JsonLimits {
+    const NAMES: usize = 1 << 20;
     JsonLimits {
         depth: program.settings.json_depth,
         arguments: program.settings.arguments,
+        total_path_bytes: body_bytes.saturating_mul(4).max(NAMES),
         ..JsonLimits::default()
     }
 }
@@ -330,7 +344,7 @@ fn guess(program: &Program, body: &[u8]) -> Processor {
 }
 
 fn is_json(program: &Program, body: &[u8]) -> bool {
-    let mut json = Json::new(json_limits(program));
+    let mut json = Json::new(json_limits(program, body.len()));
     let mut each = |_: &[u8], _: &[u8]| {};
     json.feed(body, &mut each).and_then(|()| json.finish(&mut each)).is_ok()
 }

@@ -2,7 +2,6 @@
 
 use super::State;
 use crate::decode::body::compress::{DecompressError, DecompressLimits, Decompressor, Encoding};
-use crate::limits::OnLimit;
 use crate::waf::compile::program::Program;
 use crate::waf::variable::Storage as S;
 
@@ -26,7 +25,6 @@ impl State {
                     "the request body grows beyond the limits on decompression; only its beginning was inspected",
                     413,
                     self.on_limit,
-                    self.on_block,
                 );
             }
         }
@@ -49,17 +47,12 @@ impl State {
                 let why = format!("Content-Encoding: {fault}");
                 self.store.set(S::ResBodyErrorMsg, why.as_bytes());
                 if fault.is_limit() {
-                    let policy = if program.settings.reject_over_response_limit {
-                        self.on_limit
-                    } else {
-                        OnLimit::Open
-                    };
+                    let policy = self.over_limit(program.settings.reject_over_response_limit);
                     self.store.set(S::OutboundDataError, b"1");
                     self.limit(
                         "the response body grows beyond the limits on decompression; only its beginning was inspected",
                         500,
                         policy,
-                        self.on_block,
                     );
                 }
             }

@@ -218,7 +218,7 @@ impl State {
                 }
                 continue;
             }
-            let mut cursor = Cursor::new(target);
+            let mut cursor = Cursor::new();
             while let Some(candidate) = cursor.next(&mut self.store, program, target) {
                 self.look(program, rule, index, target, candidate, &mut matches);
                 if self.exhausted {
@@ -239,7 +239,7 @@ impl State {
         candidate: Candidate,
         matches: &mut Matches,
     ) {
-        self.spend(1);
+        self.spend_on(candidate.value.len());
         if self.is_excluded(rule, index, target, candidate) {
             return;
         }
@@ -268,8 +268,9 @@ impl State {
                 }
                 _ => self.store.slice_at(program, candidate.value, *node),
             };
-            // With `multiMatch` a step that changed nothing is not looked at again.
-            if before == Some(value) {
+            // With `multiMatch` a step that changed nothing is not looked at again. Equal values share their bytes,
+            // but for one that came unchanged out of a transformation.
+            if before.is_some_and(|before| self.store.bytes(before) == self.store.bytes(value)) {
                 continue;
             }
             before = Some(value);
@@ -311,7 +312,7 @@ impl State {
     }
 
     fn count(&mut self, program: &Program, rule: &Rule, target: &Target, index: u32) -> usize {
-        let mut cursor = Cursor::new(target);
+        let mut cursor = Cursor::new();
         let mut count = 0;
         while let Some(candidate) = cursor.next(&mut self.store, program, target) {
             if !self.is_excluded(rule, index, target, candidate) {
@@ -595,6 +596,13 @@ impl State {
         checks::number(self.store.bytes(text))
     }
 
+    /// The steps of one look at a value of so many bytes.
+    pub(super) fn spend_on(&mut self, bytes: usize) {
+        /// What is looked through in about the time of a step.
+        const BYTES: usize = 256;
+        self.spend(1 + (bytes / BYTES) as u64);
+    }
+
     pub(super) fn spend(&mut self, steps: u64) {
         match self.steps.checked_sub(steps) {
             Some(left) => self.steps = left,
@@ -639,7 +647,7 @@ struct Cursor {
 }
 
 impl Cursor {
-    const fn new(_target: &Target) -> Self {
+    const fn new() -> Self {
         Self { storage: 0, member: 0, tx: None }
     }
 

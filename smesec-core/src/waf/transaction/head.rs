@@ -1,6 +1,7 @@
 //! Heads taken apart into variables.
 
 use super::State;
+use super::store::Slice;
 use crate::decode::body::cookie::{CookieFormat, parse_cookies};
 use crate::decode::body::form::{parse_form, percent_decode};
 use crate::decode::transform::Transform;
@@ -186,7 +187,11 @@ impl State {
                 let mut plain = Vec::new();
                 Transform::Base64Decode.apply(coded, &mut plain);
                 let user = plain.iter().position(|b| *b == b':').and_then(|at| plain.get(..at));
-                self.store.set(S::RemoteUser, user.unwrap_or_default());
+                if let Some(user) = user.filter(|user| !user.is_empty()) {
+                    self.store.clear(S::RemoteUser.id());
+                    let user = self.store.put(user);
+                    self.store.add(S::RemoteUser.id(), Slice::EMPTY, user);
+                }
             }
         }
     }

@@ -73,7 +73,7 @@ impl State {
                 self.lookups.push((String::new(), Some(Vec::new())));
                 let why =
                     "the rules look up more names than one transaction may; ask fewer block lists";
-                self.limit(why, 403, self.on_limit, self.on_block);
+                self.limit(why, 403, self.on_limit);
                 self.halted = self.verdict.is_decisive();
             }
             return None;

@@ -118,11 +118,14 @@ pub(super) struct State {
     response_limit: u64,
     audit: bool,
     request_body: Vec<u8>,
+    /// The request's body went on beyond its limit: only its beginning is looked at.
+    cut: bool,
     response_body: Vec<u8>,
     response_wanted: bool,
     last_span: Option<(usize, usize)>,
     highest_severity: u8,
     findings: Vec<Finding>,
+    findings_left_out: u64,
     verdict: Verdict,
     location: Option<String>,
     id: crate::event::EventId,
@@ -164,10 +167,12 @@ impl State {
         self.response_limit = settings.response_body_limit;
         self.audit = true;
         self.request_body.clear();
+        self.cut = false;
         self.response_body.clear();
         self.response_wanted = false;
         self.highest_severity = 255;
         self.findings.clear();
+        self.findings_left_out = 0;
         self.verdict = Verdict::PASS;
         self.location = None;
         self.id = inner.next_id();
@@ -253,7 +258,7 @@ impl WafTransaction {
 
     fn out_of_budget(&mut self) {
         let why = "the rules' step budget for one transaction was used up; raise it or simplify the rules";
-        self.state.limit(why, 403, self.inner.on_limit, self.inner.on_block);
+        self.state.limit(why, 403, self.state.on_limit);
         // From here on nothing is inspected, and the finding says so.
         self.state.engine = Engine::Off;
         self.state.exhausted = false;
@@ -275,7 +280,9 @@ impl WafTransaction {
         let rules = Arc::clone(&self.rules);
         let program: &Program = &rules.program;
         self.state.request_body_done(program, self.intake.as_deref_mut(), &mut self.work);
-        self.run(1);
+        if !self.state.verdict.is_decisive() {
+            self.run(1);
+        }
         if self.state.verdict.is_decisive() {
             self.work.clear();
         }
@@ -327,12 +334,10 @@ impl Transaction for WafTransaction {
             let fits = usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len());
             self.state.request_body.extend_from_slice(chunk.get(..fits).unwrap_or_default());
             if fits < chunk.len() {
-                let policy = if settings.reject_over_request_limit {
-                    OnLimit::Closed
-                } else {
-                    OnLimit::Open
-                };
-                self.state.inbound_over(policy, self.inner.on_block);
+                let policy = self.state.over_limit(settings.reject_over_request_limit);
+                self.state.cut = true;
+                let why = "the request body is larger than `SecRequestBodyLimit`; only its beginning was inspected";
+                self.state.inbound_over(why, policy);
                 if self.state.verdict.is_decisive() {
                     return self.step();
                 }
@@ -383,12 +388,8 @@ impl Transaction for WafTransaction {
             let fits = usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len());
             self.state.response_body.extend_from_slice(chunk.get(..fits).unwrap_or_default());
             if fits < chunk.len() {
-                let policy = if settings.reject_over_response_limit {
-                    OnLimit::Closed
-                } else {
-                    OnLimit::Open
-                };
-                self.state.outbound_over(policy, self.inner.on_block);
+                let policy = self.state.over_limit(settings.reject_over_response_limit);
+                self.state.outbound_over(policy);
                 // As with the request: later would be too late.
                 complete = true;
             }
@@ -409,8 +410,10 @@ impl Transaction for WafTransaction {
 
     fn resume(&mut self, done: WorkResult) -> Step {
         self.in_flight = self.in_flight.saturating_sub(1);
-        if let WorkResult::Scan { meta, report } = done {
-            self.state.scanned(&meta, *report, self.inner.on_limit, self.inner.on_block);
+        match done {
+            WorkResult::Scan { meta, report } => self.state.scanned(&meta, *report),
+            // An intake of the host's own may answer anything; what was not reported clean was not inspected.
+            _ => self.state.unscanned("an upload's scan gave no report; it was not inspected"),
         }
         if self.state.verdict.is_decisive() {
             self.work.clear();

@@ -448,7 +448,7 @@ impl State {
             if is_short(&plan.min_lens, node, self.store.content_slice(content).len()) {
                 continue;
             }
-            self.spend(1);
+            self.spend_on(self.store.content_slice(content).len());
             if self.exhausted {
                 return;
             }

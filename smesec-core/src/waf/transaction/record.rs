@@ -8,7 +8,6 @@ use crate::http::{Connection, Header, RequestHead};
 use crate::intake::ObjectMeta;
 use crate::limits::OnLimit;
 use crate::mask;
-use crate::policy::OnBlock;
 use crate::scanner::{self, ScanReport};
 use crate::verdict::{Action, Severity, Verdict};
 use crate::waf::checks;
@@ -59,7 +58,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.get(..2_048).unwrap_or(bytes)).into_owned()
 }
 
-/// Findings that one transaction keeps; a body made of attacks does not fill the memory.
+/// Findings that one transaction keeps; a body made of attacks does not fill the memory. Its event counts the rest.
 const MAX_FINDINGS: usize = 256;
 
 impl State {
@@ -69,8 +68,18 @@ impl State {
         String::from_utf8_lossy(bytes.get(..4_096).unwrap_or(&bytes)).into_owned()
     }
 
+    fn keep(&mut self, finding: Finding) {
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(finding);
+        } else {
+            self.findings_left_out += 1;
+        }
+    }
+
     pub(super) fn report(&mut self, program: &Program, rule: &Rule) {
         if self.findings.len() >= MAX_FINDINGS {
+            // Without the work for its texts.
+            self.findings_left_out += 1;
             return;
         }
         let message = self.text_of(program, rule, rule.message.as_ref());
@@ -92,7 +101,7 @@ impl State {
             .last_span
             .and_then(|(from, to)| Some((u32::try_from(from).ok()?, u32::try_from(to).ok()?)));
         finding.evidence = if data.is_empty() { evidence } else { data };
-        self.findings.push(finding);
+        self.keep(finding);
         if self.verdict.action() == Action::Pass {
             self.verdict = Verdict::new(Action::Log, 0);
         }
@@ -135,46 +144,46 @@ impl State {
 
     fn note(&mut self, id: &str, severity: Severity, why: &str) {
         let info = RuleInfo { id: id.to_owned(), name: why.to_owned(), ..RuleInfo::default() };
-        if self.findings.len() < MAX_FINDINGS {
-            self.findings.push(Finding::new(Arc::new(info), severity, why));
-        }
+        self.keep(Finding::new(Arc::new(info), severity, why));
         if self.verdict.action() == Action::Pass {
             self.verdict = Verdict::new(Action::Log, 0);
         }
     }
 
     /// A limit was hit: a finding, and the policy, with the status that says whose limit it was.
-    pub(super) fn limit(&mut self, why: &str, status: u16, policy: OnLimit, on_block: OnBlock) {
+    pub(super) fn limit(&mut self, why: &str, status: u16, policy: OnLimit) {
         self.note("smesec-limit", Severity::Medium, why);
         if policy == OnLimit::Closed && self.engine == Engine::On {
-            self.verdict = Verdict::new(on_block.apply(Action::Deny { status }), 0);
+            self.verdict = Verdict::new(self.on_block.apply(Action::Deny { status }), 0);
         }
     }
 
-    pub(super) fn inbound_over(&mut self, policy: OnLimit, on_block: OnBlock) {
-        self.store.set(Storage::InboundDataError, b"1");
-        let why = "the request body is larger than `SecRequestBodyLimit`; only its beginning was inspected";
-        self.limit(why, 413, policy, on_block);
+    /// What happens beyond the limit of a body: `ProcessPartial` always lets the rest go, `Reject` leaves it to the
+    /// host, which refuses it unless it says otherwise.
+    pub(super) const fn over_limit(&self, rejects: bool) -> OnLimit {
+        if rejects { self.on_limit } else { OnLimit::Open }
     }
 
-    pub(super) fn outbound_over(&mut self, policy: OnLimit, on_block: OnBlock) {
+    pub(super) fn inbound_over(&mut self, why: &str, policy: OnLimit) {
+        self.store.set(Storage::InboundDataError, b"1");
+        self.limit(why, 413, policy);
+    }
+
+    pub(super) fn outbound_over(&mut self, policy: OnLimit) {
         if self.store.scalar(Storage::OutboundDataError) == b"1" {
             return;
         }
         self.store.set(Storage::OutboundDataError, b"1");
         let why = "the response body is larger than `SecResponseBodyLimit`; only its beginning was inspected";
-        if policy == OnLimit::Closed {
-            self.limit(why, 500, policy, on_block);
-        }
+        self.limit(why, 500, policy);
     }
 
-    pub(super) fn scanned(
-        &mut self,
-        meta: &ObjectMeta,
-        report: ScanReport,
-        policy: OnLimit,
-        on_block: OnBlock,
-    ) {
+    /// An upload, or what is inside it, was not looked at.
+    pub(super) fn unscanned(&mut self, why: &str) {
+        self.limit(why, 403, self.on_limit);
+    }
+
+    pub(super) fn scanned(&mut self, meta: &ObjectMeta, report: ScanReport) {
         match report.outcome() {
             scanner::Outcome::Clean => {}
             scanner::Outcome::Detected => {
@@ -182,21 +191,17 @@ impl State {
                     if finding.part.is_empty() {
                         finding.part = format!("FILES:{}", meta.name);
                     }
-                    self.findings.push(finding);
+                    self.keep(finding);
                 }
                 if self.engine == Engine::On {
-                    self.verdict = Verdict::new(on_block.apply(Action::Deny { status: 403 }), 0);
+                    let denied = Action::Deny { status: 403 };
+                    self.verdict = Verdict::new(self.on_block.apply(denied), 0);
                 }
             }
             scanner::Outcome::Incomplete => {
                 let why =
                     report.skipped.first().map_or("not inspected", |s| s.why.as_str()).to_owned();
-                self.limit(
-                    &format!("upload `{}` was not inspected whole: {why}", meta.name),
-                    403,
-                    policy,
-                    on_block,
-                );
+                self.unscanned(&format!("upload `{}` was not inspected whole: {why}", meta.name));
             }
         }
     }
@@ -218,7 +223,7 @@ impl State {
         event.src_endpoint = Some(connection.client);
         event.dst_endpoint = Some(connection.server);
         event.transaction_id = Some(self.id.to_string());
-        let count = self.findings.len();
+        let count = self.findings.len() as u64 + self.findings_left_out;
         let word = verdict.action().word();
         let first =
             self.findings.iter().max_by_key(|f| f.severity).map_or("", |f| f.message.as_str());
@@ -254,6 +259,9 @@ impl State {
         let unanswered = self.lookups.iter().filter(|(_, found)| found.is_none()).count();
         if unanswered > 0 {
             put("unanswered_lookups", unanswered.into());
+        }
+        if self.findings_left_out > 0 {
+            put("findings_left_out", self.findings_left_out.into());
         }
         if self.refused_changes > 0 {
             put("refused_collection_changes", self.refused_changes.into());

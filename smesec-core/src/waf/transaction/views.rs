@@ -157,7 +157,7 @@ impl State {
         if !self.views.over {
             self.views.over = true;
             let why = "the values hold more encoded data than `SmesecDecodedViews` looks into";
-            self.limit(why, 403, self.on_limit, self.on_block);
+            self.limit(why, 403, self.on_limit);
         }
     }
 

@@ -200,14 +200,12 @@ impl Correlator {
         group.open = read.open.map(Box::new);
         let generation = group.generation;
         let deadline = group.state.wait().and_then(|wait| wait.as_ref()).map(|wait| wait.deadline);
-        if let Some(time) = deadline
-            && !std::mem::replace(&mut group.due, true)
-        {
-            let correlation = at;
-            self.deadlines.push(Reverse(Deadline { time, correlation, key, slot, generation }));
-        }
+        let due = deadline.filter(|_| !std::mem::replace(&mut group.due, true));
         table.recount(slot, before);
         table.queue(slot, read.last);
+        if let Some(time) = due {
+            self.await_deadline(Deadline { time, correlation: at, key, slot, generation });
+        }
         Some((at, slot))
     }
 }

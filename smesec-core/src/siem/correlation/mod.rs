@@ -63,7 +63,7 @@ mod tests;
 pub(crate) use clock::Clock;
 pub(crate) use hash::sip128;
 pub(crate) use health::{Health, Trouble};
-pub(crate) use snapshot::ReadClock;
+pub(crate) use snapshot::{CorrelatorState, ReadClock};
 pub(crate) use values::canonical;
 
 pub use alarm::{Alarm, AlarmId, AlarmKind, Change};

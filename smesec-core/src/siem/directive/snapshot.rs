@@ -92,14 +92,15 @@ impl Directives {
             }
         }
         for waits in read.waiting {
-            if self.pending.len() >= self.settings.pending {
+            if self.pending.len() >= self.settings.pending
+                || self.waiting_bytes() >= self.settings.pending_bytes
+            {
                 restored.skipped += 1;
                 continue;
             }
             let rules = waits.rules.iter().filter_map(|name| self.rule(name)).collect();
-            self.pending.push(Reverse((waits.time, waits.sequence)));
             let seen = Seen { rules, values: waits.values, priority: waits.priority };
-            self.events.insert(waits.sequence, seen);
+            self.wait(waits.time, waits.sequence, seen);
             restored.waiting += 1;
         }
         restored

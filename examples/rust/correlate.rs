@@ -4,11 +4,11 @@
 //! and when it likes, and tells the time. A tee keeps the plain events as well.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
-use smesec_core::detector::Detector;
+use smesec_core::detector::{Detector, DetectorSink};
 use smesec_core::event::{Event, EventId, Source};
 use smesec_core::filter::{Filter, Outcome};
 use smesec_core::http::{Connection, Header, RequestHead};
-use smesec_core::sink::{DetectorSink, Queue, Sink, Tee};
+use smesec_core::sink::{Queue, Sink, Tee};
 use smesec_core::time::Timestamp;
 use smesec_core::verdict::{Severity, Verdict};
 use smesec_core::waf::{Mode, RuleSet, Waf};

@@ -1,8 +1,6 @@
 //! Where events go, and how sinks compose.
 
-use crate::detector::Detector;
 use crate::event::Event;
-use crate::time::Timestamp;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -108,84 +106,5 @@ impl Sink for Tee {
             }
             last.accept(event);
         }
-    }
-}
-
-/// Puts a detector of events (a correlator) behind a sink: `accept` only enqueues, the host calls
-/// [`DetectorSink::drain`] where and when it likes.
-///
-/// Events that the detector itself raises go to the sink handed to `drain`, their `generation`
-/// one higher; events of a generation above [`DetectorSink::MAX_GENERATION`] are dropped and counted,
-/// so two correlators that feed each other come to rest.
-#[derive(Debug)]
-pub struct DetectorSink<D> {
-    queue: Queue,
-    detector: Mutex<D>,
-    looped: AtomicU64,
-}
-
-impl<D: Detector<Event>> DetectorSink<D> {
-    /// Alarms on alarms on alarms are the deepest that real rule sets use (three levels of
-    /// correlation); more is a loop.
-    pub const MAX_GENERATION: u8 = 3;
-
-    /// A detector behind a queue of `capacity` events.
-    pub const fn new(detector: D, capacity: usize) -> Self {
-        Self {
-            queue: Queue::new(capacity),
-            detector: Mutex::new(detector),
-            looped: AtomicU64::new(0),
-        }
-    }
-
-    /// Lets the detector see what waits, then tells it the time.
-    pub fn drain(&self, now: Timestamp, sink: &dyn Sink) {
-        let raised = NextGeneration { sink };
-        let mut detector = self.detector.lock().unwrap_or_else(PoisonError::into_inner);
-        for event in self.queue.drain() {
-            let seen = SameGeneration { generation: event.generation, next: &raised };
-            // The event has happened; there is nobody left to obey a verdict on it.
-            let _verdict = detector.observe(&event, &seen);
-        }
-        detector.advance(now, &raised);
-    }
-
-    /// Events dropped: queue full, and loops cut.
-    pub fn dropped(&self) -> u64 {
-        self.queue.dropped().saturating_add(self.looped.load(Ordering::Relaxed))
-    }
-}
-
-impl<D: Detector<Event>> Sink for DetectorSink<D> {
-    fn accept(&self, event: Event) {
-        if event.generation > Self::MAX_GENERATION {
-            self.looped.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.queue.accept(event);
-        }
-    }
-}
-
-struct NextGeneration<'a> {
-    sink: &'a dyn Sink,
-}
-
-impl Sink for NextGeneration<'_> {
-    fn accept(&self, mut event: Event) {
-        event.generation = event.generation.saturating_add(1);
-        self.sink.accept(event);
-    }
-}
-
-/// What an event raises is at least of that event's generation.
-struct SameGeneration<'a> {
-    generation: u8,
-    next: &'a NextGeneration<'a>,
-}
-
-impl Sink for SameGeneration<'_> {
-    fn accept(&self, mut event: Event) {
-        event.generation = event.generation.max(self.generation);
-        self.next.accept(event);
     }
 }

@@ -314,6 +314,35 @@ fn a_run_goes_on_where_the_last_one_came_to() {
 }
 
 #[test]
+fn a_file_that_has_gone_moves_no_other_files_position() {
+    let folder = folder("gone");
+    let (rules, state) = (file(&folder, "rules.yml", RULES), folder.join("state"));
+    let state = state.to_str().unwrap();
+    let scan = EVENTS.lines().nth(3).unwrap();
+    let begin = format!("{scan}\n");
+    let [a, b, c] = ["a.jsonl", "b.jsonl", "c.jsonl"].map(|name| file(&folder, name, &begin));
+    let found = |files: &[&str]| {
+        let given = [&["--rules", &rules, "--json", "--state", state], files].concat();
+        let (_, out, err) = smesec(&given, b"");
+        assert_eq!(err, "");
+        let detections = lines(&out).into_iter().filter(|line| line["rule_id"].is_string());
+        detections.filter(|line| line["file"] == c.as_str()).count()
+    };
+    assert_eq!(found(&[&a, &b, &c]), 1);
+    std::fs::remove_file(&a).unwrap();
+    // More than lies between two states, so that one is written while `b` is read.
+    let more = format!(
+        "{begin}{}\n",
+        scan.replace("scan\"", &format!("scan\",\"x\":\"{}\"", "x".repeat(50_000)))
+    );
+    for name in [&b, &c] {
+        let mut log = std::fs::OpenOptions::new().append(true).open(name).unwrap();
+        log.write_all(more.repeat(120).as_bytes()).unwrap();
+    }
+    assert_eq!(found(&[&b, &c]), 240);
+}
+
+#[test]
 fn an_event_that_is_half_written_is_the_next_runs() {
     let folder = folder("half");
     let (rules, state) = (file(&folder, "rules.yml", RULES), folder.join("state"));

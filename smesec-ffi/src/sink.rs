@@ -4,8 +4,8 @@
 use crate::border::{Fault, Opaque, Status, check_size, guard, hand_out, shared, slice, take_back};
 use crate::event::Event;
 use crate::http::time;
-use smesec_core::detector::Detector;
-use smesec_core::sink::{self, DetectorSink, Queue, Tee};
+use smesec_core::detector::{Detector, DetectorSink};
+use smesec_core::sink::{self, Queue, Tee};
 use smesec_core::time::Timestamp;
 use smesec_core::verdict::Verdict;
 use smesec_core::{Sink as _, event};

@@ -4,7 +4,7 @@ use crate::errors::wrong;
 use crate::event;
 use pyo3::Borrowed;
 use pyo3::prelude::*;
-use smesec_core::detector::Detector;
+use smesec_core::detector::{self, Detector};
 use smesec_core::event::{Event, Source};
 use smesec_core::sink::{self, Sink};
 use smesec_core::time::Timestamp;
@@ -223,7 +223,7 @@ impl Detector<Event> for PyDetector {
 /// with the finding `smesec-callback`.
 #[pyclass(frozen, module = "smesec")]
 pub(crate) struct DetectorSink {
-    inner: Arc<sink::DetectorSink<PyDetector>>,
+    inner: Arc<detector::DetectorSink<PyDetector>>,
     draining: Mutex<()>,
 }
 
@@ -232,7 +232,7 @@ impl DetectorSink {
     #[new]
     #[pyo3(signature = (detector, *, capacity=10_000))]
     fn new(detector: Py<PyAny>, capacity: usize) -> Self {
-        let inner = sink::DetectorSink::new(PyDetector(detector), capacity);
+        let inner = detector::DetectorSink::new(PyDetector(detector), capacity);
         Self { inner: Arc::new(inner), draining: Mutex::new(()) }
     }
 

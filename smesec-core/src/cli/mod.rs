@@ -64,13 +64,16 @@ usage:
 
 exit code:
   0 nothing found   1 something found   2 usage, input or rule error
-  3 nothing found, but something was not fully inspected
+  3 nothing found, but something was not fully inspected:
+    waf check: a limit was hit   taas audit: a check could not be made, or none was
+    siem run: a rule was refused, or a record could not be read, or was of no known source
   waf check: 1 something was stopped, which --detect-only never does
   taas run: 1 a test failed   2 a file or a test was refused   3 none failed, but some were not run
 ";
 
 /// Runs the command; `args` without the program's name. Returns the exit code: 0 nothing found, 1
-/// something found, 2 usage, input or rule error.
+/// something found, 2 usage, input or rule error, 3 nothing found but something not fully inspected
+/// (`waf check`, `siem run`, `taas run` and `taas audit`; the help says when).
 ///
 /// ```
 /// let (mut out, mut err) = (Vec::new(), Vec::new());

@@ -14,11 +14,12 @@ use crate::verdict::Verdict;
 ///
 /// ```
 /// use smesec_core::decode::yaml::{documents, Limits};
+/// use smesec_core::detector::DetectorSink;
 /// use smesec_core::event::{Event, EventId, Finding, RuleInfo, Source};
 /// use smesec_core::ruleset::LoadReport;
 /// use smesec_core::siem::correlation::{Correlator, Plan, Settings};
 /// use smesec_core::siem::sigma::{correlation, Meta};
-/// use smesec_core::sink::{DetectorSink, Queue, Sink};
+/// use smesec_core::sink::{Queue, Sink};
 /// use smesec_core::time::Timestamp;
 /// use smesec_core::verdict::Severity;
 /// use std::sync::Arc;
@@ -47,6 +48,9 @@ use crate::verdict::Verdict;
 /// let alarms = alarms.drain();
 /// assert_eq!(alarms[0].message, "persistent attacker: src_ip 203.0.113.9");
 /// assert_eq!(alarms[0].src_endpoint.map(|a| a.ip().to_string()).as_deref(), Some("203.0.113.9"));
+/// let (snapshot, statistics) = behind.with(|c| (c.snapshot(0), c.statistics()));
+/// assert_eq!((statistics.hits, statistics.alarms), (4, 1));
+/// assert!(behind.into_inner().restore(&snapshot).is_ok());
 /// # Ok::<(), smesec_core::error::RuleError>(())
 /// ```
 impl Detector<Event> for Correlator {

@@ -1,7 +1,7 @@
 //! Matcher, policies, correlator and directives as one: records in, detections and alarms out.
 
-use super::correlation::{Alarm, Correlator, Restored, Settings};
-use super::directive::{Directive, Directives};
+use super::correlation::{Alarm, Correlator, CorrelatorState, Restored, Settings};
+use super::directive::{Directive, Directives, DirectivesState};
 use super::envelope::{Envelope, Mapping};
 use super::matcher::Matcher;
 use super::policy::{Decision, Policies};
@@ -296,21 +296,27 @@ impl Engine {
     /// Takes a snapshot up, besides what is there already.
     ///
     /// # Errors
-    /// Bytes that are no snapshot, of another version, damaged or cut.
+    /// Bytes that are no snapshot, of another version, damaged or cut; then nothing is taken up.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<Restored, Error> {
         let mut from = open(MAGIC, VERSION, bytes)?;
         let dropped = from.u64().ok_or_else(unsound)?;
         let buckets = from.several(4, SnapshotReader::bytes).ok_or_else(unsound)?;
         let directives = from.bytes().filter(|_| from.is_done()).ok_or_else(unsound)?;
+        // All of it is read before any of it is taken up.
+        let buckets =
+            buckets.into_iter().map(CorrelatorState::read).collect::<Result<Vec<_>, _>>()?;
+        let directives = match directives {
+            [] => None,
+            bytes => Some(DirectivesState::read(bytes)?),
+        };
         let mut restored = Restored::default();
         for bucket in buckets {
-            restored.add(self.correlator.restore(bucket)?);
+            restored.add(self.correlator.take_up(bucket));
         }
-        match &mut self.directives {
-            Some(running) if !directives.is_empty() => {
-                restored.add(running.restore(directives)?);
-            }
-            _ => restored.skipped += usize::from(!directives.is_empty()),
+        match (&mut self.directives, directives) {
+            (Some(running), Some(read)) => restored.add(running.take_up(read)),
+            (None, Some(_)) => restored.skipped += 1,
+            (_, None) => {}
         }
         self.dropped = self.dropped.max(dropped);
         Ok(restored)
@@ -417,6 +423,70 @@ impl<'r> Detector<Record<'r>> for Engine {
     fn advance(&mut self, now: Timestamp, sink: &dyn Sink) {
         for alarm in self.tell(now) {
             sink.accept(alarm.to_event());
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a panic is the verdict")]
+mod tests {
+    use super::*;
+    use crate::siem::directive::parse_yaml;
+    use crate::siem::record::{Field, LogSource, Value};
+
+    fn fresh() -> Engine {
+        let mut builder = RuleSet::builder();
+        builder.text(
+            "r.yml",
+            "title: Failed\nname: failed\nlogsource: {product: shop}\n\
+             detection: {selection: {outcome: failure}, condition: selection}\n---\ntitle: Guessing\n\
+             correlation: {type: event_count, rules: [failed], group-by: [src_ip], timespan: 5m, \
+             condition: {gte: 3}}\n",
+        );
+        let directives =
+            "directives: [{id: '1', priority: 5, level: {rules: [failed], reliability: 4}}]";
+        Engine::builder(Arc::new(builder.build().unwrap()))
+            .settings(Settings { buckets: 4, ..Settings::default() })
+            .directives(parse_yaml(directives, "d.yml").unwrap())
+            .build()
+    }
+
+    #[test]
+    fn a_snapshot_that_is_refused_changes_nothing() {
+        let mut engine = fresh();
+        for n in 0..40 {
+            let address = format!("192.0.2.{n}");
+            let fields = [("outcome", "failure"), ("src_ip", address.as_str())]
+                .map(|(name, text)| Field { name, value: Value::text(text) });
+            let log_source = LogSource { product: "shop", ..LogSource::default() };
+            let time = Timestamp::from_unix_seconds(n);
+            engine.see(&Record { fields: &fields, log_source, time, ..Record::default() });
+        }
+        let buckets: Vec<_> = (0..4).map(|bucket| engine.correlator.snapshot(bucket)).collect();
+        let directives = engine.directives.as_ref().unwrap().snapshot();
+        let of = |buckets: &[Vec<u8>], directives: &[u8]| {
+            let mut body = Writer::default();
+            body.u64(9);
+            body.count(buckets.len());
+            for bucket in buckets {
+                body.bytes(bucket);
+            }
+            body.bytes(directives);
+            seal(MAGIC, VERSION, &body)
+        };
+        let restored = fresh().restore(&of(&buckets, &directives)).unwrap();
+        assert_eq!((restored.groups > 0, restored.waiting > 0, restored.skipped), (true, true, 0));
+        let begun = fresh().snapshot();
+        let damaged = |bytes: &[u8]| bytes.split_last().unwrap().1.to_vec();
+        let mut cut = buckets.clone();
+        cut[3] = damaged(&buckets[3]);
+        for bytes in [of(&cut, &directives), of(&buckets, &damaged(&directives))] {
+            let mut engine = fresh();
+            assert!(engine.restore(&bytes).is_err());
+            assert!(engine.snapshot() == begun, "as it was");
+            // Nor where there is nobody to take the directives up.
+            engine.directives = None;
+            assert!(engine.restore(&bytes).is_err());
         }
     }
 }

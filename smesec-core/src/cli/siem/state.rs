@@ -35,6 +35,7 @@ pub(super) struct State {
     folder: PathBuf,
     /// Held until the run ends; the system lets go of it however that happens.
     _lock: File,
+    /// INVARIANT: none is taken out or moved before the run ends, since a run holds their numbers.
     places: Vec<Place>,
     /// Which standard input it is: one that has ended is never taken for the next.
     stream: u64,
@@ -260,11 +261,14 @@ impl State {
     }
 
     fn replace(&mut self, snapshot: &[u8]) -> Result<(), String> {
-        self.places.retain(|place| place.name == STANDARD || Path::new(&place.name).exists());
+        // Of files that have gone nothing is kept. Their places stay where they are while the run lasts:
+        // it knows the others by number.
+        let there = |place: &&Place| place.name == STANDARD || Path::new(&place.name).exists();
+        let places: Vec<&Place> = self.places.iter().filter(there).collect();
         let mut body = Writer::default();
         body.u64(self.stream);
-        body.count(self.places.len());
-        for place in &self.places {
+        body.count(places.len());
+        for place in places {
             place.write(&mut body);
         }
         body.bytes(snapshot);

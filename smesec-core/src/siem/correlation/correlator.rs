@@ -4,6 +4,7 @@ use super::alarm::{Alarm, AlarmId, AlarmKind, Change};
 use super::clock::{Clock, NEVER};
 use super::hash::{low, sip128};
 use super::health::{Health, Trouble};
+use super::heap::LazyHeap;
 use super::plan::{Compiled, From, Kind, Link, Plan};
 use super::settings::Settings;
 use super::shard::Shard;
@@ -59,7 +60,7 @@ pub struct Correlator {
     /// Hits that wait for the watermark, earliest first.
     pub(crate) pending: BinaryHeap<Reverse<Pending>>,
     /// Deadlines of absences, earliest first.
-    pub(crate) deadlines: BinaryHeap<Reverse<Deadline>>,
+    pub(crate) deadlines: LazyHeap<Deadline>,
     pub(crate) sequence: u64,
     /// Values that hits carry to the parents of their correlations.
     pub(crate) carried: Vec<Carry>,
@@ -177,7 +178,7 @@ impl Correlator {
             clock: Clock::new(),
             tables,
             pending: BinaryHeap::new(),
-            deadlines: BinaryHeap::new(),
+            deadlines: LazyHeap::new(),
             sequence: 0,
             carried: Vec::new(),
             free: Vec::new(),
@@ -331,7 +332,7 @@ impl Correlator {
     pub fn bytes(&self) -> usize {
         self.tables.iter().map(Table::bytes).sum::<usize>()
             + self.pending.capacity() * size_of::<Pending>()
-            + self.deadlines.capacity() * size_of::<Deadline>()
+            + self.deadlines.bytes()
             + self.carried.capacity() * size_of::<Carry>()
     }
 
@@ -526,7 +527,7 @@ impl Correlator {
         let frontier = self.clock.frontier();
         let due = |time: Option<i64>| time.filter(|time| *time < frontier);
         let hit = due(self.pending.peek().map(|Reverse(hit)| hit.time));
-        let deadline = due(self.deadlines.peek().map(|Reverse(deadline)| deadline.time));
+        let deadline = due(self.deadlines.peek().map(|deadline| deadline.time));
         // Groups are looked through once a second of the stream, not at each of its records.
         let pause = frontier < self.forgotten.saturating_add(SECOND);
         if hit.is_none() && deadline.is_none() && pause {
@@ -535,7 +536,7 @@ impl Correlator {
         let plan = Arc::clone(&self.plan);
         loop {
             let hit = due(self.pending.peek().map(|Reverse(hit)| hit.time));
-            let deadline = due(self.deadlines.peek().map(|Reverse(deadline)| deadline.time));
+            let deadline = due(self.deadlines.peek().map(|deadline| deadline.time));
             match (hit, deadline) {
                 (None, None) => break,
                 // A hit at the deadline itself still counts.
@@ -585,13 +586,8 @@ impl Correlator {
             self.statistics.samples_dropped += judged.dropped;
             self.health.told(Trouble::Samples, self.statistics.samples_dropped, input.time, out);
         }
-        if let Some(time) = judged.deadline
-            && !std::mem::replace(&mut group.due, true)
-        {
-            let (key, generation) = (group.key, group.generation);
-            let correlation = at;
-            self.deadlines.push(Reverse(Deadline { time, correlation, key, slot, generation }));
-        }
+        let due = judged.deadline.filter(|_| !std::mem::replace(&mut group.due, true));
+        let (key, generation) = (group.key, group.generation);
         let text = if compiled.links.is_empty() && closed.is_none() {
             Box::default()
         } else {
@@ -599,6 +595,9 @@ impl Correlator {
         };
         table.recount(slot, kept);
         table.queue(slot, input.time);
+        if let Some(time) = due {
+            self.await_deadline(Deadline { time, correlation: at, key, slot, generation });
+        }
         if let Some((open, time)) = closed {
             report(compiled, &text, &open, Change::Closed, time, judged, out);
         }
@@ -719,9 +718,19 @@ impl Correlator {
         Some((slot, Input { time, steps: link.steps, value: looked_at, carry }))
     }
 
+    /// Queues the deadline of a group, which is marked as due.
+    pub(crate) fn await_deadline(&mut self, deadline: Deadline) {
+        let tables = &self.tables;
+        self.deadlines.push(deadline, |due| {
+            let table = tables.get(due.correlation as usize);
+            let group = table.and_then(|table| table.get(due.slot));
+            group.is_some_and(|group| group.generation == due.generation)
+        });
+    }
+
     /// The first deadline has passed without what is barred.
     fn pass_deadline(&mut self, plan: &Plan, out: &mut Vec<Alarm>) {
-        let Some(Reverse(due)) = self.deadlines.pop() else { return };
+        let Some(due) = self.deadlines.pop() else { return };
         let Some(compiled) = plan.correlations.get(due.correlation as usize) else { return };
         let group = self
             .tables
@@ -736,7 +745,8 @@ impl Correlator {
         let Some(kept) = wait.take_if(|wait| wait.deadline <= due.time) else {
             if let Some(wait) = wait {
                 group.due = true;
-                self.deadlines.push(Reverse(Deadline { time: wait.deadline, ..due }));
+                let time = wait.deadline;
+                self.await_deadline(Deadline { time, ..due });
             }
             return;
         };

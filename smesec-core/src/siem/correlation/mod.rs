@@ -37,7 +37,7 @@
 //! | `plan`, `resolve`, `expression`, `shard` | documents to flat tables: references, chains, buckets |
 //! | `clock` | watermarks |
 //! | `correlator` | hits in, alarms out |
-//! | `table`, `state`, `values`, `hash` | groups, what each keeps, and how it is found |
+//! | `table`, `state`, `values`, `hash`, `heap` | groups, what each keeps, how it is found, and when it goes |
 //! | `alarm`, `health` | what comes out |
 //! | `snapshot` | a bucket's state as bytes, and back |
 
@@ -47,6 +47,7 @@ mod correlator;
 mod expression;
 mod hash;
 mod health;
+mod heap;
 mod plan;
 mod resolve;
 mod settings;
@@ -62,7 +63,7 @@ mod tests;
 pub(crate) use clock::Clock;
 pub(crate) use hash::sip128;
 pub(crate) use health::{Health, Trouble};
-pub(crate) use snapshot::ReadClock;
+pub(crate) use snapshot::{CorrelatorState, ReadClock};
 pub(crate) use values::canonical;
 
 pub use alarm::{Alarm, AlarmId, AlarmKind, Change};

@@ -23,9 +23,14 @@ pub struct Settings {
     pub leap: i64,
     /// Groups kept for each correlation. 100,000: about 20 MB for counts.
     pub groups: usize,
-    /// Hits that wait for the watermark, of all correlations together. 1,000,000: 40 MB, and half a
-    /// minute of 30,000 hits a second.
+    /// Hits that wait for the watermark, of all correlations together, and events that wait before all
+    /// directives. 1,000,000: 48 MB of hits, and half a minute of 30,000 hits a second. Hits that
+    /// carry values on to another correlation cost those besides; events are bounded by their bytes too.
     pub pending: usize,
+    /// Bytes of events that wait before all directives, with each value that a level may look back to;
+    /// beyond it the oldest are judged before their time, and it is told. 256 MiB: a million events of
+    /// ten short values, and 40,000 of those in which somebody fills every field.
+    pub pending_bytes: usize,
     /// Values kept for each group of a sum, mean, percentile or median. 65,536: 1 MB a group.
     pub samples: usize,
     /// Values kept for all groups of a correlation together; a group that grows beyond lets go of its
@@ -50,6 +55,7 @@ impl Default for Settings {
             leap: 3_600 * SECOND,
             groups: 100_000,
             pending: 1_000_000,
+            pending_bytes: 256 << 20,
             samples: 65_536,
             all_samples: 2_000_000,
             seed: 0,

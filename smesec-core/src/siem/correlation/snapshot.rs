@@ -114,11 +114,10 @@ impl Correlator {
     /// # Errors
     /// Bytes that are no snapshot, of another version, damaged or cut; then nothing is taken up.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<Restored, Error> {
-        let read = Snapshot::read(open(MAGIC, VERSION, bytes)?).ok_or_else(unsound)?;
-        Ok(self.take_up(read))
+        Ok(self.take_up(CorrelatorState::read(bytes)?))
     }
 
-    fn take_up(&mut self, read: Snapshot) -> Restored {
+    pub(crate) fn take_up(&mut self, read: CorrelatorState) -> Restored {
         let mut restored = Restored::default();
         self.clock.take_up(&read.clock, &self.settings);
         // The buckets of one correlator have all counted the same.
@@ -200,14 +199,12 @@ impl Correlator {
         group.open = read.open.map(Box::new);
         let generation = group.generation;
         let deadline = group.state.wait().and_then(|wait| wait.as_ref()).map(|wait| wait.deadline);
-        if let Some(time) = deadline
-            && !std::mem::replace(&mut group.due, true)
-        {
-            let correlation = at;
-            self.deadlines.push(Reverse(Deadline { time, correlation, key, slot, generation }));
-        }
+        let due = deadline.filter(|_| !std::mem::replace(&mut group.due, true));
         table.recount(slot, before);
         table.queue(slot, read.last);
+        if let Some(time) = due {
+            self.await_deadline(Deadline { time, correlation: at, key, slot, generation });
+        }
         Some((at, slot))
     }
 }
@@ -227,7 +224,8 @@ fn fits(state: &State, kind: &Kind) -> bool {
     }
 }
 
-struct Snapshot {
+/// A bucket's snapshot, read and not yet taken up.
+pub(crate) struct CorrelatorState {
     clock: ReadClock,
     statistics: Statistics,
     health: Health,
@@ -273,8 +271,14 @@ struct ReadHit {
     carry: Carry,
 }
 
-impl Snapshot {
-    fn read(mut from: Reader<'_>) -> Option<Self> {
+impl CorrelatorState {
+    /// # Errors
+    /// Bytes that are no snapshot, of another version, damaged or cut.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Error> {
+        Self::body(open(MAGIC, VERSION, bytes)?).ok_or_else(unsound)
+    }
+
+    fn body(mut from: Reader<'_>) -> Option<Self> {
         let clock = ReadClock::read(&mut from)?;
         let mut statistics = Statistics::default();
         for counted in statistics.all_mut() {

@@ -2,10 +2,9 @@
 
 use super::clock::NEVER;
 use super::hash::{high, low};
+use super::heap::LazyHeap;
 use super::plan::Kind;
 use super::state::State;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 /// One group: the hits of one set of values.
 #[derive(Debug)]
@@ -60,7 +59,7 @@ pub(crate) struct Table {
     hand: usize,
     /// Groups by the last hit that was known when they were looked at, earliest first. A heap and not
     /// a queue: an alarm has to close in its time, whatever other groups there are.
-    expiry: BinaryHeap<Reverse<(i64, u32, u32)>>,
+    expiry: LazyHeap<(i64, u32, u32)>,
     /// The values that all groups keep together, see [`State::samples`].
     samples: usize,
     seed: u64,
@@ -80,7 +79,7 @@ impl Table {
             index: vec![0; 16],
             live: 0,
             hand: 0,
-            expiry: BinaryHeap::new(),
+            expiry: LazyHeap::new(),
             samples: 0,
             seed,
         }
@@ -147,14 +146,18 @@ impl Table {
     pub(crate) fn queue(&mut self, slot: u32, time: i64) {
         if let Some(group) = self.groups.get_mut(slot as usize).filter(|g| g.live && !g.queued) {
             group.queued = true;
-            self.expiry.push(Reverse((time, slot, group.generation)));
+            let (entry, groups) = ((time, slot, group.generation), &self.groups);
+            self.expiry.push(entry, |(_, slot, generation)| {
+                let group = groups.get(*slot as usize);
+                group.is_some_and(|group| group.live && group.generation == *generation)
+            });
         }
     }
 
     /// The next group whose last hit lies before `before` and that nothing waits for. It stays in
     /// place until [`remove`](Self::remove).
     pub(crate) fn expired(&mut self, before: i64) -> Option<u32> {
-        while let Some(Reverse((time, slot, generation))) = self.expiry.peek().copied()
+        while let Some((time, slot, generation)) = self.expiry.peek().copied()
             && time < before
         {
             self.expiry.pop();
@@ -209,7 +212,7 @@ impl Table {
         self.groups.capacity() * size_of::<Group>()
             + self.groups.iter().map(own).sum::<usize>()
             + (self.index.capacity() + self.free.capacity()) * 4
-            + self.expiry.capacity() * 16
+            + self.expiry.bytes()
     }
 
     fn make(&mut self, mut group: Group) -> u32 {

@@ -69,37 +69,74 @@ impl Name {
     }
 }
 
-/// The values of one event, by name.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Values(Vec<Option<Box<str>>>);
+/// The values of one event, by name: one behind the other in one text, since many events wait at once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Values {
+    text: Box<str>,
+    /// Where each ends.
+    ends: [u16; NAMES.len()],
+    /// Bit by bit, whether it is there.
+    there: u32,
+}
 
 impl Values {
     pub(crate) fn read(fields: &dyn Fields) -> Self {
-        Self((0..NAMES.len()).map(|at| Name(at).read(fields).map(Into::into)).collect())
+        // Each is cut to far less than what a place can tell of.
+        Self::of((0..NAMES.len()).map(|at| Name(at).read(fields))).unwrap_or_else(|| Self {
+            text: Box::default(),
+            ends: [0; NAMES.len()],
+            there: 0,
+        })
+    }
+
+    /// `None` where together they are longer than places can tell.
+    fn of<'v>(values: impl Iterator<Item = Option<Cow<'v, str>>>) -> Option<Self> {
+        let (mut text, mut ends, mut there) = (String::new(), [0; NAMES.len()], 0);
+        for ((at, end), value) in ends.iter_mut().enumerate().zip(values) {
+            if let Some(value) = value {
+                text.push_str(&value);
+                there |= 1 << at;
+            }
+            *end = u16::try_from(text.len()).ok()?;
+        }
+        Some(Self { text: text.into(), ends, there })
     }
 
     pub(crate) fn get(&self, name: Name) -> Option<&str> {
-        self.0.get(name.0)?.as_deref()
+        let end = *self.ends.get(name.0).filter(|_| self.there >> name.0 & 1 == 1)?;
+        let start = name.0.checked_sub(1).and_then(|before| self.ends.get(before));
+        self.text.get(usize::from(start.copied().unwrap_or(0))..usize::from(end))
+    }
+
+    fn all(&self) -> impl Iterator<Item = Option<&str>> {
+        (0..NAMES.len()).map(|at| self.get(Name(at)))
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn heap(&self) -> usize {
+        self.text.len()
     }
 
     pub(crate) fn write(&self, into: &mut Writer) {
-        into.count(self.0.len());
-        for value in &self.0 {
-            into.option(value.as_deref());
+        into.count(NAMES.len());
+        for value in self.all() {
+            into.option(value);
         }
     }
 
     pub(crate) fn read_back(from: &mut Reader<'_>) -> Option<Self> {
         let values = from.several(1, Reader::option)?;
-        let values: Vec<_> = values.into_iter().map(|text| text.map(Into::into)).collect();
-        (values.len() == NAMES.len()).then_some(Self(values))
+        if values.len() != NAMES.len() {
+            return None;
+        }
+        Self::of(values.into_iter().map(|value| value.map(Cow::Owned)))
     }
 
     /// All values as bytes, by which two events are told apart.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for value in &self.0 {
-            let value = value.as_deref().unwrap_or("\0");
+        for value in self.all() {
+            let value = value.unwrap_or("\0");
             bytes.extend((value.len() as u64).to_le_bytes());
             bytes.extend(value.as_bytes());
         }

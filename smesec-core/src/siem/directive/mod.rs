@@ -33,6 +33,8 @@ mod oracle;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use snapshot::DirectivesState;
+
 pub use run::Directives;
 pub use xml::parse_xml;
 pub use yaml::parse_yaml;

@@ -64,6 +64,8 @@ pub struct Directives {
     pub(super) arrival: Option<Timestamp>,
     pub(super) pending: BinaryHeap<Reverse<Pending>>,
     pub(super) events: HashMap<u64, Seen>,
+    /// What those that wait cost, see [`Seen::cost`].
+    waiting_bytes: usize,
     pub(super) sequence: u64,
     pub(super) running: Vec<Table>,
     pub(super) most: usize,
@@ -81,6 +83,16 @@ pub(super) struct Seen {
     pub(super) rules: Vec<u32>,
     pub(super) values: Values,
     pub(super) priority: Option<u8>,
+}
+
+impl Seen {
+    /// Bytes while it waits, without the allocator's own.
+    fn cost(&self) -> usize {
+        size_of::<(u64, Self)>()
+            + size_of::<Reverse<Pending>>()
+            + self.rules.len() * size_of::<u32>()
+            + self.values.heap()
+    }
 }
 
 /// How often a directive runs at once; beyond that the one that is least far goes, and it is told.
@@ -143,6 +155,7 @@ impl Directives {
             arrival: None,
             pending: BinaryHeap::new(),
             events: HashMap::new(),
+            waiting_bytes: 0,
             sequence: 0,
             running,
             most: MOST_RUNNING,
@@ -204,12 +217,13 @@ impl Directives {
                 self.health.told(Trouble::Late, self.late_dropped, time, out);
             } else {
                 self.sequence += 1;
-                self.pending.push(Reverse((time, self.sequence)));
                 let (rules, values) = (self.known(rules), Values::read(fields));
-                self.events.insert(self.sequence, Seen { rules, values, priority });
+                self.wait(time, self.sequence, Seen { rules, values, priority });
             }
         }
-        while self.pending.len() > self.settings.pending.max(1) {
+        while self.pending.len() > self.settings.pending.max(1)
+            || self.waiting_bytes > self.settings.pending_bytes
+        {
             let Some(Reverse((first, _))) = self.pending.peek().copied() else { break };
             self.forced += 1;
             self.health.told(Trouble::Pending, self.forced, time, out);
@@ -252,9 +266,23 @@ impl Directives {
         self.running.iter().map(Table::len).sum()
     }
 
+    /// Bytes of the events that wait for the watermark, without the allocator's own.
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
     /// Events that came after their source's lateness.
     pub fn late_dropped(&self) -> u64 {
         self.late_dropped
+    }
+
+    /// Puts an event before the watermark.
+    pub(super) fn wait(&mut self, time: i64, sequence: u64, seen: Seen) {
+        self.waiting_bytes += seen.cost();
+        self.pending.push(Reverse((time, sequence)));
+        // A snapshot taken up twice tells the same events again.
+        let known = self.events.insert(sequence, seen).map_or(0, |known| known.cost());
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(known);
     }
 
     /// The number of a rule that some level names.
@@ -287,6 +315,7 @@ impl Directives {
         {
             self.pending.pop();
             if let Some(seen) = self.events.remove(&sequence) {
+                self.waiting_bytes = self.waiting_bytes.saturating_sub(seen.cost());
                 self.take(time, &seen, out);
             }
         }

@@ -67,7 +67,10 @@ impl Directives {
     /// # Errors
     /// Bytes that are no snapshot, of another version, damaged or cut; then nothing is taken up.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<Restored, Error> {
-        let read = Snapshot::read(open(MAGIC, VERSION, bytes)?).ok_or_else(unsound)?;
+        Ok(self.take_up(DirectivesState::read(bytes)?))
+    }
+
+    pub(crate) fn take_up(&mut self, read: DirectivesState) -> Restored {
         let mut restored = Restored::default();
         self.clock.take_up(&read.clock, &self.settings);
         self.health.take_up(read.health);
@@ -89,17 +92,18 @@ impl Directives {
             }
         }
         for waits in read.waiting {
-            if self.pending.len() >= self.settings.pending {
+            if self.pending.len() >= self.settings.pending
+                || self.waiting_bytes() >= self.settings.pending_bytes
+            {
                 restored.skipped += 1;
                 continue;
             }
             let rules = waits.rules.iter().filter_map(|name| self.rule(name)).collect();
-            self.pending.push(Reverse((waits.time, waits.sequence)));
             let seen = Seen { rules, values: waits.values, priority: waits.priority };
-            self.events.insert(waits.sequence, seen);
+            self.wait(waits.time, waits.sequence, seen);
             restored.waiting += 1;
         }
-        Ok(restored)
+        restored
     }
 
     fn name_of(&self, rule: u32) -> Option<&str> {
@@ -108,7 +112,8 @@ impl Directives {
     }
 }
 
-struct Snapshot {
+/// A snapshot, read and not yet taken up.
+pub(crate) struct DirectivesState {
     clock: ReadClock,
     counts: [u64; 4],
     health: Health,
@@ -124,8 +129,14 @@ struct Waits {
     priority: Option<u8>,
 }
 
-impl Snapshot {
-    fn read(mut from: Reader<'_>) -> Option<Self> {
+impl DirectivesState {
+    /// # Errors
+    /// Bytes that are no snapshot, of another version, damaged or cut.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Error> {
+        Self::body(open(MAGIC, VERSION, bytes)?).ok_or_else(unsound)
+    }
+
+    fn body(mut from: Reader<'_>) -> Option<Self> {
         let clock = ReadClock::read(&mut from)?;
         let counts = [from.u64()?, from.u64()?, from.u64()?, from.u64()?];
         let health = Health::read(&mut from)?;

@@ -515,3 +515,35 @@ fn values_that_wait_are_bounded() {
     see(&mut directives, 1, &(100, words), &mut out);
     assert!(directives.snapshot().len() < 2_000, "{}", directives.snapshot().len());
 }
+
+#[test]
+fn events_that_wait_are_bounded_by_what_they_cost() {
+    let known = [Meta { name: "login".into(), ..Meta::default() }];
+    let text =
+        "directives: [{id: d, priority: 5, level: {rules: login, reliability: 5, occurrence: 9}}]";
+    let waiting = |value: &str, count: i64| {
+        let settings = Settings { pending_bytes: 100_000, ..Settings::stored() };
+        let read = parse_yaml(text, "d.yml").unwrap();
+        let mut report = LoadReport::default();
+        let mut directives = Directives::new(read, &known, home(), settings, &mut report);
+        let names = ["src_ip", "dst_ip", "username", "filename", "userdata1", "userdata2"];
+        let fields = names.map(|name| Field { name, value: Value::text(value) });
+        let (record, mut out) = (Record { fields: &fields, ..Record::default() }, Vec::new());
+        for second in 0..count {
+            let time = Timestamp::from_unix_seconds(second);
+            directives.see(&[0], time, "s", &record, None, &mut out);
+            assert!(directives.waiting_bytes() <= 100_000);
+        }
+        let told = out.iter().any(|alarm| alarm.rule.id == "correlation-pending-overflow");
+        let bytes = directives.waiting_bytes();
+        directives.flush(&mut out);
+        assert_eq!(directives.waiting_bytes(), 0);
+        (bytes, told)
+    };
+    // Six values of ten bytes, and what every event costs.
+    assert_eq!(waiting("0123456789", 1), (192, false));
+    assert_eq!(waiting("0123456789", 500), (96_000, false));
+    assert!(waiting("0123456789", 530).1);
+    // As many of long values do not fit, and that is told.
+    assert!(waiting(&"x".repeat(200), 500).1);
+}

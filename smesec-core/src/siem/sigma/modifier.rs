@@ -2,6 +2,7 @@
 
 use super::pattern::{Pattern, Piece};
 use super::rule::{Item, Literal};
+use crate::decode::transform::Transform;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -509,17 +510,10 @@ fn utf16(text: &str, item: &Item) -> Vec<u8> {
 }
 
 fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for chunk in bytes.chunks(3) {
-        let byte = |n: usize| u32::from(chunk.get(n).copied().unwrap_or(0));
-        let group = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for (n, shift) in [18, 12, 6, 0].into_iter().enumerate() {
-            let digit = DIGITS.get((group >> shift & 63) as usize).copied().unwrap_or(b'=');
-            out.push(char::from(if n <= chunk.len() { digit } else { b'=' }));
-        }
-    }
-    out
+    let mut digits = Vec::new();
+    Transform::Base64Encode.apply(bytes, &mut digits);
+    // All of them are ASCII.
+    String::from_utf8(digits).unwrap_or_default()
 }
 
 /// The digits that do not hang on what stands before or after, for each of the three offsets at

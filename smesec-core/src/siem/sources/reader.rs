@@ -63,11 +63,10 @@ struct Stream {
     frames: Frames,
     /// Lines (or events of EVTX and of JSON that is not one a line) that are done with.
     lines: u64,
-    origin: Arc<str>,
     options: ReaderOptions,
     context: Context,
     memory: Memory,
-    statistics: Statistics,
+    outlet: Outlet,
     audit: auditd::Pending,
     columns: csv::Columns,
     log: evtx::Log,
@@ -112,10 +111,9 @@ impl Reader {
             settled: !matches!(format, Format::Auto | Format::Json),
             frames: Frames::new(Framing::of(format), options.event_bytes),
             lines: 0,
-            origin: origin.into(),
             context,
             memory: Memory::default(),
-            statistics: Statistics::default(),
+            outlet: Outlet { origin: origin.into(), statistics: Statistics::default() },
             audit: auditd::Pending::default(),
             columns: csv::Columns::default(),
             log: evtx::Log::default(),
@@ -157,7 +155,7 @@ impl Reader {
             && self.stream.frames.is_fresh()
             && self.stream.audit.is_empty()
             && matches!(self.encoding, Encoding::Utf8);
-        let done = self.stream.statistics.bytes.saturating_sub(self.held.len() as u64);
+        let done = self.stream.outlet.statistics.bytes.saturating_sub(self.held.len() as u64);
         let (offset, line) = (self.begun.saturating_add(done), self.stream.lines);
         fresh.then_some(Point { offset, line, format: self.stream.format })
     }
@@ -232,7 +230,7 @@ impl Reader {
 
     /// What has been met so far.
     pub fn statistics(&self) -> Statistics {
-        self.stream.statistics
+        self.stream.outlet.statistics
     }
 
     /// The format, once it is settled; [`Format::Auto`] stays for streams whose lines are looked at
@@ -245,7 +243,7 @@ impl Reader {
     fn decode(&mut self, bytes: &[u8], each: &mut Each<'_>) {
         /// At a time, so that little memory is needed for it.
         const PIECE: usize = 64 << 10;
-        self.stream.statistics.bytes += bytes.len() as u64;
+        self.stream.outlet.statistics.bytes += bytes.len() as u64;
         match &mut self.encoding {
             Encoding::Utf8 => self.take(bytes, each),
             Encoding::Utf16(_) => {
@@ -257,7 +255,7 @@ impl Reader {
                 for piece in bytes.chunks(PIECE) {
                     let before = utf16.replaced;
                     self.take(utf16.text(piece).as_bytes(), each);
-                    self.stream.statistics.replaced += utf16.replaced - before;
+                    self.stream.outlet.statistics.replaced += utf16.replaced - before;
                 }
                 self.encoding = Encoding::Utf16(utf16);
             }
@@ -272,7 +270,7 @@ impl Reader {
                     self.encoding = Encoding::Utf16(utf16);
                     let mark = 2 - usize::from(first.is_some());
                     let rest = bytes.get(mark..).unwrap_or_default();
-                    self.stream.statistics.bytes -= rest.len() as u64;
+                    self.stream.outlet.statistics.bytes -= rest.len() as u64;
                     return self.decode(rest, each);
                 }
                 self.encoding = Encoding::Utf8;
@@ -364,14 +362,7 @@ impl Stream {
         let context = self.context;
         let mut draft = self.memory.draft(0, self.options.fields);
         let done = json::row(fields, &context, &self.kinds, &mut draft);
-        let spent = Edge {
-            origin: &self.origin,
-            line: self.lines,
-            arrival: context.now,
-            statistics: &mut self.statistics,
-            each,
-        }
-        .tell(done, draft);
+        let spent = self.outlet.edge(self.lines, self.context.now, each).tell(done, draft);
         self.memory.keep(spent);
         self.lines += 1;
     }
@@ -396,52 +387,32 @@ impl Stream {
     fn audit_event(&mut self, event: auditd::Event, each: &mut Each<'_>) {
         let mut draft = self.memory.draft(event.text.len(), self.options.fields);
         let done = auditd::parse(&event.text, &mut draft);
-        let spent = Edge {
-            origin: &self.origin,
-            line: event.line,
-            arrival: self.context.now,
-            statistics: &mut self.statistics,
-            each,
-        }
-        .tell(done, draft);
+        let spent = self.outlet.edge(event.line, self.context.now, each).tell(done, draft);
         self.memory.keep(spent);
         self.audit.recycle(event);
     }
 
     /// A chunk of EVTX.
     fn chunk(&mut self, bytes: &[u8], each: &mut Each<'_>) {
-        let told = self.statistics.bad;
+        let told = self.outlet.statistics.bad;
         let mut events = self.log.open(bytes);
         while let Some(event) = events.next(bytes) {
             let ready = self.log.prepare(bytes, &event);
             let mut draft = self.memory.draft(event.size(), self.options.fields);
             let done = ready.and_then(|()| self.log.read(bytes, &event, &mut draft));
-            let spent = Edge {
-                origin: &self.origin,
-                line: self.lines,
-                arrival: self.context.now,
-                statistics: &mut self.statistics,
-                each,
-            }
-            .tell(done, draft);
+            let spent = self.outlet.edge(self.lines, self.context.now, each).tell(done, draft);
             self.memory.keep(spent);
             self.lines += 1;
         }
         // Once: mostly it is an event that the cut went through.
-        if bytes.len() < EVTX_CHUNK && self.statistics.bad == told {
+        if bytes.len() < EVTX_CHUNK && self.outlet.statistics.bad == told {
             let why = "the event log is cut off within a chunk; copy the file again";
             self.edge(each).bad(why.into());
         }
     }
 
     fn edge<'s, 'e>(&'s mut self, each: &'s mut Each<'e>) -> Edge<'s, 'e> {
-        Edge {
-            origin: &self.origin,
-            line: self.lines,
-            arrival: self.context.now,
-            statistics: &mut self.statistics,
-            each,
-        }
+        self.outlet.edge(self.lines, self.context.now, each)
     }
 
     fn count(&mut self, done: &[u8]) {
@@ -467,20 +438,13 @@ impl Stream {
         if self.format == Format::JournalExport {
             let mut draft = self.memory.draft(bytes.len(), self.options.fields);
             let done = journal::parse_export(bytes, &self.context, &mut draft);
-            let spent = Edge {
-                origin: &self.origin,
-                line: self.lines,
-                arrival: self.context.now,
-                statistics: &mut self.statistics,
-                each,
-            }
-            .tell(done, draft);
+            let spent = self.outlet.edge(self.lines, self.context.now, each).tell(done, draft);
             return self.memory.keep(spent);
         }
         if let Ok(text) = std::str::from_utf8(bytes) {
             self.text(text, each);
         } else {
-            self.statistics.replaced += 1;
+            self.outlet.statistics.replaced += 1;
             self.text(&String::from_utf8_lossy(bytes), each);
         }
     }
@@ -529,25 +493,35 @@ impl Stream {
                       as a pattern"
                 .into()),
         };
-        let spent = Edge {
-            origin: &self.origin,
-            line: self.lines,
-            arrival: context.now,
-            statistics: &mut self.statistics,
-            each,
-        }
-        .tell(done, draft);
+        let spent = self.outlet.edge(self.lines, self.context.now, each).tell(done, draft);
         self.memory.keep(spent);
     }
 }
 
-/// Where one event leaves the reader.
+/// Where events leave the reader. Apart from the rest of the stream, out of which drafts may borrow.
+#[derive(Debug)]
+struct Outlet {
+    origin: Arc<str>,
+    statistics: Statistics,
+}
+
+impl Outlet {
+    fn edge<'s, 'e>(
+        &'s mut self,
+        line: u64,
+        arrival: Timestamp,
+        each: &'s mut Each<'e>,
+    ) -> Edge<'s, 'e> {
+        Edge { outlet: self, line, arrival, each }
+    }
+}
+
+/// Where one event leaves it.
 struct Edge<'s, 'e> {
-    origin: &'s Arc<str>,
+    outlet: &'s mut Outlet,
     /// From 0.
     line: u64,
     arrival: Timestamp,
-    statistics: &'s mut Statistics,
     each: &'s mut Each<'e>,
 }
 
@@ -556,8 +530,8 @@ impl Edge<'_, '_> {
     fn tell(&mut self, done: Result<(), Fault>, draft: Draft<'_>) -> Spent {
         match done {
             Ok(()) => {
-                self.statistics.records += 1;
-                (self.each)(Ok(draft.record(self.origin, self.line, self.arrival)));
+                self.outlet.statistics.records += 1;
+                (self.each)(Ok(draft.record(&self.outlet.origin, self.line, self.arrival)));
             }
             Err(why) => self.bad(why),
         }
@@ -565,8 +539,8 @@ impl Edge<'_, '_> {
     }
 
     fn bad(&mut self, why: Fault) {
-        self.statistics.bad += 1;
-        let origin = Arc::clone(self.origin);
+        self.outlet.statistics.bad += 1;
+        let origin = Arc::clone(&self.outlet.origin);
         (self.each)(Err(BadLine { origin, line: self.line + 1, why }));
     }
 }

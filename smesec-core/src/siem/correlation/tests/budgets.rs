@@ -132,3 +132,32 @@ fn one_event_years_ahead_does_not_keep_groups_for_ever() {
     correlator.flush(&mut out);
     assert_eq!(opened(&out).len(), 499);
 }
+
+#[test]
+fn what_was_evicted_leaves_nothing_behind() {
+    let rule =
+        |what: &str| format!("{{title: n, correlation: {{{what}, group-by: [g], timespan: 7d}}}}");
+    for (what, opens) in [
+        ("type: event_count, rules: [a], condition: {gte: 3}", 0),
+        ("type: temporal_ordered, rules: [a, b], condition: a and not b", 1_000),
+    ] {
+        let settings = Settings { lateness: 0, groups: 1_000, ..Settings::default() };
+        let mut correlator = Correlator::new(plan(&rule(what)), settings);
+        let (mut out, mut early) = (Vec::new(), 0);
+        for n in 0..100_000_i64 {
+            let time = Timestamp::from_unix_nanos(n * SECOND / 100);
+            correlator.hit(0, time, "s", &Row(vec![("g".into(), format!("k{n}"))]), &mut out);
+            if n == 10_000 {
+                early = correlator.bytes();
+            }
+        }
+        let late = correlator.bytes();
+        assert!(late < early + 10_000, "{what}: {early} bytes, then {late}");
+        // Of those that are left nothing is forgotten.
+        assert_eq!(correlator.groups(), 1_000);
+        for day in [8, 16] {
+            correlator.advance(Timestamp::from_unix_seconds(day * 86_400), &mut out);
+        }
+        assert_eq!((correlator.groups(), opened(&out).len()), (0, opens), "{what}");
+    }
+}

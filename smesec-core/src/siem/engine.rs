@@ -428,7 +428,6 @@ impl<'r> Detector<Record<'r>> for Engine {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a panic is the verdict")]
 mod tests {
     use super::*;
     use crate::siem::directive::parse_yaml;

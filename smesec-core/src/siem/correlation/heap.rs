@@ -60,13 +60,13 @@ mod tests {
             // The last hundred are live at any time, and every thousandth for ever.
             heap.push(n.reverse_bits(), |entry| {
                 let pushed = entry.reverse_bits();
-                pushed % 1_000 == 0 || pushed + 100 >= n
+                pushed.is_multiple_of(1_000) || pushed + 100 >= n
             });
             assert!(heap.len() <= LEAST + 2 * 200, "{}", heap.len());
         }
         let mut told: Vec<u32> = std::iter::from_fn(|| heap.pop()).collect();
         assert!(told.is_sorted());
-        told.retain(|entry| entry.reverse_bits() % 1_000 == 0);
+        told.retain(|entry| entry.reverse_bits().is_multiple_of(1_000));
         assert_eq!(told.len(), 100);
     }
 }

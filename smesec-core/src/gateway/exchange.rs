@@ -5,7 +5,7 @@ use super::forward;
 use super::inspect::Inspector;
 use super::metrics::one_more;
 use super::page;
-use super::record::Record;
+use super::record::{Closing, Record};
 use super::server::Shared;
 use super::site::Host;
 use super::upgrade;
@@ -114,6 +114,7 @@ pub(super) async fn serve(
         complete: false,
         action: Action::Pass,
         upstream: None,
+        closing: Closing::Open,
         shared: Arc::clone(&shared),
         site,
     });
@@ -124,7 +125,7 @@ pub(super) async fn serve(
     let mut exchange = Exchange { shared, record, accept, tunnel: None };
     match exchange.admit(&inspector, parts, body, host, fault, peer).await {
         Ok(response) => Ok(exchange.answer(response)),
-        Err(stop) => exchange.stop(&inspector, stop),
+        Err(stop) => exchange.stop(&inspector, stop).await,
     }
 }
 
@@ -214,7 +215,10 @@ impl Exchange {
         let asked = Instant::now();
         let answer = host.upstreams.send(&parts, upload.body, upload.progress).await;
         self.record.upstream = Some(asked.elapsed());
-        let response = answer.map_err(|failure| self.failed(inspector, &failure))?;
+        let response = match answer {
+            Ok(response) => response,
+            Err(failure) => return Err(self.failed(inspector, &failure).await),
+        };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(inspector, client_upgrade, response).await;
         }
@@ -229,7 +233,7 @@ impl Exchange {
             return Ok(Upload::whole(Bytes::new()));
         }
         let mut timed = Timed::new(body, self.record.site.timeouts.body, true);
-        match inspector.wants(phase) {
+        match inspector.wants(phase).await {
             Wanted::Skip => {
                 pass(inspector.body(phase, Bytes::new(), true, 0).await)?;
                 let progress = timed.progress();
@@ -268,11 +272,11 @@ impl Exchange {
         Upload { body: Source::Pumped(channel), progress, length }
     }
 
-    fn failed(&mut self, inspector: &Inspector, failure: &Failure) -> Stop {
+    async fn failed(&mut self, inspector: &Inspector, failure: &Failure) -> Stop {
         let (status, severity) = match failure {
             Failure::Request(fault) => {
                 // A filter that stopped the body has its verdict ready for the asking.
-                let verdict = inspector.verdict();
+                let verdict = inspector.verdict().await;
                 return if verdict.is_decisive() { Stop::Verdict(verdict) } else { fault.into() };
             }
             Failure::TimedOut(_) => (504, Severity::Medium),
@@ -299,7 +303,7 @@ impl Exchange {
             return Ok(Response::from_parts(head, Outward::new(Source::empty())));
         }
         let mut timed = Timed::new(body, self.record.site.timeouts.idle, false);
-        let source = match inspector.wants(phase) {
+        let source = match inspector.wants(phase).await {
             Wanted::Skip => {
                 pass(inspector.body(phase, Bytes::new(), true, 0).await)?;
                 Source::Stream(timed)
@@ -390,7 +394,11 @@ impl Exchange {
         response
     }
 
-    fn stop(mut self, inspector: &Inspector, stop: Stop) -> Result<Response<Outward>, Closed> {
+    async fn stop(
+        mut self,
+        inspector: &Inspector,
+        stop: Stop,
+    ) -> Result<Response<Outward>, Closed> {
         let incident = self.record.incident;
         let response = match stop {
             Stop::Gone => return Err(Closed),
@@ -405,6 +413,7 @@ impl Exchange {
                     Action::Drop | Action::Reject => return Err(Closed),
                     Action::Redirect { status } => inspector
                         .location()
+                        .await
                         .and_then(|location| page::redirect(status, &location))
                         .unwrap_or_else(|| page::page(403, incident, &self.accept)),
                     Action::Deny { status } => page::page(status, incident, &self.accept),

@@ -1,6 +1,6 @@
 //! The end of an exchange: the filter's event, a line in the access log, the counters.
 
-use super::inspect::Inspector;
+use super::inspect::{Busy, Ended, Inspector};
 use super::metrics::one_more;
 use super::server::Shared;
 use super::site::Site;
@@ -22,7 +22,17 @@ pub(super) fn rule(id: &str, name: &str) -> Arc<RuleInfo> {
     Arc::new(RuleInfo { id: id.to_owned(), name: name.to_owned(), ..RuleInfo::default() })
 }
 
+/// How far the end of an exchange has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Closing {
+    Open,
+    /// It waits for the filter, which still looks at a body.
+    Waiting,
+    Closed,
+}
+
 /// What is known of one exchange; dropping it closes it.
+#[derive(Clone)]
 pub(super) struct Record {
     pub(super) shared: Arc<Shared>,
     pub(super) inspector: Inspector,
@@ -40,6 +50,7 @@ pub(super) struct Record {
     /// What a filter did about it.
     pub(super) action: Action,
     pub(super) upstream: Option<Duration>,
+    pub(super) closing: Closing,
     /// Held to the end, so that a site that was replaced is let go of by who replaced it.
     pub(super) site: Arc<Site>,
 }
@@ -101,42 +112,36 @@ impl Record {
         event.extra.insert("status".to_owned(), self.status.into());
         Stamp(self).accept(event);
     }
-}
 
-/// Gives each event the incident's number, which the client sees too.
-struct Stamp<'a>(&'a Record);
-
-impl Sink for Stamp<'_> {
-    fn accept(&self, mut event: Event) {
-        let record = self.0;
-        if event.id == EventId::default() {
-            event.id = record.shared.next_id();
+    /// A client that leaves does not wait for the pool, which may look at its body for a while yet: a
+    /// task of its own does.
+    fn close_later(&self) {
+        let mut rest = self.clone();
+        rest.closing = Closing::Waiting;
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => {
+                runtime.spawn(async move {
+                    let ended = rest.inspector.end_later().await;
+                    rest.close(ended);
+                });
+            }
+            // Nobody serves any longer.
+            Err(_) => rest.close(Ended::default()),
         }
-        event.extra.insert("incident".to_owned(), record.incident.to_string().into());
-        if !record.host.is_empty() {
-            event.extra.insert("host".to_owned(), (*record.host).into());
-        }
-        if let Some(log) = &record.shared.audit_log
-            && let Some(rules) =
-                record.site.rule_set.as_deref().filter(|_| event.detector == Source::Waf)
-            && let Some(audit) = ModSecurityJson::wanted(&event, rules)
-        {
-            log.line(audit.to_json());
-        }
-        record.shared.sink.accept(event);
     }
-}
 
-impl Drop for Record {
-    fn drop(&mut self) {
+    fn close(&mut self, ended: Ended) {
+        self.closing = Closing::Closed;
+        if let Some(how) = ended.broken {
+            self.event(Severity::High, format!("a filter broke, which stopped the exchange: {how}"));
+        }
         let outcome = Outcome {
             status: self.status,
             bytes: self.bytes,
             aborted: !self.complete,
             now: Timestamp::from_system_clock(),
         };
-        let inspector = self.inspector.clone();
-        let spent = inspector.finish(outcome, &Stamp(self));
+        let spent = ended.finish(outcome, &Stamp(self));
         let metrics = &self.shared.metrics;
         let class = usize::from(self.status / 100);
         if let Some(counter) = metrics.requests.get(class).or(metrics.requests.first()) {
@@ -180,5 +185,43 @@ impl Drop for Record {
             };
             log.line(serde_json::to_string(&line).unwrap_or_default());
         }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if self.closing == Closing::Closed {
+            return;
+        }
+        match self.inspector.end() {
+            Ok(ended) => self.close(ended),
+            Err(Busy) if self.closing == Closing::Open => self.close_later(),
+            // The runtime ends before the pool does.
+            Err(Busy) => self.close(Ended::default()),
+        }
+    }
+}
+
+/// Gives each event the incident's number, which the client sees too.
+struct Stamp<'a>(&'a Record);
+
+impl Sink for Stamp<'_> {
+    fn accept(&self, mut event: Event) {
+        let record = self.0;
+        if event.id == EventId::default() {
+            event.id = record.shared.next_id();
+        }
+        event.extra.insert("incident".to_owned(), record.incident.to_string().into());
+        if !record.host.is_empty() {
+            event.extra.insert("host".to_owned(), (*record.host).into());
+        }
+        if let Some(log) = &record.shared.audit_log
+            && let Some(rules) =
+                record.site.rule_set.as_deref().filter(|_| event.detector == Source::Waf)
+            && let Some(audit) = ModSecurityJson::wanted(&event, rules)
+        {
+            log.line(audit.to_json());
+        }
+        record.shared.sink.accept(event);
     }
 }

@@ -3,6 +3,7 @@
 use super::body::{Fault, Outward, Progress, Source, Timed};
 use super::forward;
 use super::inspect::Inspector;
+use super::listener::Place;
 use super::metrics::one_more;
 use super::page;
 use super::record::{Closing, Record};
@@ -49,6 +50,8 @@ struct Exchange {
     accept: HeaderMap,
     /// Both ends of a connection that stops speaking HTTP after the answer.
     tunnel: Option<(OnUpgrade, OnUpgrade)>,
+    /// The connection's, which a tunnel keeps.
+    place: Arc<Place>,
 }
 
 enum Stop {
@@ -85,6 +88,7 @@ impl From<Fault> for Stop {
 pub(super) async fn serve(
     shared: Arc<Shared>,
     peer: Peer,
+    place: Arc<Place>,
     request: Request<Incoming>,
 ) -> Result<Response<Outward>, Closed> {
     let began = Instant::now();
@@ -122,7 +126,7 @@ pub(super) async fn serve(
     if let Some(value) = parts.headers.get(ACCEPT) {
         accept.insert(ACCEPT, value.clone());
     }
-    let mut exchange = Exchange { shared, record, accept, tunnel: None };
+    let mut exchange = Exchange { shared, record, accept, tunnel: None, place };
     match exchange.admit(&inspector, parts, body, host, fault, peer).await {
         Ok(response) => Ok(exchange.answer(response)),
         Err(stop) => exchange.stop(&inspector, stop).await,
@@ -377,13 +381,13 @@ impl Exchange {
 
     /// Hands the record over to the response that goes out.
     fn answer(self, mut response: Response<Outward>) -> Response<Outward> {
-        let Self { mut record, tunnel, .. } = self;
+        let Self { mut record, tunnel, place, .. } = self;
         record.status = response.status().as_u16();
         if record.method == Method::HEAD {
             record.complete = true;
         }
         if let Some((client, server)) = tunnel {
-            tokio::spawn(upgrade::tunnel(client, server, record));
+            tokio::spawn(upgrade::tunnel(client, server, record, place));
         } else {
             let length = response
                 .headers()

@@ -258,3 +258,24 @@ fn each_listener_serves_where_there_is_one_place() {
     }
     assert!(stage.end());
 }
+
+#[test]
+fn a_log_that_cannot_be_opened_anew_goes_on_and_is_told() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("gateway-unopened");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let (access, rotated) = (folder.join("access.log"), folder.join("access.log.1"));
+    let text = format!("{LISTEN}access_log = {access:?}\n{}", host(echo()));
+    let stage = Stage::new(&text);
+    std::fs::rename(&access, &rotated).unwrap();
+    std::fs::create_dir(&access).unwrap();
+    let notices = stage.handle.reload(&config(&text)).unwrap();
+    assert!(notices.iter().any(|notice| notice.contains("access.log")), "{notices:?}");
+    stage.event(|event| event.message.contains("access.log"));
+    assert_eq!(stage.get("/").status, 200);
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while std::fs::read_to_string(&rotated).unwrap().lines().count() != 1 {
+        assert!(std::time::Instant::now() < deadline, "the line is lost");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}

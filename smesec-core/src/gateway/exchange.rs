@@ -6,7 +6,7 @@ use super::inspect::Inspector;
 use super::listener::Place;
 use super::metrics::one_more;
 use super::page;
-use super::record::{Closing, Record};
+use super::record::{self, Closing, Record};
 use super::server::Shared;
 use super::site::Host;
 use super::upgrade;
@@ -20,6 +20,7 @@ use http_body_util::channel::{Channel, Sender};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT, CONTENT_LENGTH, HeaderMap};
 use hyper::http::request::Parts;
+use hyper::http::response;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use std::net::SocketAddr;
@@ -145,15 +146,6 @@ fn views(headers: &HeaderMap) -> Vec<Header<'_>> {
         .collect()
 }
 
-const fn version(version: Version) -> &'static [u8] {
-    match version {
-        Version::HTTP_09 => b"HTTP/0.9",
-        Version::HTTP_10 => b"HTTP/1.0",
-        Version::HTTP_2 => b"HTTP/2.0",
-        _ => b"HTTP/1.1",
-    }
-}
-
 /// What a filter left of a request's body to send on.
 struct Upload {
     body: Source,
@@ -184,7 +176,7 @@ impl Exchange {
             let head = RequestHead {
                 method: parts.method.as_str().as_bytes(),
                 target: target.as_bytes(),
-                version: version(parts.version),
+                version: record::version(parts.version).as_bytes(),
                 headers: &headers,
                 now: self.record.at,
             };
@@ -299,7 +291,7 @@ impl Exchange {
     ) -> Result<Response<Outward>, Stop> {
         let phase = Phase::ResponseBody;
         let (mut head, body) = response.into_parts();
-        self.response_head(inspector, head.status, &head.headers).await?;
+        Self::response_head(inspector, &head).await?;
         forward::strip_hop(&mut head.headers);
         head.version = Version::HTTP_11;
         if body.is_end_stream() || self.record.method == Method::HEAD {
@@ -341,21 +333,16 @@ impl Exchange {
         Ok(Response::from_parts(head, Outward::new(source)))
     }
 
-    async fn response_head(
-        &self,
-        inspector: &Inspector,
-        status: StatusCode,
-        headers: &HeaderMap,
-    ) -> Result<(), Stop> {
+    async fn response_head(inspector: &Inspector, parts: &response::Parts) -> Result<(), Stop> {
         if inspector.is_none() {
             return Ok(());
         }
-        let views = views(headers);
+        let views = views(&parts.headers);
         let head = ResponseHead {
-            status: status.as_u16(),
-            version: b"HTTP/1.1",
+            status: parts.status.as_u16(),
+            version: record::version(parts.version).as_bytes(),
             headers: &views,
-            now: self.record.at,
+            now: Timestamp::from_system_clock(),
         };
         pass(inspector.response_head(&head).await)
     }
@@ -366,14 +353,14 @@ impl Exchange {
         client: Option<OnUpgrade>,
         mut response: Response<Incoming>,
     ) -> Result<Response<Outward>, Stop> {
-        self.response_head(inspector, response.status(), response.headers()).await?;
+        let server = hyper::upgrade::on(&mut response);
+        let (head, _) = response.into_parts();
+        Self::response_head(inspector, &head).await?;
         pass(inspector.body(Phase::ResponseBody, Bytes::new(), true, 0).await)?;
         let Some(client) = client else {
             let why = "the upstream switched protocols without being asked".to_owned();
             return Err(Stop::Page(502, Severity::Medium, why));
         };
-        let server = hyper::upgrade::on(&mut response);
-        let (head, _) = response.into_parts();
         one_more(&self.shared.metrics.upgraded);
         self.tunnel = Some((client, server));
         Ok(Response::from_parts(head, Outward::new(Source::empty())))

@@ -22,6 +22,16 @@ pub(super) fn rule(id: &str, name: &str) -> Arc<RuleInfo> {
     Arc::new(RuleInfo { id: id.to_owned(), name: name.to_owned(), ..RuleInfo::default() })
 }
 
+/// The version as rules and logs spell it.
+pub(super) const fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        _ => "HTTP/1.1",
+    }
+}
+
 /// How far the end of an exchange has come.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Closing {
@@ -162,18 +172,13 @@ impl Record {
         if let Some(log) = &self.shared.access_log {
             let target =
                 self.target.as_ref().map_or_else(String::new, |t| mask::masked_target(t.as_str()));
-            let version = match self.version {
-                Version::HTTP_10 => "HTTP/1.0",
-                Version::HTTP_2 => "HTTP/2.0",
-                _ => "HTTP/1.1",
-            };
             let line = Line {
                 time: self.at.to_string(),
                 client: self.client.to_string(),
                 host: &self.host,
                 method: self.method.as_str(),
                 target: &target,
-                version,
+                version: version(self.version),
                 status: self.status,
                 bytes: self.bytes,
                 complete: self.complete,

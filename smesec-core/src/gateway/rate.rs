@@ -1,12 +1,10 @@
 //! A filter that bounds how often one address may ask.
 
-use super::address::Decided;
-use crate::event::{Finding, RuleInfo};
+use super::address::{Decided, Signature};
 use crate::filter::{Filter, Transaction};
 use crate::http::Connection;
 use crate::intake::Intake;
 use crate::time::Timestamp;
-use crate::verdict::{Action, Severity, Verdict};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -42,7 +40,7 @@ pub struct RateLimit {
     rate: Rate,
     shards: Vec<Mutex<HashMap<u128, Bucket>>>,
     hasher: RandomState,
-    rule: Arc<RuleInfo>,
+    signature: Arc<Signature>,
 }
 
 impl std::fmt::Debug for RateLimit {
@@ -58,7 +56,7 @@ impl RateLimit {
             rate,
             shards: (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect(),
             hasher: RandomState::new(),
-            rule: super::record::rule("smesec-rate-limit", "rate limit"),
+            signature: Signature::new("smesec-rate-limit", "rate limit"),
         }
     }
 
@@ -128,17 +126,13 @@ impl RateLimit {
 impl Filter for RateLimit {
     fn begin(&self, connection: &Connection, _: Option<Box<dyn Intake>>) -> Box<dyn Transaction> {
         let address = connection.client.ip();
-        if self.admits(address, connection.now) {
-            return Box::new(Decided::new(connection, Verdict::PASS, None));
-        }
-        let mut finding = Finding::new(
-            Arc::clone(&self.rule),
-            Severity::Low,
-            format!("{address} asks more often than {} times a second", self.rate.per_second),
-        );
-        "REMOTE_ADDR".clone_into(&mut finding.part);
-        let verdict = Verdict::new(Action::Deny { status: 429 }, 0);
-        Box::new(Decided::new(connection, verdict, Some(finding)))
+        Box::new(if self.admits(address, connection.now) {
+            Decided::pass(connection)
+        } else {
+            let why =
+                format!("{address} asks more often than {} times a second", self.rate.per_second);
+            Decided::against(connection, 429, &self.signature, why)
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use super::inspect::{Busy, Ended, Inspector};
 use super::metrics::one_more;
 use super::server::Shared;
 use super::site::Site;
-use crate::event::{Event, EventId, RuleInfo, Source};
+use crate::event::{Event, EventId, HTTP_ACTIVITY, Source};
 use crate::filter::Outcome;
 use crate::mask;
 use crate::sink::Sink;
@@ -16,11 +16,6 @@ use hyper::{Method, Version};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// A rule of the gateway's own filters.
-pub(super) fn rule(id: &str, name: &str) -> Arc<RuleInfo> {
-    Arc::new(RuleInfo { id: id.to_owned(), name: name.to_owned(), ..RuleInfo::default() })
-}
 
 /// The version as rules and logs spell it.
 pub(super) const fn version(version: Version) -> &'static str {
@@ -115,7 +110,7 @@ impl Record {
     pub(super) fn event(&self, severity: Severity, message: String) {
         let mut event =
             Event::new(EventId::default(), Source::Host, Timestamp::from_system_clock());
-        event.class_uid = 4_002;
+        event.class_uid = HTTP_ACTIVITY;
         event.severity_id = severity.ocsf_id();
         event.src_endpoint = Some(self.client);
         event.message = message;
@@ -143,7 +138,10 @@ impl Record {
     fn close(&mut self, ended: Ended) {
         self.closing = Closing::Closed;
         if let Some(how) = ended.broken {
-            self.event(Severity::High, format!("a filter broke, which stopped the exchange: {how}"));
+            self.event(
+                Severity::High,
+                format!("a filter broke, which stopped the exchange: {how}"),
+            );
         }
         let outcome = Outcome {
             status: self.status,

@@ -8,7 +8,7 @@ use super::record;
 use super::site::{Kept, Site};
 use super::upstream;
 use crate::error::{ConfigError, Error, IoError};
-use crate::event::{Event, EventId, Source};
+use crate::event::{Event, EventId, HTTP_ACTIVITY, Source};
 use crate::filter::Filter;
 use crate::sink::{Discard, Sink};
 use crate::time::Timestamp;
@@ -81,7 +81,7 @@ impl Shared {
     pub(super) fn unreadable(&self, client: SocketAddr, error: &hyper::Error) {
         let now = Timestamp::from_system_clock();
         let mut event = Event::new(self.next_id(), Source::Host, now);
-        event.class_uid = 4_002;
+        event.class_uid = HTTP_ACTIVITY;
         event.severity_id = Severity::Low.ocsf_id();
         event.src_endpoint = Some(client);
         let status = if error.is_parse_too_large() { 431 } else { 400 };

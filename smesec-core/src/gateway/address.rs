@@ -238,7 +238,8 @@ mod tests {
         };
         let sink = crate::sink::Queue::new(10);
         let list = || AddressList::new(Vec::new(), vec!["10.0.0.0/8".parse().unwrap()]);
-        let limit = crate::gateway::RateLimit::new(crate::gateway::Rate::new(0.001, Some(1)));
+        let limit =
+            crate::gateway::RateLimit::new(crate::gateway::Rate::new(0.001, Some(1)).unwrap());
         let (one, other) = (list(), list());
         let filters: [&dyn Filter; 5] = [&one, &one, &other, &limit, &limit];
         for filter in filters {

@@ -1,6 +1,7 @@
 //! A filter that bounds how often one address may ask.
 
 use super::address::{Decided, Signature};
+use crate::error::ConfigError;
 use crate::filter::{Filter, Transaction};
 use crate::http::Connection;
 use crate::intake::Intake;
@@ -19,8 +20,21 @@ pub struct Rate {
 
 impl Rate {
     /// A rate; the burst is four seconds' worth by default (a page with its pictures), at least 1.
-    pub fn new(per_second: f64, burst: Option<u32>) -> Self {
-        Self { per_second, burst: burst.map_or((per_second * 4.0).ceil(), f64::from).max(1.0) }
+    ///
+    /// # Errors
+    /// For a burst of 0, and for a rate that is none or outside of what makes sense: one request in a
+    /// thousand seconds, a million in one.
+    pub fn new(per_second: f64, burst: Option<u32>) -> Result<Self, ConfigError> {
+        if burst == Some(0) {
+            return Err(ConfigError::new("`burst` of 0 lets nothing pass; write at least 1"));
+        }
+        if !(0.001..=1e6).contains(&per_second) {
+            return Err(ConfigError::new(format!(
+                "`requests_per_second` of {per_second} is out of range; write 0.001 to 1000000"
+            )));
+        }
+        let burst = burst.map_or((per_second * 4.0).ceil().max(1.0), f64::from);
+        Ok(Self { per_second, burst })
     }
 }
 
@@ -70,12 +84,13 @@ impl RateLimit {
     /// ```
     /// use smesec_core::gateway::{Rate, RateLimit};
     /// use smesec_core::time::Timestamp;
-    /// let limit = RateLimit::new(Rate::new(1.0, Some(2)));
+    /// let limit = RateLimit::new(Rate::new(1.0, Some(2))?);
     /// let client = "192.0.2.1".parse().unwrap();
     /// let now = Timestamp::from_unix_seconds(0);
     /// assert!(limit.admits(client, now) && limit.admits(client, now));
     /// assert!(!limit.admits(client, now), "the burst is spent");
     /// assert!(limit.admits(client, now.plus_seconds(1)));
+    /// # Ok::<(), smesec_core::error::ConfigError>(())
     /// ```
     pub fn admits(&self, client: IpAddr, now: Timestamp) -> bool {
         let key = match client {
@@ -143,7 +158,7 @@ mod tests {
 
     #[test]
     fn memory_of_clients_is_bounded() {
-        let limit = RateLimit::new(Rate::new(0.001, Some(1)));
+        let limit = RateLimit::new(Rate::new(0.001, Some(1)).unwrap());
         let now = Timestamp::from_unix_seconds(0);
         for n in 0..400_000u32 {
             assert!(limit.admits(IpAddr::V4(n.into()), now));
@@ -154,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_visitor_of_ipv6_is_a_network() {
-        let limit = RateLimit::new(Rate::new(0.001, Some(1)));
+        let limit = RateLimit::new(Rate::new(0.001, Some(1)).unwrap());
         let now = Timestamp::from_unix_seconds(0);
         let client = |text: &str| limit.admits(IpAddr::V6(text.parse::<Ipv6Addr>().unwrap()), now);
         assert!(client("2001:db8::1"));
@@ -166,11 +181,23 @@ mod tests {
 
     #[test]
     fn a_clock_that_goes_back_gives_nothing() {
-        let limit = RateLimit::new(Rate::new(1.0, Some(1)));
+        let limit = RateLimit::new(Rate::new(1.0, Some(1)).unwrap());
         let client = "192.0.2.1".parse().unwrap();
         assert!(limit.admits(client, Timestamp::from_unix_seconds(100)));
         assert!(!limit.admits(client, Timestamp::from_unix_seconds(50)));
         assert!(!limit.admits(client, Timestamp::from_unix_seconds(100)));
         assert!(limit.admits(client, Timestamp::from_unix_seconds(101)));
+    }
+
+    #[test]
+    fn what_is_no_rate_is_refused() {
+        let bad = [f64::NAN, f64::INFINITY, -1.0, 0.0, 0.000_9, 1_000_001.0];
+        for per_second in bad {
+            let why = Rate::new(per_second, None).unwrap_err().to_string();
+            assert!(why.contains("requests_per_second"), "{why}");
+        }
+        assert!(Rate::new(1.0, Some(0)).unwrap_err().to_string().contains("burst"));
+        assert_eq!(Rate::new(0.01, None), Rate::new(0.01, Some(1)));
+        assert_eq!(Rate::new(2.5, None), Rate::new(2.5, Some(10)));
     }
 }

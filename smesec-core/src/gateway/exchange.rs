@@ -1,7 +1,7 @@
 //! One request on its way: head, body, upstream, response.
 
 use super::body::{Fault, Outward, Progress, Source, Timed};
-use super::forward;
+use super::forward::{self, Hop, Onward};
 use super::inspect::Inspector;
 use super::listener::Place;
 use super::metrics::one_more;
@@ -21,6 +21,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT, CONTENT_LENGTH, HeaderMap};
 use hyper::http::request::Parts;
 use hyper::http::response;
+use hyper::http::uri::Scheme;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use std::net::SocketAddr;
@@ -194,17 +195,18 @@ impl Exchange {
             ));
         };
         let upload = self.request_body(inspector, body).await?;
-        let websocket = forward::asks_for_websocket(&parts);
-        let client_upgrade = websocket.then(|| parts.extensions.remove()).flatten();
-        let trusted = self.record.site.trusts(peer.client.ip());
-        forward::onward(
-            &mut parts.headers,
-            self.record.client,
-            peer.client,
-            trusted,
-            peer.tls,
-            websocket,
-        );
+        let (onward, client_upgrade) = if forward::asks_for_websocket(&parts) {
+            (Onward::WebSocket, parts.extensions.remove())
+        } else {
+            (Onward::Plain, None)
+        };
+        let hop = Hop {
+            client: self.record.client,
+            peer: peer.client,
+            trusted: self.record.site.trusts(peer.client.ip()),
+            scheme: if peer.tls { Scheme::HTTPS } else { Scheme::HTTP },
+        };
+        forward::onward(&mut parts.headers, &hop, onward);
         if let Some(length) = upload.length {
             parts.headers.insert(CONTENT_LENGTH, length.into());
         }

@@ -422,7 +422,8 @@ async fn next(timed: &mut Timed) -> Result<Option<Bytes>, Fault> {
     loop {
         match timed.frame().await {
             None => return Ok(None),
-            // Trailers end here: nobody inspects them, so nobody gets them.
+            // Where a filter looks at the body, trailers end here: it cannot look at them. A body that no
+            // filter wants goes on as it is.
             Some(frame) => match frame?.into_data() {
                 Ok(data) if data.is_empty() => {}
                 Ok(data) => return Ok(Some(data)),

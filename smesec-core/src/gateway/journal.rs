@@ -147,7 +147,7 @@ impl Out {
         }
         let written = if self.torn { 0 } else { write(&mut self.to, &self.waiting) };
         if let Some((done, rest)) = self.waiting.split_at_checked(written) {
-            let lines = rest.iter().filter(|byte| **byte == b'\n').count();
+            let lines = memchr::memchr_iter(b'\n', rest).count();
             self.lost.fetch_add(lines as u64, Ordering::Relaxed);
             self.torn |= done.last().is_some_and(|last| *last != b'\n');
         }

@@ -4,6 +4,7 @@
 //! answers with a [`crate::verdict::Verdict`] by policy and says why in a finding.
 
 use std::fmt;
+use std::io::ErrorKind;
 
 /// Any error of the library.
 ///
@@ -160,21 +161,61 @@ impl LimitError {
 }
 
 /// The operating system refused a file or a socket.
+///
+/// The text has the system's answer in it, since callers from C and Python see nothing else. So
+/// [`std::error::Error::source`] is empty, here as for all errors of this module: who prints an error
+/// with its sources would say the same twice. The answer itself is [`IoError::answer`].
 #[derive(Debug, thiserror::Error)]
-#[error("`{what}`: {source}; check that it exists and may be read")]
+#[error("`{what}`: {answer}; {}", advice(.answer.kind()))]
 pub struct IoError {
     what: String,
-    source: std::io::Error,
+    answer: std::io::Error,
+}
+
+const fn advice(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::NotFound => "check that it exists",
+        ErrorKind::PermissionDenied => "check who may use it",
+        ErrorKind::AddrInUse => "end what listens there, or choose another address",
+        ErrorKind::AddrNotAvailable => "choose an address of this machine",
+        ErrorKind::StorageFull => "make room",
+        ErrorKind::WouldBlock => "try again",
+        _ => "check what it is and who may use it",
+    }
 }
 
 impl IoError {
     /// What was touched, and the system's answer.
-    pub fn new(what: impl Into<String>, source: std::io::Error) -> Self {
-        Self { what: what.into(), source }
+    pub fn new(what: impl Into<String>, answer: std::io::Error) -> Self {
+        Self { what: what.into(), answer }
     }
 
     /// The path or address.
     pub fn what(&self) -> &str {
         &self.what
+    }
+
+    /// The system's answer.
+    pub const fn answer(&self) -> &std::io::Error {
+        &self.answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_says_what_to_do_and_says_it_once() {
+        for (kind, advice) in [
+            (ErrorKind::NotFound, "check that it exists"),
+            (ErrorKind::AddrInUse, "another address"),
+            (ErrorKind::PermissionDenied, "who may use it"),
+        ] {
+            let error = Error::from(IoError::new("127.0.0.1:80", kind.into()));
+            let text = error.to_string();
+            assert!(text.starts_with("`127.0.0.1:80`: ") && text.ends_with(advice), "{text}");
+            assert!(std::error::Error::source(&error).is_none(), "it is in the text already");
+        }
     }
 }

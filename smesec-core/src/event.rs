@@ -9,6 +9,9 @@ use std::sync::Arc;
 /// The version of the JSON form; `schema/event-v1.json` describes it.
 pub const SCHEMA_VERSION: u32 = 1;
 
+/// The OCSF class of events about HTTP transactions, for [`Event::class_uid`].
+pub const HTTP_ACTIVITY: u32 = 4_002;
+
 /// The identity of a rule, shared by all findings it makes.
 #[derive(Clone, PartialEq, Eq, Debug, Default, serde::Serialize)]
 #[allow(clippy::exhaustive_structs, reason = "rule languages of hosts fill it in place")]
@@ -130,7 +133,7 @@ pub struct Event {
     pub time: Timestamp,
     /// When this library took it in, nanoseconds UTC.
     pub ingest_time: Timestamp,
-    /// OCSF class: 4002 HTTP activity, 2004 detection finding, 0 base event.
+    /// OCSF class: 4002 HTTP activity ([`HTTP_ACTIVITY`]), 2004 detection finding, 0 base event.
     pub class_uid: u32,
     /// OCSF activity within the class.
     pub activity_id: u32,

@@ -281,7 +281,7 @@ impl Transaction for CTransaction {
             return;
         }
         let mut event = Event::new(self.id, Source::Host, outcome.now);
-        event.class_uid = 4002;
+        event.class_uid = smesec_core::event::HTTP_ACTIVITY;
         event.src_endpoint = Some(self.connection.client);
         event.dst_endpoint = Some(self.connection.server);
         event.action = self.verdict.action();

@@ -437,7 +437,7 @@ impl filter::Transaction for PyTransaction {
         }
         let mut event = Event::new(self.id, Source::Host, self.connection.now);
         event.ingest_time = outcome.now;
-        event.class_uid = 4_002;
+        event.class_uid = smesec_core::event::HTTP_ACTIVITY;
         event.action = self.verdict.action();
         event.src_endpoint = Some(self.connection.client);
         event.dst_endpoint = Some(self.connection.server);

@@ -1,14 +1,16 @@
 //! Networks, and a filter over them.
 
-use crate::event::{Event, EventId, Finding, RuleInfo, Source};
+use crate::event::{Event, EventId, Finding, HTTP_ACTIVITY, RuleInfo, Source};
 use crate::filter::{Filter, Outcome, Transaction};
 use crate::http::{Connection, RequestHead, ResponseHead};
 use crate::intake::Intake;
 use crate::sink::Sink;
 use crate::verdict::{Action, Body, Phase, Severity, Step, Verdict};
+use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// An address or a network in CIDR form, IPv4 or IPv6. An IPv4 address mapped into IPv6 counts as
 /// IPv4.
@@ -71,13 +73,13 @@ impl FromStr for Network {
 pub struct AddressList {
     allow: Vec<Network>,
     deny: Vec<Network>,
-    rule: Arc<RuleInfo>,
+    signature: Arc<Signature>,
 }
 
 impl AddressList {
     /// Turns `deny` away, but for `allow`.
     pub fn new(allow: Vec<Network>, deny: Vec<Network>) -> Self {
-        Self { allow, deny, rule: super::record::rule("smesec-address-list", "address list") }
+        Self { allow, deny, signature: Signature::new("smesec-address-list", "address list") }
     }
 
     /// Whether the address is on the list of the allowed.
@@ -94,34 +96,64 @@ impl AddressList {
 impl Filter for AddressList {
     fn begin(&self, connection: &Connection, _: Option<Box<dyn Intake>>) -> Box<dyn Transaction> {
         let address = connection.client.ip();
-        let found = self.denies(address).then(|| {
-            let mut finding = Finding::new(
-                Arc::clone(&self.rule),
-                Severity::Low,
-                format!("{address} is on the list of addresses that are turned away"),
-            );
-            "REMOTE_ADDR".clone_into(&mut finding.part);
-            finding
-        });
-        let verdict = if found.is_some() {
-            Verdict::new(Action::Deny { status: 403 }, 0)
+        Box::new(if self.denies(address) {
+            let why = format!("{address} is on the list of addresses that are turned away");
+            Decided::against(connection, 403, &self.signature, why)
         } else {
-            Verdict::PASS
-        };
-        Box::new(Decided::new(connection, verdict, found))
+            Decided::pass(connection)
+        })
+    }
+}
+
+/// Under what a filter of this room reports: its rule, and ids that no other filter gives.
+#[derive(Debug)]
+pub(super) struct Signature {
+    rule: Arc<RuleInfo>,
+    seed: u64,
+    counter: AtomicU64,
+}
+
+impl Signature {
+    pub(super) fn new(id: &str, name: &str) -> Arc<Self> {
+        let rule = RuleInfo { id: id.to_owned(), name: name.to_owned(), ..RuleInfo::default() };
+        let seed = RandomState::new().hash_one(id);
+        Arc::new(Self { rule: Arc::new(rule), seed, counter: AtomicU64::new(1) })
     }
 }
 
 /// A transaction whose verdict stood when it began.
 pub(super) struct Decided {
     verdict: Verdict,
+    id: EventId,
     findings: Vec<Finding>,
     connection: Connection,
 }
 
 impl Decided {
-    pub(super) fn new(connection: &Connection, verdict: Verdict, found: Option<Finding>) -> Self {
-        Self { verdict, findings: found.into_iter().collect(), connection: *connection }
+    pub(super) fn pass(connection: &Connection) -> Self {
+        Self {
+            verdict: Verdict::PASS,
+            id: EventId::default(),
+            findings: Vec::new(),
+            connection: *connection,
+        }
+    }
+
+    /// Turns the client away with `status`.
+    pub(super) fn against(
+        connection: &Connection,
+        status: u16,
+        signature: &Signature,
+        why: String,
+    ) -> Self {
+        let mut finding = Finding::new(Arc::clone(&signature.rule), Severity::Low, why);
+        "REMOTE_ADDR".clone_into(&mut finding.part);
+        Self {
+            verdict: Verdict::new(Action::Deny { status }, 0),
+            id: EventId::new(signature.seed, signature.counter.fetch_add(1, Ordering::Relaxed)),
+            findings: vec![finding],
+            connection: *connection,
+        }
     }
 }
 
@@ -152,8 +184,8 @@ impl Transaction for Decided {
 
     fn finish(self: Box<Self>, outcome: Outcome, sink: &dyn Sink) {
         let Some(first) = self.findings.first() else { return };
-        // The gateway gives every event that passes it an id of its own.
-        let mut event = Event::new(EventId::default(), Source::Host, outcome.now);
+        let mut event = Event::new(self.id, Source::Host, outcome.now);
+        event.class_uid = HTTP_ACTIVITY;
         event.message.clone_from(&first.message);
         event.severity_id = first.severity.ocsf_id();
         event.action = self.verdict.action();
@@ -195,5 +227,28 @@ mod tests {
         );
         assert!(list.denies("10.9.9.9".parse().unwrap()));
         assert!(!list.denies("10.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn events_are_told_apart_outside_of_the_gateway_too() {
+        let connection = Connection {
+            client: "10.9.9.9:4711".parse().unwrap(),
+            server: "192.0.2.1:80".parse().unwrap(),
+            now: crate::time::Timestamp::from_unix_seconds(1),
+        };
+        let sink = crate::sink::Queue::new(10);
+        let list = || AddressList::new(Vec::new(), vec!["10.0.0.0/8".parse().unwrap()]);
+        let limit =
+            crate::gateway::RateLimit::new(crate::gateway::Rate::new(0.001, Some(1)).unwrap());
+        let (one, other) = (list(), list());
+        let filters: [&dyn Filter; 5] = [&one, &one, &other, &limit, &limit];
+        for filter in filters {
+            filter.begin(&connection, None).finish(Outcome::default(), &sink);
+        }
+        let events = sink.drain();
+        assert_eq!(events.len(), 4, "the first that the limit sees passes");
+        assert!(events.iter().all(|event| event.class_uid == HTTP_ACTIVITY));
+        let ids: std::collections::HashSet<_> = events.iter().map(|event| event.id).collect();
+        assert!(ids.len() == 4 && !ids.contains(&EventId::default()), "{ids:?}");
     }
 }

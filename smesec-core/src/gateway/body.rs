@@ -64,14 +64,40 @@ impl Progress {
     }
 }
 
+/// How fast a sender is. What counts is the time in which somebody waited for it: while an upstream takes
+/// its time nobody asks the client, which is not to blame then.
+#[derive(Debug, Default)]
+struct Pace {
+    bytes: u64,
+    waited: Duration,
+    since: Option<Instant>,
+}
+
+impl Pace {
+    fn waits(&mut self, now: Instant) {
+        self.since.get_or_insert(now);
+    }
+
+    /// The sender is waited for no longer.
+    fn came(&mut self, bytes: usize, now: Instant) {
+        self.bytes += bytes as u64;
+        if let Some(since) = self.since.take() {
+            self.waited += now.saturating_duration_since(since);
+        }
+    }
+
+    fn is_slow(&self) -> bool {
+        self.waited > GRACE + Duration::from_millis(self.bytes.saturating_mul(1_000) / SLOWEST)
+    }
+}
+
 /// A body from the network whose sender may not dawdle.
 pub(super) struct Timed {
     incoming: Incoming,
     pause: Duration,
     /// Whether the rate counts besides the pauses (requests only: an event stream is slow by design).
     rated: bool,
-    bytes: u64,
-    began: Option<Instant>,
+    pace: Pace,
     sleep: Option<Pin<Box<Sleep>>>,
     progress: Arc<Progress>,
 }
@@ -82,8 +108,7 @@ impl Timed {
             incoming,
             pause,
             rated,
-            bytes: 0,
-            began: None,
+            pace: Pace::default(),
             sleep: None,
             progress: Arc::default(),
         }
@@ -91,14 +116,6 @@ impl Timed {
 
     pub(super) fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.progress)
-    }
-
-    fn is_slow(&self) -> bool {
-        self.rated
-            && self.began.is_some_and(|began| {
-                let allowed = GRACE + Duration::from_millis(self.bytes * 1_000 / SLOWEST);
-                began.elapsed() > allowed
-            })
     }
 }
 
@@ -116,9 +133,9 @@ impl Body for Timed {
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 this.sleep = None;
-                this.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                this.progress.bytes.store(this.bytes, Ordering::Relaxed);
-                if this.is_slow() {
+                this.pace.came(frame.data_ref().map_or(0, Bytes::len), Instant::now());
+                this.progress.bytes.store(this.pace.bytes, Ordering::Relaxed);
+                if this.rated && this.pace.is_slow() {
                     return Poll::Ready(Some(Err(Fault::Slow)));
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -126,7 +143,7 @@ impl Body for Timed {
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
-                this.began.get_or_insert_with(Instant::now);
+                this.pace.waits(Instant::now());
                 let pause = this.pause;
                 let sleep = this.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(pause)));
                 match sleep.as_mut().poll(cx) {
@@ -260,5 +277,32 @@ impl Body for Outward {
 
     fn size_hint(&self) -> SizeHint {
         self.source.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sender_pays_for_its_own_pauses_alone() {
+        let second = Duration::from_secs(1);
+        let mut now = Instant::now();
+        let mut pace = Pace::default();
+        for _ in 0..20 {
+            pace.waits(now);
+            pace.waits(now + second / 20);
+            now += second / 10;
+            pace.came(10, now);
+            // The upstream takes its time.
+            now += 10 * second;
+        }
+        assert!(!pace.is_slow(), "it was waited for two seconds: {pace:?}");
+        for _ in 0..20 {
+            pace.waits(now);
+            now += second;
+            pace.came(10, now);
+        }
+        assert!(pace.is_slow(), "{pace:?}");
     }
 }

@@ -403,21 +403,12 @@ impl Reading<'_> {
     }
 
     fn rate(&self, raw: &RawRate) -> Result<Rate, Error> {
-        let per_second = *raw.requests_per_second.get_ref();
-        if !(per_second.is_finite() && (0.001..=1e6).contains(&per_second)) {
-            return Err(self.wrong(
-                raw.requests_per_second.span(),
-                format!(
-                    "`requests_per_second` of {per_second} is out of range; write 0.001 to 1000000"
-                ),
-            ));
-        }
-        match &raw.burst {
-            Some(burst) if *burst.get_ref() == 0 => {
-                Err(self.wrong(burst.span(), "`burst` of 0 lets nothing pass; write at least 1"))
-            }
-            burst => Ok(Rate::new(per_second, burst.as_ref().map(|b| *b.get_ref()))),
-        }
+        let burst = raw.burst.as_ref().map(|burst| *burst.get_ref());
+        Rate::new(*raw.requests_per_second.get_ref(), burst).map_err(|why| {
+            let empty = raw.burst.as_ref().filter(|burst| *burst.get_ref() == 0);
+            let at = empty.map_or_else(|| raw.requests_per_second.span(), Spanned::span);
+            self.wrong(at, why.to_string())
+        })
     }
 
     fn hosts(&self, raw: Vec<Spanned<RawHost>>) -> Result<Vec<Host>, Error> {

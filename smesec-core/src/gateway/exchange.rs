@@ -1,11 +1,12 @@
 //! One request on its way: head, body, upstream, response.
 
 use super::body::{Fault, Outward, Progress, Source, Timed};
-use super::forward;
+use super::forward::{self, Hop, Onward};
 use super::inspect::Inspector;
+use super::listener::Place;
 use super::metrics::one_more;
 use super::page;
-use super::record::Record;
+use super::record::{self, Closing, Record};
 use super::server::Shared;
 use super::site::Host;
 use super::upgrade;
@@ -19,6 +20,8 @@ use http_body_util::channel::{Channel, Sender};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT, CONTENT_LENGTH, HeaderMap};
 use hyper::http::request::Parts;
+use hyper::http::response;
+use hyper::http::uri::Scheme;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use std::net::SocketAddr;
@@ -49,6 +52,8 @@ struct Exchange {
     accept: HeaderMap,
     /// Both ends of a connection that stops speaking HTTP after the answer.
     tunnel: Option<(OnUpgrade, OnUpgrade)>,
+    /// The connection's, which a tunnel keeps.
+    place: Arc<Place>,
 }
 
 enum Stop {
@@ -85,6 +90,7 @@ impl From<Fault> for Stop {
 pub(super) async fn serve(
     shared: Arc<Shared>,
     peer: Peer,
+    place: Arc<Place>,
     request: Request<Incoming>,
 ) -> Result<Response<Outward>, Closed> {
     let began = Instant::now();
@@ -114,6 +120,7 @@ pub(super) async fn serve(
         complete: false,
         action: Action::Pass,
         upstream: None,
+        closing: Closing::Open,
         shared: Arc::clone(&shared),
         site,
     });
@@ -121,10 +128,10 @@ pub(super) async fn serve(
     if let Some(value) = parts.headers.get(ACCEPT) {
         accept.insert(ACCEPT, value.clone());
     }
-    let mut exchange = Exchange { shared, record, accept, tunnel: None };
+    let mut exchange = Exchange { shared, record, accept, tunnel: None, place };
     match exchange.admit(&inspector, parts, body, host, fault, peer).await {
         Ok(response) => Ok(exchange.answer(response)),
-        Err(stop) => exchange.stop(&inspector, stop),
+        Err(stop) => exchange.stop(&inspector, stop).await,
     }
 }
 
@@ -138,15 +145,6 @@ fn views(headers: &HeaderMap) -> Vec<Header<'_>> {
         .iter()
         .map(|(name, value)| Header { name: name.as_str().as_bytes(), value: value.as_bytes() })
         .collect()
-}
-
-const fn version(version: Version) -> &'static [u8] {
-    match version {
-        Version::HTTP_09 => b"HTTP/0.9",
-        Version::HTTP_10 => b"HTTP/1.0",
-        Version::HTTP_2 => b"HTTP/2.0",
-        _ => b"HTTP/1.1",
-    }
 }
 
 /// What a filter left of a request's body to send on.
@@ -179,7 +177,7 @@ impl Exchange {
             let head = RequestHead {
                 method: parts.method.as_str().as_bytes(),
                 target: target.as_bytes(),
-                version: version(parts.version),
+                version: record::version(parts.version).as_bytes(),
                 headers: &headers,
                 now: self.record.at,
             };
@@ -197,24 +195,28 @@ impl Exchange {
             ));
         };
         let upload = self.request_body(inspector, body).await?;
-        let websocket = forward::asks_for_websocket(&parts);
-        let client_upgrade = websocket.then(|| parts.extensions.remove()).flatten();
-        let trusted = self.record.site.trusts(peer.client.ip());
-        forward::onward(
-            &mut parts.headers,
-            self.record.client,
-            peer.client,
-            trusted,
-            peer.tls,
-            websocket,
-        );
+        let (onward, client_upgrade) = if forward::asks_for_websocket(&parts) {
+            (Onward::WebSocket, parts.extensions.remove())
+        } else {
+            (Onward::Plain, None)
+        };
+        let hop = Hop {
+            client: self.record.client,
+            peer: peer.client,
+            trusted: self.record.site.trusts(peer.client.ip()),
+            scheme: if peer.tls { Scheme::HTTPS } else { Scheme::HTTP },
+        };
+        forward::onward(&mut parts.headers, &hop, onward);
         if let Some(length) = upload.length {
             parts.headers.insert(CONTENT_LENGTH, length.into());
         }
         let asked = Instant::now();
         let answer = host.upstreams.send(&parts, upload.body, upload.progress).await;
         self.record.upstream = Some(asked.elapsed());
-        let response = answer.map_err(|failure| self.failed(inspector, &failure))?;
+        let response = match answer {
+            Ok(response) => response,
+            Err(failure) => return Err(self.failed(inspector, &failure).await),
+        };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(inspector, client_upgrade, response).await;
         }
@@ -229,7 +231,7 @@ impl Exchange {
             return Ok(Upload::whole(Bytes::new()));
         }
         let mut timed = Timed::new(body, self.record.site.timeouts.body, true);
-        match inspector.wants(phase) {
+        match inspector.wants(phase).await {
             Wanted::Skip => {
                 pass(inspector.body(phase, Bytes::new(), true, 0).await)?;
                 let progress = timed.progress();
@@ -268,11 +270,11 @@ impl Exchange {
         Upload { body: Source::Pumped(channel), progress, length }
     }
 
-    fn failed(&mut self, inspector: &Inspector, failure: &Failure) -> Stop {
+    async fn failed(&mut self, inspector: &Inspector, failure: &Failure) -> Stop {
         let (status, severity) = match failure {
             Failure::Request(fault) => {
                 // A filter that stopped the body has its verdict ready for the asking.
-                let verdict = inspector.verdict();
+                let verdict = inspector.verdict().await;
                 return if verdict.is_decisive() { Stop::Verdict(verdict) } else { fault.into() };
             }
             Failure::TimedOut(_) => (504, Severity::Medium),
@@ -291,7 +293,7 @@ impl Exchange {
     ) -> Result<Response<Outward>, Stop> {
         let phase = Phase::ResponseBody;
         let (mut head, body) = response.into_parts();
-        self.response_head(inspector, head.status, &head.headers).await?;
+        Self::response_head(inspector, &head).await?;
         forward::strip_hop(&mut head.headers);
         head.version = Version::HTTP_11;
         if body.is_end_stream() || self.record.method == Method::HEAD {
@@ -299,7 +301,7 @@ impl Exchange {
             return Ok(Response::from_parts(head, Outward::new(Source::empty())));
         }
         let mut timed = Timed::new(body, self.record.site.timeouts.idle, false);
-        let source = match inspector.wants(phase) {
+        let source = match inspector.wants(phase).await {
             Wanted::Skip => {
                 pass(inspector.body(phase, Bytes::new(), true, 0).await)?;
                 Source::Stream(timed)
@@ -333,21 +335,16 @@ impl Exchange {
         Ok(Response::from_parts(head, Outward::new(source)))
     }
 
-    async fn response_head(
-        &self,
-        inspector: &Inspector,
-        status: StatusCode,
-        headers: &HeaderMap,
-    ) -> Result<(), Stop> {
+    async fn response_head(inspector: &Inspector, parts: &response::Parts) -> Result<(), Stop> {
         if inspector.is_none() {
             return Ok(());
         }
-        let views = views(headers);
+        let views = views(&parts.headers);
         let head = ResponseHead {
-            status: status.as_u16(),
-            version: b"HTTP/1.1",
+            status: parts.status.as_u16(),
+            version: record::version(parts.version).as_bytes(),
             headers: &views,
-            now: self.record.at,
+            now: Timestamp::from_system_clock(),
         };
         pass(inspector.response_head(&head).await)
     }
@@ -358,14 +355,14 @@ impl Exchange {
         client: Option<OnUpgrade>,
         mut response: Response<Incoming>,
     ) -> Result<Response<Outward>, Stop> {
-        self.response_head(inspector, response.status(), response.headers()).await?;
+        let server = hyper::upgrade::on(&mut response);
+        let (head, _) = response.into_parts();
+        Self::response_head(inspector, &head).await?;
         pass(inspector.body(Phase::ResponseBody, Bytes::new(), true, 0).await)?;
         let Some(client) = client else {
             let why = "the upstream switched protocols without being asked".to_owned();
             return Err(Stop::Page(502, Severity::Medium, why));
         };
-        let server = hyper::upgrade::on(&mut response);
-        let (head, _) = response.into_parts();
         one_more(&self.shared.metrics.upgraded);
         self.tunnel = Some((client, server));
         Ok(Response::from_parts(head, Outward::new(Source::empty())))
@@ -373,13 +370,13 @@ impl Exchange {
 
     /// Hands the record over to the response that goes out.
     fn answer(self, mut response: Response<Outward>) -> Response<Outward> {
-        let Self { mut record, tunnel, .. } = self;
+        let Self { mut record, tunnel, place, .. } = self;
         record.status = response.status().as_u16();
         if record.method == Method::HEAD {
             record.complete = true;
         }
         if let Some((client, server)) = tunnel {
-            tokio::spawn(upgrade::tunnel(client, server, record));
+            tokio::spawn(upgrade::tunnel(client, server, record, place));
         } else {
             let length = response
                 .headers()
@@ -390,7 +387,11 @@ impl Exchange {
         response
     }
 
-    fn stop(mut self, inspector: &Inspector, stop: Stop) -> Result<Response<Outward>, Closed> {
+    async fn stop(
+        mut self,
+        inspector: &Inspector,
+        stop: Stop,
+    ) -> Result<Response<Outward>, Closed> {
         let incident = self.record.incident;
         let response = match stop {
             Stop::Gone => return Err(Closed),
@@ -405,6 +406,7 @@ impl Exchange {
                     Action::Drop | Action::Reject => return Err(Closed),
                     Action::Redirect { status } => inspector
                         .location()
+                        .await
                         .and_then(|location| page::redirect(status, &location))
                         .unwrap_or_else(|| page::page(403, incident, &self.accept)),
                     Action::Deny { status } => page::page(status, incident, &self.accept),
@@ -420,7 +422,8 @@ async fn next(timed: &mut Timed) -> Result<Option<Bytes>, Fault> {
     loop {
         match timed.frame().await {
             None => return Ok(None),
-            // Trailers end here: nobody inspects them, so nobody gets them.
+            // Where a filter looks at the body, trailers end here: it cannot look at them. A body that no
+            // filter wants goes on as it is.
             Some(frame) => match frame?.into_data() {
                 Ok(data) if data.is_empty() => {}
                 Ok(data) => return Ok(Some(data)),

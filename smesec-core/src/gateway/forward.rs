@@ -7,6 +7,7 @@ use hyper::header::{
     TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::http::request::Parts;
+use hyper::http::uri::Scheme;
 use hyper::{Method, Version};
 use std::net::SocketAddr;
 
@@ -153,15 +154,26 @@ pub(super) fn unify(parts: &mut Parts) {
     }
 }
 
-/// Makes the request's head fit for the upstream. `websocket` keeps the handshake's headers.
-pub(super) fn onward(
-    headers: &mut HeaderMap,
-    client: SocketAddr,
-    peer: SocketAddr,
-    trusted_peer: bool,
-    tls: bool,
-    websocket: bool,
-) {
+/// Whom a request comes from, as the upstream shall hear it.
+pub(super) struct Hop {
+    pub(super) client: SocketAddr,
+    /// The other end of the connection, which may be a proxy before us.
+    pub(super) peer: SocketAddr,
+    /// Whether what the peer says of those before it is believed.
+    pub(super) trusted: bool,
+    pub(super) scheme: Scheme,
+}
+
+/// What a request becomes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Onward {
+    Plain,
+    /// The handshake's headers stay.
+    WebSocket,
+}
+
+/// Makes the request's head fit for the upstream.
+pub(super) fn onward(headers: &mut HeaderMap, hop: &Hop, onward: Onward) {
     strip_hop(headers);
     headers.remove(EXPECT);
     headers.remove(CONTENT_LENGTH);
@@ -181,27 +193,27 @@ pub(super) fn onward(
         headers.remove(name);
     }
     let address = |address: SocketAddr| HeaderValue::from_str(&address.ip().to_string()).ok();
-    if trusted_peer {
-        if let Some(hop) = address(peer) {
-            headers.append(FORWARDED_FOR, hop);
+    if hop.trusted {
+        if let Some(peer) = address(hop.peer) {
+            headers.append(FORWARDED_FOR, peer);
         }
     } else {
         for name in [FORWARDED, FORWARDED_HOST, FORWARDED_PORT] {
             headers.remove(name);
         }
         headers.remove(FORWARDED_PROTO);
-        if let Some(hop) = address(client) {
-            headers.insert(FORWARDED_FOR, hop);
+        if let Some(client) = address(hop.client) {
+            headers.insert(FORWARDED_FOR, client);
         }
     }
-    if let Some(client) = address(client) {
+    if let Some(client) = address(hop.client) {
         headers.insert(REAL_IP, client);
     }
     if !headers.contains_key(FORWARDED_PROTO) {
-        let scheme = HeaderValue::from_static(if tls { "https" } else { "http" });
-        headers.insert(FORWARDED_PROTO, scheme);
+        let scheme = if hop.scheme == Scheme::HTTPS { "https" } else { "http" };
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
     }
-    if websocket {
+    if onward == Onward::WebSocket {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     }
@@ -273,7 +285,8 @@ mod tests {
                 .header("x-forwarded-host", "evil")
         });
         let client = "192.0.2.1:5".parse().unwrap();
-        onward(&mut p.headers, client, client, false, true, false);
+        let hop = Hop { client, peer: client, trusted: false, scheme: Scheme::HTTPS };
+        onward(&mut p.headers, &hop, Onward::Plain);
         let mut told: Vec<_> =
             p.headers.iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
         told.sort_unstable();

@@ -6,8 +6,9 @@ use crate::http::{Connection, RequestHead, ResponseHead};
 use crate::sink::Sink;
 use crate::verdict::{Action, Body, Phase, Step, Verdict};
 use bytes::Bytes;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, MutexGuard};
 
 /// From this size on a body is looked at in the pool for blocking work: 64 KiB of JSON take some
 /// milliseconds, during which the event loop serves others.
@@ -16,56 +17,93 @@ const POOLED: u64 = 64 << 10;
 /// A filter that breaks its contract (pending without work, a job that panics) stops the exchange.
 const BROKEN: Verdict = Verdict::new(Action::Deny { status: 500 }, 0);
 
+#[derive(Default)]
 struct Inner {
     transaction: Option<Box<dyn Transaction>>,
     spent: Duration,
-    /// The first decisive verdict.
+    /// The last decisive verdict.
     verdict: Verdict,
+    /// How the filter broke its contract.
+    broken: Option<&'static str>,
 }
 
-/// `None`: no filter looks at this exchange.
+impl Inner {
+    /// Calls the transaction; `none` without one, or after its end.
+    fn call<T>(&mut self, none: T, call: impl FnOnce(&mut dyn Transaction) -> T) -> T {
+        let began = Instant::now();
+        let Some(transaction) = self.transaction.as_deref_mut() else { return none };
+        let answer = call(transaction);
+        self.spent += began.elapsed();
+        answer
+    }
+
+    fn step(&mut self, call: impl FnOnce(&mut dyn Transaction) -> Step) -> Step {
+        let step = self.call(Step::Done(Verdict::PASS), call);
+        if let Step::Done(verdict) = step
+            && verdict.is_decisive()
+        {
+            self.verdict = verdict;
+        }
+        step
+    }
+
+    fn broke(&mut self, how: &'static str) -> Verdict {
+        self.verdict = BROKEN;
+        self.broken = Some(how);
+        BROKEN
+    }
+
+    fn end(&mut self) -> Ended {
+        Ended { transaction: self.transaction.take(), spent: self.spent, broken: self.broken }
+    }
+}
+
+/// A lock that is free is taken at once, which takes half the time of waiting for one.
+async fn locked(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
+    match inner.try_lock() {
+        Ok(free) => free,
+        Err(_) => inner.lock().await,
+    }
+}
+
+/// `None`: no filter looks at this exchange. The lock is one that a task waits for: in the pool the other
+/// direction's body may be under inspection for milliseconds.
 #[derive(Clone)]
 pub(super) struct Inspector(Option<Arc<Mutex<Inner>>>);
+
+/// The pool looks at a body of this exchange.
+pub(super) struct Busy;
 
 impl Inspector {
     pub(super) fn begin(filter: Option<&dyn Filter>, connection: &Connection) -> Self {
         Self(filter.map(|filter| {
             let began = Instant::now();
             let transaction = Some(filter.begin(connection, None));
-            Arc::new(Mutex::new(Inner {
-                transaction,
-                spent: began.elapsed(),
-                verdict: Verdict::PASS,
-            }))
+            let spent = began.elapsed();
+            Arc::new(Mutex::new(Inner { transaction, spent, ..Inner::default() }))
         }))
     }
 
-    /// Calls the transaction; `none` without one, or after its end.
-    fn call<T>(&self, none: T, call: impl FnOnce(&mut dyn Transaction) -> T) -> T {
-        let Some(inner) = &self.0 else { return none };
-        let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let began = Instant::now();
-        let Some(transaction) = inner.transaction.as_deref_mut() else { return none };
-        let answer = call(transaction);
-        inner.spent += began.elapsed();
-        answer
-    }
-
-    fn step(&self, call: impl FnOnce(&mut dyn Transaction) -> Step) -> Step {
-        let step = self.call(Step::Done(Verdict::PASS), call);
-        if let (Step::Done(verdict), Some(inner)) = (step, &self.0)
-            && verdict.is_decisive()
-        {
-            inner.lock().unwrap_or_else(PoisonError::into_inner).verdict = verdict;
+    async fn step(&self, call: impl FnOnce(&mut dyn Transaction) -> Step) -> Step {
+        match &self.0 {
+            Some(inner) => locked(inner).await.step(call),
+            None => Step::Done(Verdict::PASS),
         }
-        step
     }
 
     /// The decisive verdict, where one was given.
-    pub(super) fn verdict(&self) -> Verdict {
-        self.0.as_ref().map_or(Verdict::PASS, |inner| {
-            inner.lock().unwrap_or_else(PoisonError::into_inner).verdict
-        })
+    pub(super) async fn verdict(&self) -> Verdict {
+        match &self.0 {
+            Some(inner) => locked(inner).await.verdict,
+            None => Verdict::PASS,
+        }
+    }
+
+    async fn broke(&self, how: &'static str) -> Verdict {
+        match &self.0 {
+            Some(inner) => locked(inner).await.broke(how),
+            None => BROKEN,
+        }
     }
 
     async fn settle(&self, mut step: Step) -> Verdict {
@@ -73,29 +111,37 @@ impl Inspector {
             match step {
                 Step::Done(verdict) => return verdict,
                 Step::Pending => {
-                    let Some(work) = self.call(None, |transaction| transaction.take_work()) else {
-                        return BROKEN;
+                    let Some(inner) = &self.0 else { return Verdict::PASS };
+                    let work =
+                        locked(inner).await.call(None, |transaction| transaction.take_work());
+                    let Some(work) = work else {
+                        return self.broke("it waits for work that it does not give").await;
                     };
                     let Ok(done) = tokio::task::spawn_blocking(move || work.run()).await else {
-                        return BROKEN;
+                        return self.broke("its work panicked").await;
                     };
-                    step = self.step(|transaction| transaction.resume(done));
+                    step = self.step(|transaction| transaction.resume(done)).await;
                 }
             }
         }
     }
 
-    pub(super) fn wants(&self, phase: Phase) -> Body {
-        self.call(Body::Skip, |transaction| transaction.wants(phase))
+    pub(super) async fn wants(&self, phase: Phase) -> Body {
+        match &self.0 {
+            Some(inner) => {
+                locked(inner).await.call(Body::Skip, |transaction| transaction.wants(phase))
+            }
+            None => Body::Skip,
+        }
     }
 
     pub(super) async fn request_head(&self, head: &RequestHead<'_>) -> Verdict {
-        let step = self.step(|transaction| transaction.request_head(head));
+        let step = self.step(|transaction| transaction.request_head(head)).await;
         self.settle(step).await
     }
 
     pub(super) async fn response_head(&self, head: &ResponseHead<'_>) -> Verdict {
-        let step = self.step(|transaction| transaction.response_head(head));
+        let step = self.step(|transaction| transaction.response_head(head)).await;
         self.settle(step).await
     }
 
@@ -107,40 +153,64 @@ impl Inspector {
         last: bool,
         so_far: u64,
     ) -> Verdict {
+        let Some(inner) = &self.0 else { return Verdict::PASS };
         let call = move |transaction: &mut dyn Transaction| match phase {
             Phase::RequestBody => transaction.request_body(&chunk, last),
             _ => transaction.response_body(&chunk, last),
         };
-        let step = if last && so_far >= POOLED && self.0.is_some() {
-            let this = self.clone();
-            match tokio::task::spawn_blocking(move || this.step(call)).await {
+        let step = if last && so_far >= POOLED {
+            let mut inner = Arc::clone(inner).lock_owned().await;
+            match tokio::task::spawn_blocking(move || inner.step(call)).await {
                 Ok(step) => step,
-                Err(_) => return BROKEN,
+                Err(_) => return self.broke("it panicked over a body").await,
             }
         } else {
-            self.step(call)
+            locked(inner).await.step(call)
         };
         self.settle(step).await
     }
 
-    pub(super) fn location(&self) -> Option<String> {
-        self.call(None, |transaction| transaction.location().map(str::to_owned))
+    pub(super) async fn location(&self) -> Option<String> {
+        let inner = self.0.as_ref()?;
+        locked(inner).await.call(None, |transaction| transaction.location().map(str::to_owned))
     }
 
-    /// Ends the transaction; its event goes to `sink`. The time that the filters took.
-    pub(super) fn finish(&self, outcome: Outcome, sink: &dyn Sink) -> Duration {
-        let Some(inner) = &self.0 else { return Duration::ZERO };
-        let began = Instant::now();
-        let (transaction, spent) = {
-            let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
-            (inner.transaction.take(), inner.spent)
-        };
-        let Some(transaction) = transaction else { return spent };
-        transaction.finish(outcome, sink);
-        spent + began.elapsed()
+    /// Takes the transaction out, to be finished.
+    pub(super) fn end(&self) -> Result<Ended, Busy> {
+        match &self.0 {
+            Some(inner) => inner.try_lock().map(|mut inner| inner.end()).map_err(|_| Busy),
+            None => Ok(Ended::default()),
+        }
+    }
+
+    /// As [`Inspector::end`], once the pool is done with it.
+    pub(super) async fn end_later(&self) -> Ended {
+        match &self.0 {
+            Some(inner) => locked(inner).await.end(),
+            None => Ended::default(),
+        }
     }
 
     pub(super) fn is_none(&self) -> bool {
         self.0.is_none()
+    }
+}
+
+/// What is left of the inspection when the exchange has ended.
+#[derive(Default)]
+pub(super) struct Ended {
+    transaction: Option<Box<dyn Transaction>>,
+    spent: Duration,
+    /// How the filter broke its contract, where it did.
+    pub(super) broken: Option<&'static str>,
+}
+
+impl Ended {
+    /// Ends the transaction; its event goes to `sink`. The time that the filters took.
+    pub(super) fn finish(self, outcome: Outcome, sink: &dyn Sink) -> Duration {
+        let Some(transaction) = self.transaction else { return self.spent };
+        let began = Instant::now();
+        transaction.finish(outcome, sink);
+        self.spent + began.elapsed()
     }
 }

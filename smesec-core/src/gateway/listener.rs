@@ -27,29 +27,49 @@ const REST: Duration = Duration::from_millis(50);
 /// What a client of HTTP/2 says first (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Accepts until the gateway drains.
+/// One of the connections that may be open at once, counted while this is held.
+pub(super) struct Place {
+    shared: Arc<Shared>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    fn new(shared: Arc<Shared>, permit: OwnedSemaphorePermit) -> Self {
+        one_more(&shared.metrics.open);
+        Self { shared, _permit: permit }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shared.metrics.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Accepts until the gateway drains. Who finds no place waits for one with a single connection in hand:
+/// a listener that took its place before would keep it from the others while nobody comes.
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, tls: bool) {
     let mut drain = shared.drain.subscribe();
     loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = drain.wait_for(|draining| *draining) => return,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, client)) = accepted else {
+            one_more(&shared.metrics.accept_failures);
+            tokio::time::sleep(REST).await;
+            continue;
+        };
         let permit = tokio::select! {
             biased;
             _ = drain.wait_for(|draining| *draining) => return,
             permit = Arc::clone(&shared.places).acquire_owned() => permit,
         };
         let Ok(permit) = permit else { return };
-        let accepted = tokio::select! {
-            biased;
-            _ = drain.wait_for(|draining| *draining) => return,
-            accepted = listener.accept() => accepted,
-        };
-        if let Ok((stream, client)) = accepted {
-            one_more(&shared.metrics.connections);
-            one_more(&shared.metrics.open);
-            tokio::spawn(connection(stream, client, Arc::clone(&shared), tls, permit));
-        } else {
-            one_more(&shared.metrics.accept_failures);
-            tokio::time::sleep(REST).await;
-        }
+        one_more(&shared.metrics.connections);
+        let place = Place::new(Arc::clone(&shared), permit);
+        tokio::spawn(connection(stream, client, Arc::clone(&shared), tls, place));
     }
 }
 
@@ -58,8 +78,9 @@ async fn connection(
     client: SocketAddr,
     shared: Arc<Shared>,
     tls: bool,
-    permit: OwnedSemaphorePermit,
+    place: Place,
 ) {
+    let place = Arc::new(place);
     let site = shared.site.load_full();
     let patience = site.timeouts.header;
     // Small answers leave at once; the system's default waits for more.
@@ -82,12 +103,10 @@ async fn connection(
         }
     });
     match prepared.await {
-        Ok(Ok((_, Some(stream)))) => speak(stream, peer, &shared, patience).await,
-        Ok(Ok((Some(stream), _))) => speak(stream, peer, &shared, patience).await,
+        Ok(Ok((_, Some(stream)))) => speak(stream, peer, &shared, patience, place).await,
+        Ok(Ok((Some(stream), _))) => speak(stream, peer, &shared, patience, place).await,
         _ => one_more(&shared.metrics.refused_connections),
     }
-    shared.metrics.open.fetch_sub(1, Ordering::Relaxed);
-    drop(permit);
 }
 
 /// Reads until it is clear whether HTTP/2 is spoken. The server's own look at these bytes knows no
@@ -107,6 +126,7 @@ async fn speak(
     peer: Peer,
     shared: &Arc<Shared>,
     patience: Duration,
+    place: Arc<Place>,
 ) {
     let mut drain = shared.drain.subscribe();
     let mut first = Vec::with_capacity(PREFACE.len());
@@ -134,7 +154,9 @@ async fn speak(
         .max_header_list_size(u32::try_from(HEAD).unwrap_or(u32::MAX))
         .keep_alive_interval(patience)
         .keep_alive_timeout(patience);
-    let service = service_fn(|request| exchange::serve(Arc::clone(shared), peer, request));
+    let service = service_fn(|request| {
+        exchange::serve(Arc::clone(shared), peer, Arc::clone(&place), request)
+    });
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {

@@ -44,7 +44,8 @@ const V1_LONGEST: usize = 107;
 /// speaks for itself (LOCAL, UNKNOWN).
 ///
 /// # Errors
-/// Where there is no such header: who asks for it never serves clients without one.
+/// Where there is no such header: a trusted hop that is to send one speaks for no client without it. Other
+/// peers are not asked for it.
 pub(super) async fn proxy_header(stream: &mut TcpStream) -> std::io::Result<Option<SocketAddr>> {
     let bad = |why: &str| Error::new(ErrorKind::InvalidData, why.to_owned());
     let mut head = [0; 12];

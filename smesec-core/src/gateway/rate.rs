@@ -1,12 +1,11 @@
 //! A filter that bounds how often one address may ask.
 
-use super::address::Decided;
-use crate::event::{Finding, RuleInfo};
+use super::address::{Decided, Signature};
+use crate::error::ConfigError;
 use crate::filter::{Filter, Transaction};
 use crate::http::Connection;
 use crate::intake::Intake;
 use crate::time::Timestamp;
-use crate::verdict::{Action, Severity, Verdict};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -21,8 +20,21 @@ pub struct Rate {
 
 impl Rate {
     /// A rate; the burst is four seconds' worth by default (a page with its pictures), at least 1.
-    pub fn new(per_second: f64, burst: Option<u32>) -> Self {
-        Self { per_second, burst: burst.map_or((per_second * 4.0).ceil(), f64::from).max(1.0) }
+    ///
+    /// # Errors
+    /// For a burst of 0, and for a rate that is none or outside of what makes sense: one request in a
+    /// thousand seconds, a million in one.
+    pub fn new(per_second: f64, burst: Option<u32>) -> Result<Self, ConfigError> {
+        if burst == Some(0) {
+            return Err(ConfigError::new("`burst` of 0 lets nothing pass; write at least 1"));
+        }
+        if !(0.001..=1e6).contains(&per_second) {
+            return Err(ConfigError::new(format!(
+                "`requests_per_second` of {per_second} is out of range; write 0.001 to 1000000"
+            )));
+        }
+        let burst = burst.map_or((per_second * 4.0).ceil().max(1.0), f64::from);
+        Ok(Self { per_second, burst })
     }
 }
 
@@ -42,7 +54,7 @@ pub struct RateLimit {
     rate: Rate,
     shards: Vec<Mutex<HashMap<u128, Bucket>>>,
     hasher: RandomState,
-    rule: Arc<RuleInfo>,
+    signature: Arc<Signature>,
 }
 
 impl std::fmt::Debug for RateLimit {
@@ -58,7 +70,7 @@ impl RateLimit {
             rate,
             shards: (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect(),
             hasher: RandomState::new(),
-            rule: super::record::rule("smesec-rate-limit", "rate limit"),
+            signature: Signature::new("smesec-rate-limit", "rate limit"),
         }
     }
 
@@ -72,12 +84,13 @@ impl RateLimit {
     /// ```
     /// use smesec_core::gateway::{Rate, RateLimit};
     /// use smesec_core::time::Timestamp;
-    /// let limit = RateLimit::new(Rate::new(1.0, Some(2)));
+    /// let limit = RateLimit::new(Rate::new(1.0, Some(2))?);
     /// let client = "192.0.2.1".parse().unwrap();
     /// let now = Timestamp::from_unix_seconds(0);
     /// assert!(limit.admits(client, now) && limit.admits(client, now));
     /// assert!(!limit.admits(client, now), "the burst is spent");
     /// assert!(limit.admits(client, now.plus_seconds(1)));
+    /// # Ok::<(), smesec_core::error::ConfigError>(())
     /// ```
     pub fn admits(&self, client: IpAddr, now: Timestamp) -> bool {
         let key = match client {
@@ -128,17 +141,13 @@ impl RateLimit {
 impl Filter for RateLimit {
     fn begin(&self, connection: &Connection, _: Option<Box<dyn Intake>>) -> Box<dyn Transaction> {
         let address = connection.client.ip();
-        if self.admits(address, connection.now) {
-            return Box::new(Decided::new(connection, Verdict::PASS, None));
-        }
-        let mut finding = Finding::new(
-            Arc::clone(&self.rule),
-            Severity::Low,
-            format!("{address} asks more often than {} times a second", self.rate.per_second),
-        );
-        "REMOTE_ADDR".clone_into(&mut finding.part);
-        let verdict = Verdict::new(Action::Deny { status: 429 }, 0);
-        Box::new(Decided::new(connection, verdict, Some(finding)))
+        Box::new(if self.admits(address, connection.now) {
+            Decided::pass(connection)
+        } else {
+            let why =
+                format!("{address} asks more often than {} times a second", self.rate.per_second);
+            Decided::against(connection, 429, &self.signature, why)
+        })
     }
 }
 
@@ -149,7 +158,7 @@ mod tests {
 
     #[test]
     fn memory_of_clients_is_bounded() {
-        let limit = RateLimit::new(Rate::new(0.001, Some(1)));
+        let limit = RateLimit::new(Rate::new(0.001, Some(1)).unwrap());
         let now = Timestamp::from_unix_seconds(0);
         for n in 0..400_000u32 {
             assert!(limit.admits(IpAddr::V4(n.into()), now));
@@ -160,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_visitor_of_ipv6_is_a_network() {
-        let limit = RateLimit::new(Rate::new(0.001, Some(1)));
+        let limit = RateLimit::new(Rate::new(0.001, Some(1)).unwrap());
         let now = Timestamp::from_unix_seconds(0);
         let client = |text: &str| limit.admits(IpAddr::V6(text.parse::<Ipv6Addr>().unwrap()), now);
         assert!(client("2001:db8::1"));
@@ -172,11 +181,23 @@ mod tests {
 
     #[test]
     fn a_clock_that_goes_back_gives_nothing() {
-        let limit = RateLimit::new(Rate::new(1.0, Some(1)));
+        let limit = RateLimit::new(Rate::new(1.0, Some(1)).unwrap());
         let client = "192.0.2.1".parse().unwrap();
         assert!(limit.admits(client, Timestamp::from_unix_seconds(100)));
         assert!(!limit.admits(client, Timestamp::from_unix_seconds(50)));
         assert!(!limit.admits(client, Timestamp::from_unix_seconds(100)));
         assert!(limit.admits(client, Timestamp::from_unix_seconds(101)));
+    }
+
+    #[test]
+    fn what_is_no_rate_is_refused() {
+        let bad = [f64::NAN, f64::INFINITY, -1.0, 0.0, 0.000_9, 1_000_001.0];
+        for per_second in bad {
+            let why = Rate::new(per_second, None).unwrap_err().to_string();
+            assert!(why.contains("requests_per_second"), "{why}");
+        }
+        assert!(Rate::new(1.0, Some(0)).unwrap_err().to_string().contains("burst"));
+        assert_eq!(Rate::new(0.01, None), Rate::new(0.01, Some(1)));
+        assert_eq!(Rate::new(2.5, None), Rate::new(2.5, Some(10)));
     }
 }

@@ -1,10 +1,10 @@
 //! The end of an exchange: the filter's event, a line in the access log, the counters.
 
-use super::inspect::Inspector;
+use super::inspect::{Busy, Ended, Inspector};
 use super::metrics::one_more;
 use super::server::Shared;
 use super::site::Site;
-use crate::event::{Event, EventId, RuleInfo, Source};
+use crate::event::{Event, EventId, HTTP_ACTIVITY, Source};
 use crate::filter::Outcome;
 use crate::mask;
 use crate::sink::Sink;
@@ -17,12 +17,27 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A rule of the gateway's own filters.
-pub(super) fn rule(id: &str, name: &str) -> Arc<RuleInfo> {
-    Arc::new(RuleInfo { id: id.to_owned(), name: name.to_owned(), ..RuleInfo::default() })
+/// The version as rules and logs spell it.
+pub(super) const fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// How far the end of an exchange has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Closing {
+    Open,
+    /// It waits for the filter, which still looks at a body.
+    Waiting,
+    Closed,
 }
 
 /// What is known of one exchange; dropping it closes it.
+#[derive(Clone)]
 pub(super) struct Record {
     pub(super) shared: Arc<Shared>,
     pub(super) inspector: Inspector,
@@ -40,6 +55,7 @@ pub(super) struct Record {
     /// What a filter did about it.
     pub(super) action: Action,
     pub(super) upstream: Option<Duration>,
+    pub(super) closing: Closing,
     /// Held to the end, so that a site that was replaced is let go of by who replaced it.
     pub(super) site: Arc<Site>,
 }
@@ -94,12 +110,98 @@ impl Record {
     pub(super) fn event(&self, severity: Severity, message: String) {
         let mut event =
             Event::new(EventId::default(), Source::Host, Timestamp::from_system_clock());
-        event.class_uid = 4_002;
+        event.class_uid = HTTP_ACTIVITY;
         event.severity_id = severity.ocsf_id();
         event.src_endpoint = Some(self.client);
         event.message = message;
         event.extra.insert("status".to_owned(), self.status.into());
         Stamp(self).accept(event);
+    }
+
+    /// A client that leaves does not wait for the pool, which may look at its body for a while yet: a
+    /// task of its own does.
+    fn close_later(&self) {
+        let mut rest = self.clone();
+        rest.closing = Closing::Waiting;
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => {
+                runtime.spawn(async move {
+                    let ended = rest.inspector.end_later().await;
+                    rest.close(ended);
+                });
+            }
+            // Nobody serves any longer.
+            Err(_) => rest.close(Ended::default()),
+        }
+    }
+
+    fn close(&mut self, ended: Ended) {
+        self.closing = Closing::Closed;
+        if let Some(how) = ended.broken {
+            self.event(
+                Severity::High,
+                format!("a filter broke, which stopped the exchange: {how}"),
+            );
+        }
+        let outcome = Outcome {
+            status: self.status,
+            bytes: self.bytes,
+            aborted: !self.complete,
+            now: Timestamp::from_system_clock(),
+        };
+        let spent = ended.finish(outcome, &Stamp(self));
+        let metrics = &self.shared.metrics;
+        let class = usize::from(self.status / 100);
+        if let Some(counter) = metrics.requests.get(class).or(metrics.requests.first()) {
+            one_more(counter);
+        }
+        if self.action.is_decisive() {
+            one_more(&metrics.stopped);
+        }
+        if !self.complete {
+            one_more(&metrics.aborted);
+        }
+        metrics.bytes_sent.fetch_add(self.bytes, std::sync::atomic::Ordering::Relaxed);
+        let whole = self.began.elapsed();
+        metrics.whole.observe(whole);
+        if !self.inspector.is_none() {
+            metrics.filter.observe(spent);
+        }
+        if let Some(log) = &self.shared.access_log {
+            let target =
+                self.target.as_ref().map_or_else(String::new, |t| mask::masked_target(t.as_str()));
+            let line = Line {
+                time: self.at.to_string(),
+                client: self.client.to_string(),
+                host: &self.host,
+                method: self.method.as_str(),
+                target: &target,
+                version: version(self.version),
+                status: self.status,
+                bytes: self.bytes,
+                complete: self.complete,
+                action: self.action.word(),
+                micros: whole.as_micros(),
+                filter_micros: spent.as_micros(),
+                upstream_micros: self.upstream.map(|time| time.as_micros()),
+                incident: self.incident.to_string(),
+            };
+            log.line(serde_json::to_string(&line).unwrap_or_default());
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if self.closing == Closing::Closed {
+            return;
+        }
+        match self.inspector.end() {
+            Ok(ended) => self.close(ended),
+            Err(Busy) if self.closing == Closing::Open => self.close_later(),
+            // The runtime ends before the pool does.
+            Err(Busy) => self.close(Ended::default()),
+        }
     }
 }
 
@@ -124,61 +226,5 @@ impl Sink for Stamp<'_> {
             log.line(audit.to_json());
         }
         record.shared.sink.accept(event);
-    }
-}
-
-impl Drop for Record {
-    fn drop(&mut self) {
-        let outcome = Outcome {
-            status: self.status,
-            bytes: self.bytes,
-            aborted: !self.complete,
-            now: Timestamp::from_system_clock(),
-        };
-        let inspector = self.inspector.clone();
-        let spent = inspector.finish(outcome, &Stamp(self));
-        let metrics = &self.shared.metrics;
-        let class = usize::from(self.status / 100);
-        if let Some(counter) = metrics.requests.get(class).or(metrics.requests.first()) {
-            one_more(counter);
-        }
-        if self.action.is_decisive() {
-            one_more(&metrics.stopped);
-        }
-        if !self.complete {
-            one_more(&metrics.aborted);
-        }
-        metrics.bytes_sent.fetch_add(self.bytes, std::sync::atomic::Ordering::Relaxed);
-        let whole = self.began.elapsed();
-        metrics.whole.observe(whole);
-        if !self.inspector.is_none() {
-            metrics.filter.observe(spent);
-        }
-        if let Some(log) = &self.shared.access_log {
-            let target =
-                self.target.as_ref().map_or_else(String::new, |t| mask::masked_target(t.as_str()));
-            let version = match self.version {
-                Version::HTTP_10 => "HTTP/1.0",
-                Version::HTTP_2 => "HTTP/2.0",
-                _ => "HTTP/1.1",
-            };
-            let line = Line {
-                time: self.at.to_string(),
-                client: self.client.to_string(),
-                host: &self.host,
-                method: self.method.as_str(),
-                target: &target,
-                version,
-                status: self.status,
-                bytes: self.bytes,
-                complete: self.complete,
-                action: self.action.word(),
-                micros: whole.as_micros(),
-                filter_micros: spent.as_micros(),
-                upstream_micros: self.upstream.map(|time| time.as_micros()),
-                incident: self.incident.to_string(),
-            };
-            log.line(serde_json::to_string(&line).unwrap_or_default());
-        }
     }
 }

@@ -8,7 +8,7 @@ use super::record;
 use super::site::{Kept, Site};
 use super::upstream;
 use crate::error::{ConfigError, Error, IoError};
-use crate::event::{Event, EventId, Source};
+use crate::event::{Event, EventId, HTTP_ACTIVITY, Source};
 use crate::filter::Filter;
 use crate::sink::{Discard, Sink};
 use crate::time::Timestamp;
@@ -81,7 +81,7 @@ impl Shared {
     pub(super) fn unreadable(&self, client: SocketAddr, error: &hyper::Error) {
         let now = Timestamp::from_system_clock();
         let mut event = Event::new(self.next_id(), Source::Host, now);
-        event.class_uid = 4_002;
+        event.class_uid = HTTP_ACTIVITY;
         event.severity_id = Severity::Low.ocsf_id();
         event.src_endpoint = Some(client);
         let status = if error.is_parse_too_large() { 431 } else { 400 };
@@ -268,7 +268,8 @@ async fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Error> {
 
 impl Handle {
     /// Puts another configuration in force: hosts, rules, certificates, lists and limits. What is
-    /// under way ends with what it began with. Log files are opened anew. Blocks while rules are
+    /// under way ends with what it began with. Log files are opened anew, as [`Handle::reopen_logs`]
+    /// does. Blocks while rules are
     /// compiled: call it from a thread that may, best one of a lower priority than those that serve.
     ///
     /// Returns what the configuration's author should know.
@@ -287,9 +288,10 @@ impl Handle {
             );
             Err(ConfigError::new(why).into())
         };
-        shared.logs().for_each(Journal::reopen);
+        let unopened = self.reopen_logs();
         match result {
-            Ok((site, notices)) => {
+            Ok((site, mut notices)) => {
+                notices.extend(unopened);
                 retire(shared.site.swap(Arc::new(site)));
                 one_more(&shared.metrics.reloads);
                 Ok(notices)
@@ -299,6 +301,25 @@ impl Handle {
                 Err(error)
             }
         }
+    }
+
+    /// Opens the log files anew, after they were moved away. What cannot be opened is returned, and told in
+    /// an event; its lines go on to the file that was open.
+    pub fn reopen_logs(&self) -> Vec<String> {
+        let shared = &self.0;
+        let unopened: Vec<String> = shared
+            .logs()
+            .filter_map(|log| log.reopen().err())
+            .map(|why| format!("a log goes on in its old file, since the new one failed: {why}"))
+            .collect();
+        for why in &unopened {
+            let now = Timestamp::from_system_clock();
+            let mut event = Event::new(shared.next_id(), Source::Host, now);
+            event.severity_id = Severity::Medium.ocsf_id();
+            event.message.clone_from(why);
+            shared.sink.accept(event);
+        }
+        unopened
     }
 
     /// A file that broke since the last load shall not take rules out of force.

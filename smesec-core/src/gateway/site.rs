@@ -64,6 +64,7 @@ impl Site {
     /// Builds what a configuration asks for; also what its author should know (rules refused).
     pub(super) fn build(config: &Config, kept: &Kept) -> Result<(Self, Vec<String>), Error> {
         let mut notices = Vec::new();
+        let mut refused = 0;
         let mode_of = |host: &super::config::Host| host.mode.unwrap_or(config.mode);
         let waf = if config.hosts.iter().all(|host| mode_of(host) == Mode::Off) {
             None
@@ -71,6 +72,7 @@ impl Site {
             let rules = rules(config)?;
             let report = rules.report();
             notices.extend(report.refused.iter().map(ToString::to_string));
+            refused = report.refused.len();
             let waf = Waf::builder(rules)
                 .mode(config.mode)
                 .on_limit(config.on_limit)
@@ -105,7 +107,7 @@ impl Site {
                 .transpose()?,
             rules: waf.as_ref().map_or(0, |waf| waf.rules().len()),
             rule_set: waf.as_ref().map(Waf::rules),
-            refused: notices.len(),
+            refused,
         };
         for host in &config.hosts {
             let mut filters = common.clone();

@@ -1,18 +1,23 @@
 //! Connections that stop speaking HTTP. The handshake is inspected like any request; what follows is
 //! passed on untouched.
 
+use super::listener::Place;
 use super::record::Record;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Passes bytes both ways until both sides have ended, or both pause for too long.
-pub(super) async fn tunnel(client: OnUpgrade, server: OnUpgrade, mut record: Box<Record>) {
+/// Passes bytes both ways until both sides have ended, or both pause for too long. It keeps the
+/// connection's `place` all the while, so that a drain waits for it.
+pub(super) async fn tunnel(
+    client: OnUpgrade,
+    server: OnUpgrade,
+    mut record: Box<Record>,
+    place: Arc<Place>,
+) {
     let idle = record.site.timeouts.idle;
     let (Ok(client), Ok(server)) = tokio::join!(client, server) else { return };
-    // The connection has given its place back; a tunnel is one as well, and a drain waits for it.
-    let place = Arc::clone(&record.shared.places).acquire_owned().await;
     let (mut client_in, mut client_out) = tokio::io::split(TokioIo::new(client));
     let (mut server_in, mut server_out) = tokio::io::split(TokioIo::new(server));
     let pulse = tokio::sync::Notify::new();

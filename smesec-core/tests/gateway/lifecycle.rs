@@ -4,7 +4,7 @@ use crate::stage::{
     Answer, HEAD, LISTEN, PATIENCE, Stage, connect, echo, host, read_head, server, site,
 };
 use smesec_core::gateway::Config;
-use std::io::{BufReader, Write};
+use std::io::{BufReader, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -185,4 +185,97 @@ fn logs_hold_each_exchange_and_no_secret() {
     let audit = lines(&audit);
     assert_eq!(audit[0]["transaction"]["response"]["http_code"], 403);
     assert!(!audit[0]["transaction"]["messages"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn a_drain_waits_for_a_connection_that_becomes_a_websocket_meanwhile() {
+    let (go, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let (began, under_way) = channel::<()>();
+    let began = Mutex::new(began);
+    let at = server(move |mut stream| {
+        let mut reading = BufReader::new(stream.try_clone().unwrap());
+        let Some(_) = read_head(&mut reading) else { return };
+        began.lock().unwrap().send(()).unwrap();
+        wait.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+        stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n").unwrap();
+        let mut word = [0; 5];
+        reading.read_exact(&mut word).unwrap();
+        stream.write_all(&word).unwrap();
+    });
+    let stage = Stage::before(at);
+    let mut stream = stage.connect();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: x/1\r\nAccept: */*\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n").unwrap();
+    under_way.recv_timeout(PATIENCE).unwrap();
+    stage.handle.drain();
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while std::net::TcpStream::connect(stage.address).is_ok() {
+        assert!(std::time::Instant::now() < deadline, "it still accepts");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    go.send(()).unwrap();
+    let mut reading = BufReader::new(stream.try_clone().unwrap());
+    assert!(read_head(&mut reading).unwrap().starts_with("HTTP/1.1 101"));
+    stream.write_all(b"hello").unwrap();
+    let mut word = [0; 5];
+    reading.read_exact(&mut word).unwrap();
+    assert_eq!(&word, b"hello", "a tunnel that passes no byte");
+    assert!(stage.is_running(), "the drain did not wait for the tunnel");
+    drop((stream, reading));
+    assert!(stage.end(), "something was cut off");
+}
+
+#[test]
+fn a_drain_tells_of_a_tunnel_that_it_cut_off() {
+    let at = server(|mut stream| {
+        let mut reading = BufReader::new(stream.try_clone().unwrap());
+        let Some(_) = read_head(&mut reading) else { return };
+        stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n").unwrap();
+        let _ = reading.read(&mut [0]);
+    });
+    let stage = Stage::new(&format!("{}[gateway.timeouts]\ndrain = \"100ms\"\n", site(at)));
+    let mut stream = stage.connect();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: x/1\r\nAccept: */*\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n").unwrap();
+    let mut reading = BufReader::new(stream.try_clone().unwrap());
+    assert!(read_head(&mut reading).unwrap().starts_with("HTTP/1.1 101"));
+    stage.counted("smesec_connections_open", 1);
+    assert!(!stage.end(), "the tunnel still stood");
+}
+
+#[test]
+fn each_listener_serves_where_there_is_one_place() {
+    let stage = Stage::new(&format!(
+        "[gateway]\nlisten = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\nmax_connections = 1\n{}",
+        host(echo())
+    ));
+    for address in [0, 1, 0, 1].map(|n| stage.addresses[n]) {
+        let mut stream = connect(address);
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+        write!(stream, "GET / HTTP/1.1\r\n{HEAD}\r\n").unwrap();
+        assert_eq!(Answer::read(&mut stream).status, 200);
+    }
+    assert!(stage.end());
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_anew_goes_on_and_is_told() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("gateway-unopened");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let (access, rotated) = (folder.join("access.log"), folder.join("access.log.1"));
+    let text = format!("{LISTEN}access_log = {access:?}\n{}", host(echo()));
+    let stage = Stage::new(&text);
+    std::fs::rename(&access, &rotated).unwrap();
+    std::fs::create_dir(&access).unwrap();
+    let notices = stage.handle.reload(&config(&text)).unwrap();
+    assert!(notices.iter().any(|notice| notice.contains("access.log")), "{notices:?}");
+    stage.event(|event| event.message.contains("access.log"));
+    assert_eq!(stage.get("/").status, 200);
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while std::fs::read_to_string(&rotated).unwrap().lines().count() != 1 {
+        assert!(std::time::Instant::now() < deadline, "the line is lost");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
 }

@@ -55,6 +55,10 @@ impl Stage {
         self.runtime.block_on(self.running.take().unwrap()).unwrap()
     }
 
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| !running.is_finished())
+    }
+
     /// The next event for which `is` holds; others are let go.
     pub(crate) fn event(&self, is: impl Fn(&Event) -> bool) -> Event {
         let deadline = Instant::now() + PATIENCE;

@@ -216,7 +216,7 @@ impl State {
     ) -> Event {
         let mut event = Event::new(self.id, Source::Waf, self.begun);
         event.ingest_time = outcome.now;
-        event.class_uid = 4_002;
+        event.class_uid = crate::event::HTTP_ACTIVITY;
         event.action = verdict.action();
         let severity = self.findings.iter().map(|f| f.severity).max().unwrap_or_default();
         event.severity_id = severity.ocsf_id();

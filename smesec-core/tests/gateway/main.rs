@@ -10,6 +10,7 @@
 
 mod clients;
 mod filters;
+mod framing;
 mod lifecycle;
 mod smuggling;
 mod stage;

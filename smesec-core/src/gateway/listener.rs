@@ -65,13 +65,14 @@ async fn connection(
     // Small answers leave at once; the system's default waits for more.
     let _ = stream.set_nodelay(true);
     let Ok(server) = stream.local_addr() else { return };
+    let [client, server] = [client, server].map(origin::canonical);
     let mut peer = Peer { client, server, tls };
     let prepared = tokio::time::timeout(patience, async {
         if site.proxy_protocol
             && site.trusts(client.ip())
             && let Some(told) = origin::proxy_header(&mut stream).await?
         {
-            peer.client = told;
+            peer.client = origin::canonical(told);
         }
         match site.tls.as_ref().filter(|_| tls) {
             Some(config) => {

@@ -12,6 +12,7 @@ mod clients;
 mod filters;
 mod framing;
 mod lifecycle;
+mod named;
 mod smuggling;
 mod stage;
 mod streaming;

@@ -27,6 +27,37 @@ fn folder(name: &str) -> std::path::PathBuf {
 }
 
 #[test]
+fn logs_name_the_host_that_was_asked_for() {
+    let folder = folder("gateway-named");
+    let (access, audit) = (folder.join("access.log"), folder.join("audit.log"));
+    let site = host(echo()).replace("\"*\"", "\"shop.example\", \"*.shop.example\"");
+    let stage =
+        Stage::new(&format!("{LISTEN}access_log = {access:?}\naudit_log = {audit:?}\n{site}"));
+    let ask = |named: &str| {
+        let head = HEAD.replace("shop.example", named);
+        stage.send(format!("GET /?q=%3Cscript%3E HTTP/1.1\r\n{head}\r\n")).status
+    };
+    assert_eq!(ask("a.Shop.example:8080"), 403);
+    let event = stage.event(|event| event.extra.contains_key("host"));
+    assert_eq!(event.extra["host"], "a.shop.example");
+    assert_eq!(event.extra["site"], "shop.example");
+    assert_eq!(
+        stage.send(format!("GET / HTTP/1.1\r\n{}\r\n", HEAD.replace("shop", "scan"))).status,
+        421
+    );
+    assert_eq!(ask(&"x".repeat(4_000)), 403);
+    assert!(stage.end());
+    let told: Vec<_> = lines(&access, 3)
+        .iter()
+        .map(|line| (line["host"].as_str().unwrap().to_owned(), line["site"].clone()))
+        .collect();
+    assert_eq!(told[0], ("a.shop.example".to_owned(), "shop.example".into()));
+    assert_eq!(told[1], ("scan.example".to_owned(), Value::Null), "a name that nobody serves");
+    assert_eq!(told[2].0.len(), 255, "bounded");
+    assert_eq!(lines(&audit, 1)[0]["transaction"]["request"]["hostname"], "a.shop.example");
+}
+
+#[test]
 fn an_ipv4_client_is_one_on_a_listener_for_both() {
     if std::net::TcpListener::bind("[::]:0").is_err() {
         println!("SKIPPED: this system has no IPv6");

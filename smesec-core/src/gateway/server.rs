@@ -318,6 +318,12 @@ impl Handle {
 
     /// Stops accepting; [`Gateway::run`] returns when what is under way has ended.
     pub fn drain(&self) {
+    /// Opens the log files anew, after they were moved away. It needs no configuration: a mistake in one shall not
+    /// keep lines in a file that was rotated.
+    pub fn reopen_logs(&self) {
+        self.0.logs().for_each(Journal::reopen);
+    }
+
         self.0.drain.send_replace(true);
     }
 

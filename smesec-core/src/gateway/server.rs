@@ -1,6 +1,6 @@
 //! Starting, reloading and draining a gateway.
 
-use super::config::{Config, Target};
+use super::config::{Config, Log, Target};
 use super::journal::Journal;
 use super::listener;
 use super::metrics::{Metrics, one_more};
@@ -66,7 +66,8 @@ impl Fixed {
             tls: config.tls.as_ref().map(|tls| tls.listen.clone()).unwrap_or_default(),
             metrics: config.metrics,
             max_connections: config.max_connections,
-            logs: [&config.access_log, &config.event_log, &config.audit_log].map(Option::clone),
+            logs: [&config.access_log, &config.event_log, &config.audit_log]
+                .map(|log| log.as_ref().map(|log| log.to.clone())),
         }
     }
 }
@@ -168,10 +169,9 @@ impl Gateway {
         .await
         .map_err(|e| ConfigError::new(format!("loading the rules failed: {e}")))?;
         let (site, notices) = built?;
-        let log = |target: &Option<_>| {
-            target
-                .as_ref()
-                .map(|to| Journal::open(to).map_err(|e| IoError::new(format!("{to:?}"), e)))
+        let log = |log: &Option<Log>| {
+            log.as_ref()
+                .map(|log| Journal::open(&log.to).map_err(|e| log.refused(&config.origin, &e)))
                 .transpose()
         };
         let access_log = log(&config.access_log)?;

@@ -1,16 +1,17 @@
 //! What a reload swaps: hosts, their filters and their upstreams.
 
 use super::address::{AddressList, Network};
-use super::config::{Config, Timeouts};
+use super::config::{Config, Rules, Timeouts};
 use super::rate::RateLimit;
 use super::tls;
 use super::upstream::{Pool, Upstreams};
 use crate::collection::{CollectionStore, MemoryStore};
-use crate::error::Error;
+use crate::error::{ConfigError, Error};
 use crate::filter::{Chain, Filter};
 use crate::waf::{Mode, RuleSet, Waf};
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What outlives a reload: a client that was counted stays counted.
@@ -63,7 +64,8 @@ pub(super) struct Host {
 impl Site {
     /// Builds what a configuration asks for; also what its author should know (rules refused).
     pub(super) fn build(config: &Config, kept: &Kept) -> Result<(Self, Vec<String>), Error> {
-        let mut notices = Vec::new();
+        let mut notices = config.notices.clone();
+        let mut refused = 0;
         let mode_of = |host: &super::config::Host| host.mode.unwrap_or(config.mode);
         let waf = if config.hosts.iter().all(|host| mode_of(host) == Mode::Off) {
             None
@@ -81,6 +83,7 @@ impl Site {
             super::warm::warm(&waf);
             Some(waf)
         };
+            refused = report.refused.len();
         let addresses = AddressList::new(config.allow.clone(), config.deny.clone());
         let mut common = kept.filters.clone();
         if !config.deny.is_empty() {
@@ -105,7 +108,7 @@ impl Site {
                 .transpose()?,
             rules: waf.as_ref().map_or(0, |waf| waf.rules().len()),
             rule_set: waf.as_ref().map(Waf::rules),
-            refused: notices.len(),
+            refused,
         };
         for host in &config.hosts {
             let mut filters = common.clone();
@@ -173,6 +176,9 @@ impl Site {
 /// Builds a site and lets it go.
 pub(super) fn check(config: &Config) -> Result<Vec<String>, Error> {
     let kept = Kept::new(super::upstream::pool(&config.timeouts), 0, Vec::new());
+    for log in [&config.access_log, &config.event_log, &config.audit_log].into_iter().flatten() {
+        log.check(&config.origin)?;
+    }
     Site::build(config, &kept).map(|(_, notices)| notices)
 }
 
@@ -184,21 +190,29 @@ fn rules(config: &Config) -> Result<Arc<RuleSet>, Error> {
     if let Some(level) = config.paranoia {
         builder.paranoia(level);
     }
-    for path in &config.rules {
-        let path = path.to_str().ok_or_else(|| {
-            crate::error::ConfigError::new(format!("`{}` is not UTF-8; rename it", path.display()))
-        })?;
-        builder.path(path);
+    for source in &config.rules {
+        match source {
+            Rules::Builtin => builder.builtin(),
+            Rules::File(path, at) => {
+                builder.path(rule_file(path).map_err(|why| {
+                    at.wrong(&config.origin, format!("`{}`: {why}", path.display()))
+                })?)
+            }
+        };
     }
     let rules = builder.build()?;
     if rules.is_empty() {
         let first = rules.report().refused.first().map(|refused| format!(": {refused}"));
-        let why = format!(
-            "{}: no rule was loaded; check `rules` under `[waf]`{}",
-            config.origin,
-            first.unwrap_or_default()
-        );
-        return Err(crate::error::ConfigError::new(why).into());
+        let why =
+            format!("no rule was loaded; check `rules` under `[waf]`{}", first.unwrap_or_default());
+        let at = config.rules.iter().find_map(|source| match source {
+            Rules::File(_, at) => Some(at),
+            Rules::Builtin => None,
+        });
+        return Err(match at {
+            Some(at) => at.wrong(&config.origin, why),
+            None => ConfigError::new(format!("{}: {why}", config.origin)).into(),
+        });
     }
     Ok(Arc::new(rules))
 }
@@ -212,3 +226,13 @@ fn rate_limit(config: &Config, kept: &Kept) -> Option<Arc<RateLimit>> {
     }
     current.clone()
 }
+/// A file without which the others would serve alone is an error, not a rule that is refused.
+fn rule_file(path: &Path) -> Result<&str, String> {
+    let file = std::fs::File::open(path).and_then(|file| file.metadata());
+    match file {
+        Ok(file) if file.is_dir() => Err("it is a folder; name the files in it".to_owned()),
+        Ok(_) => path.to_str().ok_or_else(|| "it is not UTF-8; rename it".to_owned()),
+        Err(e) => Err(format!("{e}; check that it exists and may be read")),
+    }
+}
+

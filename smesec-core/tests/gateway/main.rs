@@ -9,6 +9,7 @@
 )]
 
 mod clients;
+mod control;
 mod filters;
 mod framing;
 mod lifecycle;

@@ -1,0 +1,92 @@
+//! What `config check` and a reload find, told with its place.
+
+use crate::stage::{LISTEN, Stage, echo, host};
+use smesec_core::gateway::Config;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn checked(text: &str) -> Result<Vec<String>, String> {
+    let config = Config::parse("c", text).map_err(|e| e.to_string())?;
+    config.check().map_err(|e| e.to_string())
+}
+
+const HOST: &str = "[[gateway.host]]\nnames = [\"*\"]\nupstream = \"http://127.0.0.1:1\"\n";
+
+#[test]
+fn a_rule_file_that_is_missing_is_an_error() {
+    let folder = folder("gateway-missing");
+    let (good, gone) = (folder.join("good.conf"), folder.join("gone.conf"));
+    std::fs::write(
+        &good,
+        "SecAction \"id:1,phase:1,pass,nolog\"\nSecRule ARGS \"@rx (\" \"id:2\"\n",
+    )
+    .unwrap();
+    let with = |rules: &str| checked(&format!("{LISTEN}{HOST}[waf]\nrules = [{rules}]\n"));
+    let notices = with(&format!("{good:?}")).unwrap();
+    assert!(notices.len() == 1 && notices[0].contains("good.conf:2:"), "{notices:?}");
+    let why = with(&format!("{good:?},\n  {gone:?}")).unwrap_err();
+    assert!(why.starts_with(&format!("c:8:3: `{}`: ", gone.display())), "{why}");
+}
+
+#[test]
+fn a_log_without_a_folder_is_an_error() {
+    let folder = folder("gateway-nofolder");
+    let log = folder.join("no").join("a.log");
+    let text = format!("{LISTEN}access_log = {log:?}\n{HOST}");
+    let why = checked(&text).unwrap_err();
+    let expected = format!("c:3:14: `{}`: ", log.display());
+    assert!(why.starts_with(&expected), "{why}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let config = Config::parse("c", &text).unwrap();
+    let bound = runtime.block_on(smesec_core::gateway::Gateway::bind(config));
+    let why = bound.unwrap_err().to_string();
+    assert!(why.starts_with(&expected), "{why}");
+    let fits = folder.join("a.log");
+    checked(&text.replace(&format!("{log:?}"), &format!("{fits:?}"))).unwrap();
+    assert!(!fits.exists(), "a check writes nothing");
+}
+
+#[test]
+fn a_certificate_that_is_missing_is_told_with_its_place() {
+    let text = format!(
+        "{LISTEN}[gateway.tls]\nlisten = [\"127.0.0.1:0\"]\n[[gateway.tls.certificate]]\nchain = \"/no.pem\"\nkey = \"/no.key\"\n{HOST}"
+    );
+    let why = checked(&text).unwrap_err();
+    assert!(why.starts_with("c:6:9: `/no.pem`: "), "{why}");
+}
+
+#[test]
+fn a_proxy_header_that_nobody_may_send_is_noticed() {
+    let text = format!("{LISTEN}proxy_protocol = true\n{HOST}");
+    let notices = checked(&text).unwrap();
+    assert!(notices[0].starts_with("c:3:18: `proxy_protocol`"), "{notices:?}");
+    let trusted = text.replacen("[gateway]\n", "[gateway]\ntrusted_proxies = [\"::1\"]\n", 1);
+    assert_eq!(checked(&trusted).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn logs_are_opened_anew_without_a_configuration() {
+    let folder = folder("gateway-reopened");
+    let log = folder.join("access.log");
+    let stage = Stage::new(&format!("{LISTEN}access_log = {log:?}\n{}", host(echo())));
+    assert_eq!(stage.get("/one").status, 200);
+    let holds = |path: &Path, word: &str| {
+        let deadline = Instant::now() + crate::stage::PATIENCE;
+        while !std::fs::read_to_string(path).is_ok_and(|text| text.contains(word)) {
+            assert!(Instant::now() < deadline, "no `{word}` in {path:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    holds(&log, "/one");
+    std::fs::rename(&log, folder.join("access.log.1")).unwrap();
+    stage.handle.reopen_logs();
+    assert_eq!(stage.get("/two").status, 200);
+    holds(&log, "/two");
+}

@@ -6,7 +6,6 @@ use super::listener;
 use super::metrics::{Metrics, one_more};
 use super::record;
 use super::site::{Kept, Site};
-use super::upstream;
 use crate::error::{ConfigError, Error, IoError};
 use crate::event::{Event, EventId, Source};
 use crate::filter::Filter;
@@ -50,11 +49,11 @@ pub(super) struct Shared {
 }
 
 /// What cannot change while the gateway runs.
-#[derive(PartialEq, Eq)]
 struct Fixed {
     plain: Vec<SocketAddr>,
     tls: Vec<SocketAddr>,
     metrics: Option<SocketAddr>,
+    threads: Option<usize>,
     max_connections: usize,
     logs: [Option<Target>; 3],
 }
@@ -65,10 +64,27 @@ impl Fixed {
             plain: config.listen.clone(),
             tls: config.tls.as_ref().map(|tls| tls.listen.clone()).unwrap_or_default(),
             metrics: config.metrics,
+            threads: config.threads,
             max_connections: config.max_connections,
             logs: [&config.access_log, &config.event_log, &config.audit_log]
                 .map(|log| log.as_ref().map(|log| log.to.clone())),
         }
+    }
+
+    /// The keys in which two differ.
+    fn differing(&self, other: &Self) -> Vec<&'static str> {
+        let ([access, events, audit], [access_2, events_2, audit_2]) = (&self.logs, &other.logs);
+        let all = [
+            ("`listen`", self.plain != other.plain),
+            ("`listen` under `[gateway.tls]`", self.tls != other.tls),
+            ("`metrics`", self.metrics != other.metrics),
+            ("`threads`", self.threads != other.threads),
+            ("`max_connections`", self.max_connections != other.max_connections),
+            ("`access_log`", access != access_2),
+            ("`event_log`", events != events_2),
+            ("`audit_log`", audit != audit_2),
+        ];
+        all.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }
 }
 
@@ -161,7 +177,7 @@ impl Gateway {
     ) -> Result<Self, Error> {
         // The low half of an id counts; the upper half tells this run from all others.
         let seed = RandomState::new().hash_one(std::process::id());
-        let kept = Kept::new(upstream::pool(&config.timeouts), seed, filters);
+        let kept = Kept::new(&config.timeouts, seed, filters);
         let (config, built, kept) = tokio::task::spawn_blocking(move || {
             let built = Site::build(&config, &kept);
             (config, built, kept)
@@ -268,26 +284,27 @@ async fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Error> {
 
 impl Handle {
     /// Puts another configuration in force: hosts, rules, certificates, lists and limits. What is
-    /// under way ends with what it began with. Log files are opened anew. Blocks while rules are
+    /// under way ends with what it began with. Blocks while rules are
     /// compiled: call it from a thread that may, best one of a lower priority than those that serve.
     ///
     /// Returns what the configuration's author should know.
     ///
     /// # Errors
     /// As [`Gateway::bind`]; the configuration in force stays. So it does when the new one asks for
-    /// other sockets, which takes a restart, and when more rules are refused than before.
+    /// other sockets, logs or threads, which takes a restart, and when more rules are refused than before.
     pub fn reload(&self, config: &Config) -> Result<Vec<String>, Error> {
         let shared = &self.0;
-        let result = if Fixed::of(config) == shared.fixed {
+        let differing = shared.fixed.differing(&Fixed::of(config));
+        let result = if differing.is_empty() {
             Site::build(config, &shared.kept).and_then(|built| self.not_worse(built))
         } else {
             let why = format!(
-                "{}: `listen`, `metrics`, `max_connections` and where logs go cannot change while the gateway runs; restart it",
-                config.origin
+                "{}: {} cannot change while the gateway runs; restart it",
+                config.origin,
+                differing.join(", ")
             );
             Err(ConfigError::new(why).into())
         };
-        shared.logs().for_each(Journal::reopen);
         match result {
             Ok((site, notices)) => {
                 retire(shared.site.swap(Arc::new(site)));
@@ -299,6 +316,12 @@ impl Handle {
                 Err(error)
             }
         }
+    }
+
+    /// Opens the log files anew, after they were moved away. It needs no configuration: a mistake in one shall not
+    /// keep lines in a file that was rotated.
+    pub fn reopen_logs(&self) {
+        self.0.logs().for_each(Journal::reopen);
     }
 
     /// A file that broke since the last load shall not take rules out of force.
@@ -318,12 +341,6 @@ impl Handle {
 
     /// Stops accepting; [`Gateway::run`] returns when what is under way has ended.
     pub fn drain(&self) {
-    /// Opens the log files anew, after they were moved away. It needs no configuration: a mistake in one shall not
-    /// keep lines in a file that was rotated.
-    pub fn reopen_logs(&self) {
-        self.0.logs().for_each(Journal::reopen);
-    }
-
         self.0.drain.send_replace(true);
     }
 

@@ -4,7 +4,7 @@ use super::address::{AddressList, Network};
 use super::config::{Config, Rules, Timeouts};
 use super::rate::RateLimit;
 use super::tls;
-use super::upstream::{Pool, Upstreams};
+use super::upstream::{self, Pool, Upstreams};
 use crate::collection::{CollectionStore, MemoryStore};
 use crate::error::{ConfigError, Error};
 use crate::filter::{Chain, Filter};
@@ -13,12 +13,14 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// What outlives a reload: a client that was counted stays counted.
 pub(super) struct Kept {
     pub(super) store: Arc<dyn CollectionStore>,
     pub(super) rate: Mutex<Option<Arc<RateLimit>>>,
-    pub(super) pool: Pool,
+    /// Connections to upstreams, and how long one may take to open.
+    pool: Mutex<(Duration, Pool)>,
     /// The gateway's own; the firewall counts under the next one.
     pub(super) seed: u64,
     /// Filters of the host's own, before the firewall.
@@ -26,14 +28,23 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn new(pool: Pool, seed: u64, filters: Vec<Arc<dyn Filter>>) -> Self {
+    pub(super) fn new(timeouts: &Timeouts, seed: u64, filters: Vec<Arc<dyn Filter>>) -> Self {
         Self {
             store: Arc::new(MemoryStore::default()),
             rate: Mutex::new(None),
-            pool,
+            pool: Mutex::new((timeouts.connect, upstream::pool(timeouts))),
             seed,
             filters,
         }
+    }
+
+    /// The pool, a new one where the time to connect has changed.
+    fn pool(&self, timeouts: &Timeouts) -> Pool {
+        let mut current = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.0 != timeouts.connect {
+            *current = (timeouts.connect, upstream::pool(timeouts));
+        }
+        current.1.clone()
     }
 }
 
@@ -72,6 +83,7 @@ impl Site {
         } else {
             let rules = rules(config)?;
             let report = rules.report();
+            refused = report.refused.len();
             notices.extend(report.refused.iter().map(ToString::to_string));
             let waf = Waf::builder(rules)
                 .mode(config.mode)
@@ -83,7 +95,6 @@ impl Site {
             super::warm::warm(&waf);
             Some(waf)
         };
-            refused = report.refused.len();
         let addresses = AddressList::new(config.allow.clone(), config.deny.clone());
         let mut common = kept.filters.clone();
         if !config.deny.is_empty() {
@@ -110,6 +121,7 @@ impl Site {
             rule_set: waf.as_ref().map(Waf::rules),
             refused,
         };
+        let pool = kept.pool(&config.timeouts);
         for host in &config.hosts {
             let mut filters = common.clone();
             if let Some(waf) = waf.as_ref().filter(|_| mode_of(host) != Mode::Off) {
@@ -128,8 +140,7 @@ impl Site {
                 _ => Some(Arc::new(Chain::new(filters)) as Arc<dyn Filter>),
             };
             let name = host.names.first().map_or("", String::as_str).into();
-            let upstreams =
-                Upstreams::new(&host.upstreams, kept.pool.clone(), config.timeouts.upstream);
+            let upstreams = Upstreams::new(&host.upstreams, pool.clone(), config.timeouts.upstream);
             let built = Arc::new(Host { name, filter, upstreams });
             site.add(&host.names, &built);
             site.first.get_or_insert(built);
@@ -175,7 +186,7 @@ impl Site {
 
 /// Builds a site and lets it go.
 pub(super) fn check(config: &Config) -> Result<Vec<String>, Error> {
-    let kept = Kept::new(super::upstream::pool(&config.timeouts), 0, Vec::new());
+    let kept = Kept::new(&config.timeouts, 0, Vec::new());
     for log in [&config.access_log, &config.event_log, &config.audit_log].into_iter().flatten() {
         log.check(&config.origin)?;
     }
@@ -217,15 +228,6 @@ fn rules(config: &Config) -> Result<Arc<RuleSet>, Error> {
     Ok(Arc::new(rules))
 }
 
-/// The limit in force, kept over reloads that do not change it.
-fn rate_limit(config: &Config, kept: &Kept) -> Option<Arc<RateLimit>> {
-    let mut current = kept.rate.lock().unwrap_or_else(PoisonError::into_inner);
-    let wanted = config.rate;
-    if current.as_ref().map(|limit| limit.rate()) != wanted {
-        *current = wanted.map(|rate| Arc::new(RateLimit::new(rate)));
-    }
-    current.clone()
-}
 /// A file without which the others would serve alone is an error, not a rule that is refused.
 fn rule_file(path: &Path) -> Result<&str, String> {
     let file = std::fs::File::open(path).and_then(|file| file.metadata());
@@ -236,3 +238,12 @@ fn rule_file(path: &Path) -> Result<&str, String> {
     }
 }
 
+/// The limit in force, kept over reloads that do not change it.
+fn rate_limit(config: &Config, kept: &Kept) -> Option<Arc<RateLimit>> {
+    let mut current = kept.rate.lock().unwrap_or_else(PoisonError::into_inner);
+    let wanted = config.rate;
+    if current.as_ref().map(|limit| limit.rate()) != wanted {
+        *current = wanted.map(|rate| Arc::new(RateLimit::new(rate)));
+    }
+    current.clone()
+}

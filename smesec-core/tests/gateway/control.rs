@@ -2,6 +2,7 @@
 
 use crate::stage::{LISTEN, Stage, echo, host};
 use smesec_core::gateway::Config;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,45 @@ fn checked(text: &str) -> Result<Vec<String>, String> {
 }
 
 const HOST: &str = "[[gateway.host]]\nnames = [\"*\"]\nupstream = \"http://127.0.0.1:1\"\n";
+
+#[test]
+fn a_reload_takes_what_it_can_and_names_what_it_cannot() {
+    let text = format!("{LISTEN}threads = 2\n{}", host(echo()));
+    let stage = Stage::new(&text);
+    let refused = |from: &str, to: &str| {
+        let other = text.replacen(from, to, 1);
+        assert_ne!(text, other);
+        stage.handle.reload(&Config::parse("c", &other).unwrap()).unwrap_err().to_string()
+    };
+    let why = refused("threads = 2", "threads = 3");
+    assert_eq!(why, "c: `threads` cannot change while the gateway runs; restart it");
+    let why = refused("threads = 2", "threads = 2\nmax_connections = 7\naccess_log = \"-\"");
+    assert!(why.starts_with("c: `max_connections`, `access_log` cannot change"), "{why}");
+}
+
+#[test]
+fn a_reload_changes_how_long_a_connection_may_take() {
+    // A server whose queue is full and that accepts nobody: the system lets those wait who come now.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let listener = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        socket.listen(1).unwrap()
+    });
+    let at = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&at, Duration::from_millis(300)) {
+        waiting.push(stream);
+    }
+    let text = |connect: &str| {
+        format!("{LISTEN}[gateway.timeouts]\nconnect = \"{connect}\"\n{}", host(at))
+    };
+    let stage = Stage::new(&text("15s"));
+    stage.handle.reload(&Config::parse("c", &text("100ms")).unwrap()).unwrap();
+    let began = Instant::now();
+    assert_eq!(stage.get("/").status, 502);
+    assert!(began.elapsed() < Duration::from_secs(10), "the old time to connect is in force");
+}
 
 #[test]
 fn a_rule_file_that_is_missing_is_an_error() {

@@ -112,6 +112,27 @@ fn a_proxy_header_that_nobody_may_send_is_noticed() {
 }
 
 #[test]
+fn the_pack_may_stand_among_rules_of_one_s_own() {
+    let folder = folder("gateway-builtin");
+    let (before, after) = (folder.join("before.conf"), folder.join("after.conf"));
+    std::fs::write(
+        &before,
+        "SecAction \"id:1,phase:1,pass,nolog,setvar:tx.smesec_detect_only=1\"\n",
+    )
+    .unwrap();
+    std::fs::write(&after, "SecRule ARGS:q \"@streq mine\" \"id:2,phase:1,deny,status:406\"\n")
+        .unwrap();
+    let with =
+        |rules: &str| Stage::new(&format!("{LISTEN}{}[waf]\nrules = [{rules}]\n", host(echo())));
+    let attack = "/?q=%3Cscript%3Ealert(1)%3C/script%3E";
+    let whole = with(&format!("\"builtin\", {after:?}"));
+    assert_eq!((whole.get(attack).status, whole.get("/?q=mine").status), (403, 406));
+    assert_eq!(whole.get("/?q=ours").status, 200);
+    let watched = with(&format!("{before:?}, \"builtin\", {after:?}"));
+    assert_eq!((watched.get(attack).status, watched.get("/?q=mine").status), (200, 406));
+}
+
+#[test]
 fn logs_are_opened_anew_without_a_configuration() {
     let folder = folder("gateway-reopened");
     let log = folder.join("access.log");

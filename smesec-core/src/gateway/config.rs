@@ -645,7 +645,7 @@ mod tests {
                 "[[gateway.host]]\nnames = [\"b\"]\nupstream = \"http://a\"\n[[gateway.host.exception]]\nrules = [\"x\"]",
                 "c:10:10: `x` names no rules",
             ),
-            ("[waf]\nmode = \"block", "c:7:8: "),
+            ("[waf]\nmode = \"block", "c:7:14: "),
             ("[[schedule]]\nevery = \"1h\"", "c:6:1: a schedule runs either `tests"),
             (
                 "[[schedule]]\nevery = \"1h\"\ntests = [\"a\"]\naudit = \"b\"",

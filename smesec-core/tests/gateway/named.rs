@@ -45,7 +45,7 @@ fn logs_name_the_host_that_was_asked_for() {
         stage.send(format!("GET / HTTP/1.1\r\n{}\r\n", HEAD.replace("shop", "scan"))).status,
         421
     );
-    assert_eq!(ask(&"x".repeat(4_000)), 403);
+    assert_eq!(ask(&"x".repeat(4_000)), 421);
     assert!(stage.end());
     let told: Vec<_> = lines(&access, 3)
         .iter()

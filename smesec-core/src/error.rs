@@ -92,18 +92,26 @@ impl RuleError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     place: Option<(String, u32)>,
+    column: Option<u32>,
     why: String,
 }
 
 impl ConfigError {
     /// An error without a place in a file.
     pub fn new(why: impl Into<String>) -> Self {
-        Self { place: None, why: why.into() }
+        Self { place: None, column: None, why: why.into() }
     }
 
     /// An error at `file:line`, the line counted from 1.
     pub fn at(file: impl Into<String>, line: u32, why: impl Into<String>) -> Self {
-        Self { place: Some((file.into(), line)), why: why.into() }
+        Self { place: Some((file.into(), line)), column: None, why: why.into() }
+    }
+
+    /// The same with the column, counted from 1; it is told only where there is a line.
+    #[must_use]
+    pub const fn at_column(mut self, column: u32) -> Self {
+        self.column = Some(column);
+        self
     }
 
     /// The file and the line, where the setting came from a file.
@@ -114,8 +122,10 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((file, line)) = &self.place {
-            write!(f, "{file}:{line}: ")?;
+        match (&self.place, self.column) {
+            (Some((file, line)), Some(column)) => write!(f, "{file}:{line}:{column}: ")?,
+            (Some((file, line)), None) => write!(f, "{file}:{line}: ")?,
+            (None, _) => {}
         }
         f.write_str(&self.why)
     }

@@ -355,3 +355,35 @@ fn a_schedule_runs_tests_and_their_failures_are_events_in_the_gateways_log() {
         "{err}"
     );
 }
+
+#[test]
+fn a_log_that_was_moved_is_left_although_the_configuration_is_broken() {
+    let folder = file("rotation-probe", "").parent().unwrap().join("rotation");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let (path, log) = (folder.join("smesec.toml"), folder.join("access.log"));
+    let config = "[gateway]\nlisten = [\"127.0.0.1:0\"]\naccess_log = \"access.log\"\n[[gateway.host]]\nnames = [\"*\"]\nupstream = \"http://127.0.0.1:1\"\n[waf]\nmode = \"off\"\n";
+    std::fs::write(&path, config).unwrap();
+    let served = std::process::Command::new(env!("CARGO_BIN_EXE_smesec"))
+        .args(["serve", "--config", path.to_str().unwrap()])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut served = Served(served);
+    let told = std::io::BufReader::new(served.0.stderr.take().unwrap());
+    let mut told = std::io::BufRead::lines(told).map_while(Result::ok);
+    assert!(told.any(|line| line.contains("serving on")));
+    let hang_up = || {
+        let pid = rustix::process::Pid::from_child(&served.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    };
+    std::fs::write(&path, "[gateway\n").unwrap();
+    std::fs::rename(&log, folder.join("access.log.1")).unwrap();
+    hang_up();
+    assert!(told.any(|line| line.contains("not reloaded") && line.contains("smesec.toml:1:")));
+    let begun = std::time::Instant::now();
+    while !log.exists() {
+        assert!(begun.elapsed().as_secs() < 20, "the log was not opened anew");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}

@@ -105,8 +105,8 @@ pub(super) fn run(
     if let Some(level) = options.paranoia {
         builder.paranoia(level);
     }
-    for path in &options.rules {
-        builder.path(path);
+    for source in &options.rules {
+        super::rules::add(&mut builder, source);
     }
     let rules = Arc::new(builder.build().map_err(|e| e.to_string())?);
     for refused in &rules.report().refused {

@@ -18,7 +18,7 @@ usage:
   smesec waf check [--rules PATH]... [--paranoia N] [--detect-only] [--repeat N]
       [--no-memory] --requests FILE
       runs transactions (JSON lines) through the web application firewall; one JSON line each.
-      Without --rules the built-in pack is used. FILE may be - for standard input.
+      Without --rules the built-in pack is used; `builtin` names it among PATHs. FILE may be - for standard input.
       --no-memory judges every value as if it came for the first time.
   smesec rules check [--json] [--strict] [--language seclang|sigma] PATH...
       loads SecLang or Sigma rules and reports what was loaded, refused and degraded.

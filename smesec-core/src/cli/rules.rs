@@ -3,7 +3,7 @@
 use super::{memory, text, thread_cpu_nanos};
 use crate::gateway::warm::warm;
 use crate::policy::Exception;
-use crate::waf::{Mode, RuleSet, Waf};
+use crate::waf::{Mode, RuleSet, RuleSetBuilder, Waf};
 use std::ffi::OsString;
 use std::io::Write;
 use std::sync::Arc;
@@ -45,8 +45,8 @@ pub(super) fn run(
     if paths.is_empty() {
         builder.builtin();
     }
-    for path in &paths {
-        builder.path(path);
+    for source in &paths {
+        add(&mut builder, source);
     }
     let rules = builder.build().map_err(|e| e.to_string())?;
     let cpu = thread_cpu_nanos() - cpu;
@@ -79,6 +79,14 @@ pub(super) fn run(
     };
     written.map_err(|e| e.to_string())?;
     Ok(if report.refused.is_empty() { 0 } else { 2 })
+}
+
+/// Adds a file, or our own pack by the word that `smesec.toml` has for it.
+pub(super) fn add(builder: &mut RuleSetBuilder, source: &str) {
+    match source {
+        "builtin" => builder.builtin(),
+        path => builder.path(path),
+    };
 }
 
 /// The language of files by their endings; a folder's by that of its first file.

@@ -75,15 +75,20 @@ async fn serve(file: PathBuf, config: Config, stderr: &mut dyn Write) -> Result<
                 say(if clean { "stopped; nothing was cut off" } else { "stopped; what was still open was cut off" });
                 return Ok(0);
             }
-            _ = hangup.recv() => match reload(&handle, file.clone()).await {
-                Ok((notices, planned)) => {
-                    schedules.replace(&planned);
-                    for notice in &notices {
-                        say(notice);
-                    }
-                    say("reloaded");
+            _ = hangup.recv() => {
+                for why in handle.reopen_logs() {
+                    say(&why);
                 }
-                Err(why) => say(&format!("not reloaded, what runs stays in force: {why}")),
+                match reload(&handle, file.clone()).await {
+                    Ok((notices, planned)) => {
+                        schedules.replace(&planned);
+                        for notice in &notices {
+                            say(notice);
+                        }
+                        say("reloaded");
+                    }
+                    Err(why) => say(&format!("not reloaded, what runs stays in force: {why}")),
+                }
             },
             () = async { tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} } } => {
                 if draining {

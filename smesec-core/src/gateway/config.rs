@@ -3,11 +3,15 @@
 use super::address::Network;
 use super::rate::Rate;
 use super::schedule::{Schedule, ScheduledWork};
+use super::values::{
+    address, duration, exception_target, host_name, mode, moment, network, paranoia, rule_range,
+    upstream,
+};
+use super::words;
 use crate::error::{ConfigError, Error, IoError};
 use crate::limits::OnLimit;
 use crate::policy::Exception;
-use crate::time::Timestamp;
-use crate::waf::{Mode, check_target};
+use crate::waf::Mode;
 use hyper::http::uri::Authority;
 use serde::Deserialize;
 use std::collections::HashSet;
@@ -20,13 +24,16 @@ use toml::Spanned;
 /// A whole configuration with every setting, its default and its reason.
 pub const EXAMPLE: &str = include_str!("example.toml");
 
+/// The word among `rules` for our own pack; a file of this name is `./builtin`.
+const BUILTIN: &str = "builtin";
+
 /// A checked configuration.
 ///
 /// ```
 /// use smesec_core::gateway::Config;
 /// let why = Config::parse("smesec.toml", "[gateway]\nlisten = [\"localhost\"]\n").unwrap_err();
 /// assert_eq!(why.to_string(),
-///     "smesec.toml:2: `localhost` is no address to listen on; write it as `0.0.0.0:8080` or `[::]:8080`");
+///     "smesec.toml:2:11: `localhost` is no address to listen on; write it as `0.0.0.0:8080` or `[::]:8080`");
 /// ```
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -34,10 +41,11 @@ pub struct Config {
     pub(super) listen: Vec<SocketAddr>,
     pub(super) tls: Option<Tls>,
     pub(super) metrics: Option<SocketAddr>,
-    pub(super) access_log: Option<Target>,
-    pub(super) event_log: Option<Target>,
-    pub(super) audit_log: Option<Target>,
-    pub(super) threads: usize,
+    pub(super) access_log: Option<Log>,
+    pub(super) event_log: Option<Log>,
+    pub(super) audit_log: Option<Log>,
+    /// As written: the number of cores may change while a gateway runs.
+    pub(super) threads: Option<usize>,
     pub(super) trusted: Vec<Network>,
     pub(super) proxy_protocol: bool,
     pub(super) max_connections: usize,
@@ -46,11 +54,34 @@ pub struct Config {
     pub(super) deny: Vec<Network>,
     pub(super) rate: Option<Rate>,
     pub(super) hosts: Vec<Host>,
-    pub(super) rules: Vec<PathBuf>,
+    /// In their order; none: the built-in pack.
+    pub(super) rules: Vec<Rules>,
     pub(super) paranoia: Option<u8>,
     pub(super) mode: Mode,
     pub(super) on_limit: OnLimit,
     pub(super) schedules: Vec<Schedule>,
+    /// What its author should know although it is no error.
+    pub(super) notices: Vec<String>,
+}
+
+/// Where something is written in the file, both counted from 1, for errors found when it is used.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    line: u32,
+    column: u32,
+}
+
+impl Place {
+    pub(super) fn wrong(self, origin: &str, why: impl Into<String>) -> Error {
+        ConfigError::at(origin, self.line, why).at_column(self.column).into()
+    }
+}
+
+/// A source of rules.
+#[derive(Clone, Debug)]
+pub(super) enum Rules {
+    Builtin,
+    File(PathBuf, Place),
 }
 
 #[derive(Clone, Debug)]
@@ -64,8 +95,40 @@ pub(super) struct Certificate {
     pub(super) names: Vec<String>,
     pub(super) chain: PathBuf,
     pub(super) key: PathBuf,
-    /// Where it is named, for errors found when it is read.
-    pub(super) line: u32,
+    pub(super) chain_at: Place,
+    pub(super) key_at: Place,
+}
+
+/// A log and where it is named.
+#[derive(Clone, Debug)]
+pub(super) struct Log {
+    pub(super) to: Target,
+    at: Place,
+}
+
+impl Log {
+    /// Whether it could be opened; nothing is written.
+    pub(super) fn check(&self, origin: &str) -> Result<(), Error> {
+        let Target::File(path) = &self.to else { return Ok(()) };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let opened = match std::fs::metadata(path) {
+            // To open a pipe would wait for who reads it.
+            Ok(known) if !known.is_file() && !known.is_dir() => Ok(()),
+            Ok(_) => std::fs::OpenOptions::new().append(true).open(path).map(drop),
+            Err(_) => std::fs::read_dir(folder.unwrap_or(Path::new("."))).map(drop),
+        };
+        opened.map_err(|e| self.refused(origin, &e))
+    }
+
+    pub(super) fn refused(&self, origin: &str, error: &std::io::Error) -> Error {
+        let name = match &self.to {
+            Target::StandardOutput => "standard output".into(),
+            Target::File(path) => path.to_string_lossy(),
+        };
+        let why =
+            format!("`{name}`: {error}; name a file in a folder that exists and may be written");
+        self.at.wrong(origin, why)
+    }
 }
 
 /// Where lines go.
@@ -126,7 +189,8 @@ impl Config {
 
     /// Threads that the host should give the gateway; the number of cores by default.
     pub fn threads(&self) -> usize {
-        self.threads
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.threads.unwrap_or_else(cores)
     }
 
     /// What the host is to run beside the gateway.
@@ -163,14 +227,13 @@ struct RawGateway {
     listen: Vec<Spanned<String>>,
     tls: Option<RawTls>,
     metrics: Option<Spanned<String>>,
-    access_log: Option<String>,
-    event_log: Option<String>,
-    audit_log: Option<String>,
+    access_log: Option<Spanned<String>>,
+    event_log: Option<Spanned<String>>,
+    audit_log: Option<Spanned<String>>,
     threads: Option<Spanned<usize>>,
     #[serde(default)]
     trusted_proxies: Vec<Spanned<String>>,
-    #[serde(default)]
-    proxy_protocol: bool,
+    proxy_protocol: Option<Spanned<bool>>,
     max_connections: Option<Spanned<usize>>,
     #[serde(default)]
     timeouts: RawTimeouts,
@@ -185,16 +248,16 @@ struct RawGateway {
 #[serde(deny_unknown_fields)]
 struct RawTls {
     listen: Vec<Spanned<String>>,
-    certificate: Vec<Spanned<RawCertificate>>,
+    certificate: Vec<RawCertificate>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawCertificate {
     #[serde(default)]
-    names: Vec<String>,
-    chain: String,
-    key: String,
+    names: Vec<Spanned<String>>,
+    chain: Spanned<String>,
+    key: Spanned<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -259,7 +322,7 @@ struct RawException {
 #[serde(deny_unknown_fields)]
 struct RawWaf {
     #[serde(default)]
-    rules: Vec<String>,
+    rules: Vec<Spanned<String>>,
     paranoia: Option<Spanned<u8>>,
     mode: Option<Spanned<String>>,
     on_limit: Option<OnLimit>,
@@ -275,7 +338,7 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn config(&self) -> Result<Config, Error> {
         let raw: RawFile = toml::from_str(self.text)
-            .map_err(|e| self.wrong(e.span().unwrap_or(0..0), e.message().replace('\n', "; ")))?;
+            .map_err(|e| self.wrong(e.span().unwrap_or(0..0), words::of(e.message())))?;
         let gateway = raw.gateway;
         let listen = self.all(&gateway.listen, |text| address(text))?;
         let tls = gateway.tls.map(|tls| self.tls(tls)).transpose()?;
@@ -286,7 +349,17 @@ impl Reading<'_> {
             ))
             .into());
         }
-        let default_mode = if raw.waf.rules.is_empty() { Mode::Block } else { Mode::Rules };
+        let rules = self.rules(raw.waf.rules)?;
+        let pack_alone = rules.iter().all(|one| matches!(one, Rules::Builtin));
+        let default_mode = if pack_alone { Mode::Block } else { Mode::Rules };
+        let mut notices = Vec::new();
+        let proxy_protocol = gateway.proxy_protocol.filter(|on| *on.get_ref());
+        if let Some(on) = &proxy_protocol
+            && gateway.trusted_proxies.is_empty()
+        {
+            let why = "`proxy_protocol` without `trusted_proxies` reads no header; name the hops that send one there";
+            notices.push(self.wrong(on.span(), why).to_string());
+        }
         let t = &gateway.timeouts;
         Ok(Config {
             origin: self.origin.to_owned(),
@@ -297,12 +370,15 @@ impl Reading<'_> {
                 .as_ref()
                 .map(|m| self.one(m, |text| address(text)))
                 .transpose()?,
-            access_log: gateway.access_log.map(|to| self.target(&to)),
-            event_log: gateway.event_log.map(|to| self.target(&to)),
-            audit_log: gateway.audit_log.map(|to| self.target(&to)),
-            threads: self.threads(gateway.threads)?,
+            access_log: gateway.access_log.map(|to| self.log(&to)),
+            event_log: gateway.event_log.map(|to| self.log(&to)),
+            audit_log: gateway.audit_log.map(|to| self.log(&to)),
+            threads: gateway
+                .threads
+                .map(|threads| self.positive(Some(threads), "threads", 1))
+                .transpose()?,
             trusted: self.all(&gateway.trusted_proxies, |text| network(text))?,
-            proxy_protocol: gateway.proxy_protocol,
+            proxy_protocol: proxy_protocol.is_some(),
             max_connections: self.positive(gateway.max_connections, "max_connections", 10_000)?,
             timeouts: Timeouts {
                 header: self.duration(t.header.as_ref(), 15_000)?,
@@ -316,7 +392,7 @@ impl Reading<'_> {
             deny: self.all(&gateway.addresses.deny, |text| network(text))?,
             rate: gateway.rate.map(|rate| self.rate(&rate)).transpose()?,
             hosts: self.hosts(gateway.host)?,
-            rules: raw.waf.rules.iter().map(|path| self.folder.join(path)).collect(),
+            rules,
             paranoia: raw.waf.paranoia.map(|level| self.one(&level, paranoia)).transpose()?,
             mode: raw.waf.mode.map_or(Ok(default_mode), |m| self.one(&m, |text| mode(text)))?,
             on_limit: raw.waf.on_limit.unwrap_or_default(),
@@ -325,16 +401,21 @@ impl Reading<'_> {
                 .into_iter()
                 .map(|one| self.schedule(one))
                 .collect::<Result<_, _>>()?,
+            notices,
         })
     }
 
     fn wrong(&self, span: Range<usize>, why: impl Into<String>) -> Error {
-        ConfigError::at(self.origin, self.line(&span), why).into()
+        self.place(&span).wrong(self.origin, why)
     }
 
-    fn line(&self, span: &Range<usize>) -> u32 {
-        let before = self.text.as_bytes().get(..span.start).unwrap_or_default();
-        u32::try_from(memchr::memchr_iter(b'\n', before).count() + 1).unwrap_or(u32::MAX)
+    fn place(&self, span: &Range<usize>) -> Place {
+        let before = self.text.get(..span.start).unwrap_or_default();
+        let count = |n: usize| u32::try_from(n + 1).unwrap_or(u32::MAX);
+        Place {
+            line: count(memchr::memchr_iter(b'\n', before.as_bytes()).count()),
+            column: count(before.chars().rev().take_while(|c| *c != '\n').count()),
+        }
     }
 
     fn one<T, U>(
@@ -353,13 +434,27 @@ impl Reading<'_> {
         raw.iter().map(|one| self.one(one, &read)).collect()
     }
 
-    fn target(&self, to: &str) -> Target {
-        if to == "-" { Target::StandardOutput } else { Target::File(self.folder.join(to)) }
+    fn log(&self, to: &Spanned<String>) -> Log {
+        let at = self.place(&to.span());
+        let to = to.get_ref();
+        let to =
+            if to == "-" { Target::StandardOutput } else { Target::File(self.folder.join(to)) };
+        Log { to, at }
     }
 
-    fn threads(&self, raw: Option<Spanned<usize>>) -> Result<usize, Error> {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        self.positive(raw, "threads", cores)
+    fn rules(&self, raw: Vec<Spanned<String>>) -> Result<Vec<Rules>, Error> {
+        let mut builtin = false;
+        let read = |one: Spanned<String>| {
+            let span = one.span();
+            if one.get_ref() != BUILTIN {
+                return Ok(Rules::File(self.folder.join(one.into_inner()), self.place(&span)));
+            }
+            if std::mem::replace(&mut builtin, true) {
+                return Err(self.wrong(span, format!("`{BUILTIN}` stands twice; write it once")));
+            }
+            Ok(Rules::Builtin)
+        };
+        raw.into_iter().map(read).collect()
     }
 
     fn positive(
@@ -389,16 +484,15 @@ impl Reading<'_> {
             .certificate
             .into_iter()
             .map(|one| {
-                let line = self.line(&one.span());
-                let one = one.into_inner();
-                Certificate {
-                    names: one.names.iter().map(|name| name.to_ascii_lowercase()).collect(),
-                    chain: self.folder.join(one.chain),
-                    key: self.folder.join(one.key),
-                    line,
-                }
+                Ok::<_, Error>(Certificate {
+                    names: self.all(&one.names, |text| host_name(text))?,
+                    chain_at: self.place(&one.chain.span()),
+                    chain: self.folder.join(one.chain.into_inner()),
+                    key_at: self.place(&one.key.span()),
+                    key: self.folder.join(one.key.into_inner()),
+                })
             })
-            .collect();
+            .collect::<Result<_, _>>()?;
         Ok(Tls { listen: self.all(&raw.listen, |text| address(text))?, certificates })
     }
 
@@ -438,7 +532,10 @@ impl Reading<'_> {
                     ));
                 }
             }
-            let upstreams = self.one(&host.upstream, upstreams)?;
+            let upstreams = self.one(&host.upstream, |given| match given {
+                OneOrMany::One(one) => Ok(vec![upstream(one)?]),
+                OneOrMany::Many(many) => many.iter().map(|one| upstream(one)).collect(),
+            })?;
             if upstreams.is_empty() {
                 return Err(
                     self.wrong(span, "a host without `upstream`; write `http://127.0.0.1:3000`")
@@ -476,7 +573,7 @@ impl Reading<'_> {
             let why = "a schedule of less than a second leaves no time for anything else; write `1s` or more";
             return Err(self.wrong(raw.every.span(), why));
         }
-        let line = self.line(&span);
+        let Place { line, .. } = self.place(&span);
         Ok(Schedule { work, every, allow_public: raw.allow_public, line })
     }
 
@@ -490,119 +587,6 @@ impl Reading<'_> {
             reason: raw.reason,
         })
     }
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
-        format!("`{text}` is no address to listen on; write it as `0.0.0.0:8080` or `[::]:8080`")
-    })
-}
-
-fn exception_target(text: &String) -> Result<String, String> {
-    check_target(text).map_err(|e| e.to_string())?;
-    Ok(text.clone())
-}
-
-fn network(text: &str) -> Result<Network, String> {
-    text.parse()
-}
-
-fn mode(text: &str) -> Result<Mode, String> {
-    Ok(match text {
-        "rules" => Mode::Rules,
-        "block" => Mode::Block,
-        "detect" => Mode::Detect,
-        "off" => Mode::Off,
-        _ => return Err(format!("`{text}` is no mode; write `rules`, `block`, `detect` or `off`")),
-    })
-}
-
-fn paranoia(level: &u8) -> Result<u8, String> {
-    if (1..=4).contains(level) {
-        Ok(*level)
-    } else {
-        Err(format!("`paranoia` of {level} is out of range; write 1 to 4"))
-    }
-}
-
-fn host_name(text: &str) -> Result<String, String> {
-    let name = text.trim_end_matches('.').to_ascii_lowercase();
-    let plain = name.strip_prefix("*.").unwrap_or(&name);
-    let good = name == "*"
-        || !plain.is_empty()
-            && plain.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b));
-    if good {
-        Ok(name)
-    } else {
-        Err(format!("`{text}` is no host name; write `shop.example`, `*.shop.example` or `*`"))
-    }
-}
-
-fn upstreams(given: &OneOrMany) -> Result<Vec<Authority>, String> {
-    match given {
-        OneOrMany::One(one) => Ok(vec![upstream(one)?]),
-        OneOrMany::Many(many) => many.iter().map(|one| upstream(one)).collect(),
-    }
-}
-
-fn upstream(text: &str) -> Result<Authority, String> {
-    let wrong = || format!("`{text}` is no upstream; write `http://127.0.0.1:3000`");
-    if text.starts_with("https://") {
-        return Err(format!(
-            "`{text}`: upstreams over TLS are not supported yet; write `http://` and the address of a server on a trusted network"
-        ));
-    }
-    let rest = text.strip_prefix("http://").ok_or_else(wrong)?;
-    let authority: Authority =
-        rest.strip_suffix('/').unwrap_or(rest).parse().map_err(|_| wrong())?;
-    if authority.host().is_empty() || authority.as_str().contains('@') {
-        return Err(wrong());
-    }
-    Ok(authority)
-}
-
-/// `500ms`, `15s`, `5m`, `1h`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at_checked(digits).unwrap_or_default();
-    let scale = match unit.trim() {
-        "ms" => Some(1),
-        "s" => Some(1_000),
-        "m" => Some(60_000),
-        "h" => Some(3_600_000),
-        _ => None,
-    };
-    scale
-        .zip(number.parse::<u64>().ok())
-        .and_then(|(scale, number)| number.checked_mul(scale))
-        .filter(|ms| (1..=86_400_000).contains(ms))
-        .map(Duration::from_millis)
-        .ok_or_else(|| {
-            format!("`{text}` is no time; write `500ms`, `15s`, `5m` or `1h`, a day at most")
-        })
-}
-
-/// `942100` or `942100-942999`.
-fn rule_range(text: &str) -> Result<(u64, u64), String> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    match (first.trim().parse(), last.trim().parse()) {
-        (Ok(first), Ok(last)) if first <= last => Ok((first, last)),
-        _ => Err(format!("`{text}` names no rules; write `942100` or `942100-942999`")),
-    }
-}
-
-fn moment(at: &toml::value::Datetime) -> Result<Timestamp, String> {
-    let wrong = || format!("`{at}` is no time; write a date such as 2030-01-31");
-    let date = at.date.ok_or_else(wrong)?;
-    let days = Timestamp::days_from_civil(date.year.into(), date.month.into(), date.day.into());
-    let of_day = at.time.map_or(0, |t| {
-        i64::from(t.hour) * 3_600 + i64::from(t.minute) * 60 + i64::from(t.second.unwrap_or(0))
-    });
-    let offset = match at.offset {
-        Some(toml::value::Offset::Custom { minutes }) => i64::from(minutes) * 60,
-        _ => 0,
-    };
-    Ok(Timestamp::from_unix_seconds(days * 86_400 + of_day - offset))
 }
 
 #[cfg(test)]
@@ -628,41 +612,62 @@ mod tests {
     }
 
     #[test]
-    fn every_error_names_the_line_and_what_to_write() {
+    fn every_error_names_the_place_and_what_to_write() {
         let told = |text: &str| Config::parse("c", text).unwrap_err().to_string();
         for (more, expected) in [
             (
                 "[waf]\nmode = \"blok\"",
-                "c:7: `blok` is no mode; write `rules`, `block`, `detect` or `off`",
+                "c:7:8: `blok` is no mode; write `rules`, `block`, `detect` or `off`",
             ),
-            ("[waf]\nparanoia = 5", "c:7: `paranoia` of 5 is out of range"),
-            ("[waf]\nrule = []", "c:7: unknown field `rule`, expected one of"),
-            ("[gateway.timeouts]\nbody = \"10\"", "c:7: `10` is no time; write `500ms`"),
-            ("[gateway.addresses]\ndeny = [\"10.0.0.0/33\"]", "c:7: `10.0.0.0/33` is no network"),
-            ("[gateway.rate]\nrequests_per_second = 0", "c:7: "),
+            ("[waf]\nparanoia = 5", "c:7:12: `paranoia` of 5 is out of range"),
+            ("[waf]\nrule = []", "c:7:1: unknown field `rule`, expected one of"),
+            ("[gateway.timeouts]\nbody = \"10\"", "c:7:8: `10` is no time; write `500ms`"),
+            ("[gateway.addresses]\ndeny = [\"10.0.0.0/33\"]", "c:7:9: `10.0.0.0/33` is no network"),
+            ("[gateway.rate]\nrequests_per_second = 0", "c:7:23: "),
             (
                 "[[gateway.host]]\nnames = [\"*\"]\nupstream = \"http://a\"",
-                "c:7: `*` already belongs",
+                "c:7:10: `*` already belongs",
             ),
             (
                 "[[gateway.host]]\nnames = [\"b\"]\nupstream = \"https://a\"",
-                "c:8: `https://a`: upstreams over TLS",
+                "c:8:12: `https://a`: upstreams over TLS",
             ),
-            ("[[gateway.host]]\nnames = [\"b\"]\nupstream = [\"a\"]", "c:8: `a` is no upstream"),
+            ("[[gateway.host]]\nnames = [\"b\"]\nupstream = [\"a\"]", "c:8:12: `a` is no upstream"),
             (
                 "[[gateway.host]]\nnames = [\"b\"]\nupstream = \"http://a\"\n[[gateway.host.exception]]\nrules = [\"x\"]",
-                "c:10: `x` names no rules",
+                "c:10:10: `x` names no rules",
             ),
-            ("[waf]\nmode = \"block", "c:7: "),
-            ("[[schedule]]\nevery = \"1h\"", "c:6: a schedule runs either `tests"),
+            ("[waf]\nmode = \"block", "c:7:14: "),
+            ("[[schedule]]\nevery = \"1h\"", "c:6:1: a schedule runs either `tests"),
             (
                 "[[schedule]]\nevery = \"1h\"\ntests = [\"a\"]\naudit = \"b\"",
-                "c:6: a schedule runs either `tests",
+                "c:6:1: a schedule runs either `tests",
             ),
             (
                 "[[schedule]]\ntests = [\"a\"]\nevery = \"10ms\"",
-                "c:8: a schedule of less than a second",
+                "c:8:9: a schedule of less than a second",
             ),
+            ("[waf]\nrules = [\"builtin\", \"builtin\"]", "c:7:21: `builtin` stands twice"),
+            ("[waf]\nrules = \"a.conf\"", "c:7:9: `\"a.conf\"` does not fit here; write a list"),
+            ("[waf]\nparanoia = \"1\"", "c:7:12: `\"1\"` does not fit here; write a whole number"),
+            ("[waf]\nparanoia = -1", "c:7:12: `-1` does not fit here; write a whole number"),
+            ("[waf]\nparanoia = 1.5", "c:7:12: `1.5` does not fit here; write a whole number"),
+            ("[waf]\nmode = true", "c:7:8: `true` does not fit here; write a text in quotes"),
+            ("[gateway]\nlisten = []", "c:6:"),
+            ("[gateway.rate]\nburst = 2", "c:6:1: `requests_per_second` is missing here; write it"),
+            (
+                "[gateway.rate]\nrequests_per_second = \"9\"",
+                "c:7:23: `\"9\"` does not fit here; write a number",
+            ),
+            (
+                "[gateway.timeouts]\nbody = [\"1s\"]",
+                "c:7:8: a list does not fit here; write a text",
+            ),
+            (
+                "[[gateway.host]]\nnames = [\"b\"]\nupstream = 1",
+                "c:8:12: write `\"http://127.0.0.1:3000\"` or",
+            ),
+            ("[[waf]]", "c:6:"),
         ] {
             let text = format!("{LEAST}{more}\n");
             assert!(told(&text).starts_with(expected), "{} instead of {expected}", told(&text));

@@ -100,7 +100,8 @@ pub(super) async fn serve(
     let fault = forward::fault(&parts);
     forward::unify(&mut parts);
     let client = super::origin::client(peer.client, &parts.headers, &site.trusted);
-    let host = site.host(&forward::requested_host(&parts)).cloned();
+    let asked = forward::requested_host(&parts);
+    let host = site.host(&asked).cloned();
     let connection = Connection { client, server: peer.server, now: at };
     // A request for a site that nobody serves is still looked at: scanners ask for such.
     let filter = host.as_ref().or_else(|| site.any_host()).and_then(|host| host.filter.as_deref());
@@ -108,7 +109,8 @@ pub(super) async fn serve(
     let record = Box::new(Record {
         inspector: inspector.clone(),
         incident: shared.next_id(),
-        host: host.as_ref().map_or_else(|| "".into(), |host| Arc::clone(&host.name)),
+        asked: asked.chars().take(record::LONGEST_NAME).collect(),
+        host: host.as_ref().map(|host| Arc::clone(&host.name)),
         client,
         method: parts.method.clone(),
         target: parts.uri.path_and_query().cloned(),

@@ -131,6 +131,11 @@ pub(super) fn strip_hop(headers: &mut HeaderMap) {
     for name in named {
         headers.remove(name);
     }
+    // Chunks override a length beside them, which must not go on (RFC 9112, section 6.3): the next hop would take
+    // the first bytes for the whole body and the rest for another answer.
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
     for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE]
     {
         headers.remove(name);

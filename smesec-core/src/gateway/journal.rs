@@ -7,14 +7,19 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Lines that may wait: a second of a busy site's, some megabytes.
 const WAITING: usize = 16_384;
 /// Bytes that are written at once: some hundred lines for each call of the system.
 const AT_ONCE: usize = 1 << 16;
+
+/// How long what waits is written on when the gateway stops: a disk takes it in far less, a pipe that nobody reads
+/// never does.
+const GRACE: Duration = Duration::from_secs(3);
 
 enum Order {
     Line(String),
@@ -23,7 +28,7 @@ enum Order {
     Stop,
 }
 
-/// The writing end; dropping it writes what waits.
+/// The writing end; dropping it writes what waits, for some seconds at most.
 pub(super) struct Journal {
     orders: SyncSender<Order>,
     path: Option<PathBuf>,
@@ -43,12 +48,15 @@ fn open(path: &Path) -> std::io::Result<File> {
 
 impl Journal {
     pub(super) fn open(target: &Target) -> std::io::Result<Self> {
+        match target {
+            Target::StandardOutput => Self::with(None, Box::new(std::io::stdout())),
+            Target::File(path) => Self::with(Some(path.clone()), Box::new(open(path)?)),
+        }
+    }
+
+    fn with(path: Option<PathBuf>, to: Box<dyn Write + Send>) -> std::io::Result<Self> {
         let (orders, inbox) = sync_channel(WAITING);
         let lost = Arc::new(AtomicU64::new(0));
-        let (path, to): (_, Box<dyn Write + Send>) = match target {
-            Target::StandardOutput => (None, Box::new(std::io::stdout())),
-            Target::File(path) => (Some(path.clone()), Box::new(open(path)?)),
-        };
         let mut out = Out { to, waiting: Vec::new(), torn: false, lost: Arc::clone(&lost) };
         let thread = std::thread::Builder::new()
             .name("smesec-journal".to_owned())
@@ -83,11 +91,17 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        // The thread takes orders until it stops, so that this waits for the disk at most.
-        let _ = self.orders.send(Order::Stop);
+        let until = Instant::now() + GRACE;
+        let waits = || {
+            std::thread::sleep(Duration::from_millis(1));
+            Instant::now() < until
+        };
+        while let Err(TrySendError::Full(_)) = self.orders.try_send(Order::Stop)
+            && waits()
+        {}
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
-            let _ = thread.join();
+            while !thread.is_finished() && waits() {}
         }
     }
 }
@@ -208,6 +222,32 @@ mod tests {
         }
         drop(journal);
         assert_eq!(lost.load(Ordering::Relaxed), 20);
+    }
+
+    /// A pipe that nobody reads.
+    struct Stuck;
+
+    impl Write for Stuck {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            loop {
+                std::thread::park();
+            }
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn who_reads_no_lines_does_not_keep_the_gateway_from_its_end() {
+        let journal = Journal::with(None, Box::new(Stuck)).unwrap();
+        for _ in 0..=2 * WAITING {
+            journal.line("x".repeat(10));
+        }
+        assert!(journal.lost() > 0, "the queue is full");
+        let began = Instant::now();
+        drop(journal);
+        assert!(began.elapsed() >= GRACE, "what waits had its time");
     }
 
     /// A disk with room for so many bytes.

@@ -17,8 +17,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 /// The head of one request: 64 KiB hold the longest cookies that browsers send, twice.
 const HEAD: usize = 64 << 10;
-/// Header lines in one request; servers allow 100 as a rule.
-const HEADERS: usize = 128;
+/// Header lines in one request, and in one response; servers allow 100 as a rule.
+pub(super) const HEADERS: usize = 128;
 /// Requests under way in one connection of HTTP/2: what browsers ask for at most.
 const STREAMS: u32 = 100;
 /// The system has no more descriptors or memory: a short rest instead of a busy loop.
@@ -86,13 +86,14 @@ async fn connection(
     // Small answers leave at once; the system's default waits for more.
     let _ = stream.set_nodelay(true);
     let Ok(server) = stream.local_addr() else { return };
+    let [client, server] = [client, server].map(origin::canonical);
     let mut peer = Peer { client, server, tls };
     let prepared = tokio::time::timeout(patience, async {
         if site.proxy_protocol
             && site.trusts(client.ip())
             && let Some(told) = origin::proxy_header(&mut stream).await?
         {
-            peer.client = told;
+            peer.client = origin::canonical(told);
         }
         match site.tls.as_ref().filter(|_| tls) {
             Some(config) => {

@@ -2,7 +2,9 @@
 //!
 //! | file | what happens there |
 //! | --- | --- |
-//! | [`Config`] | `smesec.toml`, checked, each error with file and line |
+//! | [`Config`] | `smesec.toml`, checked, each error with its place |
+//! | `values` | each value in it: names, addresses, times |
+//! | `words` | what the reader of TOML says, in plain words |
 //! | `listener` | sockets: accepting, PROXY protocol, TLS, HTTP/1.1 and HTTP/2, draining |
 //! | `tls` | certificates by name, read anew at each reload |
 //! | `origin` | who the client is: PROXY protocol, `X-Forwarded-For` from trusted hops |
@@ -66,7 +68,9 @@ mod site;
 mod tls;
 mod upgrade;
 mod upstream;
+mod values;
 pub(crate) mod warm;
+mod words;
 
 pub use address::{AddressList, Network};
 pub use config::{Config, EXAMPLE};

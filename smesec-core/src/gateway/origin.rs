@@ -7,6 +7,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
+/// An IPv4 address as one, also where it came in the form for IPv6 (a listener on `[::]`, a hop's word): rules,
+/// lists, logs and upstreams would take it for another client.
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
+        IpAddr::V6(_) => address,
+    }
+}
+
 /// The client as trusted hops tell it: `X-Forwarded-For` read from the right, each hop trusted
 /// until the first that is not.
 pub(super) fn client(peer: SocketAddr, headers: &HeaderMap, trusted: &[Network]) -> SocketAddr {
@@ -33,7 +42,8 @@ pub(super) fn client(peer: SocketAddr, headers: &HeaderMap, trusted: &[Network])
 /// `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]:4711`.
 fn address(text: &str) -> Option<SocketAddr> {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-    bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)).or_else(|_| text.parse()).ok()
+    let address = bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)).or_else(|_| text.parse());
+    address.ok().map(canonical)
 }
 
 const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";

@@ -36,13 +36,19 @@ pub(super) enum Closing {
     Closed,
 }
 
+/// Names of hosts have 255 bytes at most (RFC 1035, section 2.3.4); what a log keeps of others ends there.
+pub(super) const LONGEST_NAME: usize = 255;
+
 /// What is known of one exchange; dropping it closes it.
 #[derive(Clone)]
 pub(super) struct Record {
     pub(super) shared: Arc<Shared>,
     pub(super) inspector: Inspector,
     pub(super) incident: EventId,
-    pub(super) host: Arc<str>,
+    /// The host that the client asked for: lower case, without the port.
+    pub(super) asked: String,
+    /// The configured host that serves it, by its first name.
+    pub(super) host: Option<Arc<str>>,
     pub(super) client: SocketAddr,
     pub(super) method: Method,
     pub(super) target: Option<PathAndQuery>,
@@ -65,6 +71,8 @@ struct Line<'a> {
     time: String,
     client: String,
     host: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    site: Option<&'a str>,
     method: &'a str,
     target: &'a str,
     version: &'a str,
@@ -90,6 +98,7 @@ pub(super) fn unreadable_line(
         time: at.to_string(),
         client: client.to_string(),
         host: "",
+        site: None,
         method: "",
         target: "",
         version: "",
@@ -173,7 +182,8 @@ impl Record {
             let line = Line {
                 time: self.at.to_string(),
                 client: self.client.to_string(),
-                host: &self.host,
+                host: &self.asked,
+                site: self.host.as_deref(),
                 method: self.method.as_str(),
                 target: &target,
                 version: version(self.version),
@@ -215,8 +225,12 @@ impl Sink for Stamp<'_> {
             event.id = record.shared.next_id();
         }
         event.extra.insert("incident".to_owned(), record.incident.to_string().into());
-        if !record.host.is_empty() {
-            event.extra.insert("host".to_owned(), (*record.host).into());
+        // What is no text is told as the filter read it.
+        if !record.asked.is_empty() {
+            event.extra.insert("host".to_owned(), record.asked.as_str().into());
+        }
+        if let Some(host) = &record.host {
+            event.extra.insert("site".to_owned(), (**host).into());
         }
         if let Some(log) = &record.shared.audit_log
             && let Some(rules) =

@@ -1,12 +1,11 @@
 //! Starting, reloading and draining a gateway.
 
-use super::config::{Config, Target};
+use super::config::{Config, Log, Target};
 use super::journal::Journal;
 use super::listener;
 use super::metrics::{Metrics, one_more};
 use super::record;
 use super::site::{Kept, Site};
-use super::upstream;
 use crate::error::{ConfigError, Error, IoError};
 use crate::event::{Event, EventId, HTTP_ACTIVITY, Source};
 use crate::filter::Filter;
@@ -50,11 +49,11 @@ pub(super) struct Shared {
 }
 
 /// What cannot change while the gateway runs.
-#[derive(PartialEq, Eq)]
 struct Fixed {
     plain: Vec<SocketAddr>,
     tls: Vec<SocketAddr>,
     metrics: Option<SocketAddr>,
+    threads: Option<usize>,
     max_connections: usize,
     logs: [Option<Target>; 3],
 }
@@ -65,9 +64,27 @@ impl Fixed {
             plain: config.listen.clone(),
             tls: config.tls.as_ref().map(|tls| tls.listen.clone()).unwrap_or_default(),
             metrics: config.metrics,
+            threads: config.threads,
             max_connections: config.max_connections,
-            logs: [&config.access_log, &config.event_log, &config.audit_log].map(Option::clone),
+            logs: [&config.access_log, &config.event_log, &config.audit_log]
+                .map(|log| log.as_ref().map(|log| log.to.clone())),
         }
+    }
+
+    /// The keys in which two differ.
+    fn differing(&self, other: &Self) -> Vec<&'static str> {
+        let ([access, events, audit], [access_2, events_2, audit_2]) = (&self.logs, &other.logs);
+        let all = [
+            ("`listen`", self.plain != other.plain),
+            ("`listen` under `[gateway.tls]`", self.tls != other.tls),
+            ("`metrics`", self.metrics != other.metrics),
+            ("`threads`", self.threads != other.threads),
+            ("`max_connections`", self.max_connections != other.max_connections),
+            ("`access_log`", access != access_2),
+            ("`event_log`", events != events_2),
+            ("`audit_log`", audit != audit_2),
+        ];
+        all.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }
 }
 
@@ -160,7 +177,7 @@ impl Gateway {
     ) -> Result<Self, Error> {
         // The low half of an id counts; the upper half tells this run from all others.
         let seed = RandomState::new().hash_one(std::process::id());
-        let kept = Kept::new(upstream::pool(&config.timeouts), seed, filters);
+        let kept = Kept::new(&config.timeouts, seed, filters);
         let (config, built, kept) = tokio::task::spawn_blocking(move || {
             let built = Site::build(&config, &kept);
             (config, built, kept)
@@ -168,10 +185,9 @@ impl Gateway {
         .await
         .map_err(|e| ConfigError::new(format!("loading the rules failed: {e}")))?;
         let (site, notices) = built?;
-        let log = |target: &Option<_>| {
-            target
-                .as_ref()
-                .map(|to| Journal::open(to).map_err(|e| IoError::new(format!("{to:?}"), e)))
+        let log = |log: &Option<Log>| {
+            log.as_ref()
+                .map(|log| Journal::open(&log.to).map_err(|e| log.refused(&config.origin, &e)))
                 .transpose()
         };
         let access_log = log(&config.access_log)?;
@@ -268,30 +284,29 @@ async fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Error> {
 
 impl Handle {
     /// Puts another configuration in force: hosts, rules, certificates, lists and limits. What is
-    /// under way ends with what it began with. Log files are opened anew, as [`Handle::reopen_logs`]
-    /// does. Blocks while rules are
+    /// under way ends with what it began with. Blocks while rules are
     /// compiled: call it from a thread that may, best one of a lower priority than those that serve.
     ///
     /// Returns what the configuration's author should know.
     ///
     /// # Errors
     /// As [`Gateway::bind`]; the configuration in force stays. So it does when the new one asks for
-    /// other sockets, which takes a restart, and when more rules are refused than before.
+    /// other sockets, logs or threads, which takes a restart, and when more rules are refused than before.
     pub fn reload(&self, config: &Config) -> Result<Vec<String>, Error> {
         let shared = &self.0;
-        let result = if Fixed::of(config) == shared.fixed {
+        let differing = shared.fixed.differing(&Fixed::of(config));
+        let result = if differing.is_empty() {
             Site::build(config, &shared.kept).and_then(|built| self.not_worse(built))
         } else {
             let why = format!(
-                "{}: `listen`, `metrics`, `max_connections` and where logs go cannot change while the gateway runs; restart it",
-                config.origin
+                "{}: {} cannot change while the gateway runs; restart it",
+                config.origin,
+                differing.join(", ")
             );
             Err(ConfigError::new(why).into())
         };
-        let unopened = self.reopen_logs();
         match result {
-            Ok((site, mut notices)) => {
-                notices.extend(unopened);
+            Ok((site, notices)) => {
                 retire(shared.site.swap(Arc::new(site)));
                 one_more(&shared.metrics.reloads);
                 Ok(notices)
@@ -303,7 +318,8 @@ impl Handle {
         }
     }
 
-    /// Opens the log files anew, after they were moved away. What cannot be opened is returned, and told in
+    /// Opens the log files anew, after they were moved away. It needs no configuration: a mistake in one shall not
+    /// keep lines in a file that was rotated. What cannot be opened is returned, and told in
     /// an event; its lines go on to the file that was open.
     pub fn reopen_logs(&self) -> Vec<String> {
         let shared = &self.0;

@@ -1,23 +1,26 @@
 //! What a reload swaps: hosts, their filters and their upstreams.
 
 use super::address::{AddressList, Network};
-use super::config::{Config, Timeouts};
+use super::config::{Config, Rules, Timeouts};
 use super::rate::RateLimit;
 use super::tls;
-use super::upstream::{Pool, Upstreams};
+use super::upstream::{self, Pool, Upstreams};
 use crate::collection::{CollectionStore, MemoryStore};
-use crate::error::Error;
+use crate::error::{ConfigError, Error};
 use crate::filter::{Chain, Filter};
 use crate::waf::{Mode, RuleSet, Waf};
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// What outlives a reload: a client that was counted stays counted.
 pub(super) struct Kept {
     pub(super) store: Arc<dyn CollectionStore>,
     pub(super) rate: Mutex<Option<Arc<RateLimit>>>,
-    pub(super) pool: Pool,
+    /// Connections to upstreams, and how long one may take to open.
+    pool: Mutex<(Duration, Pool)>,
     /// The gateway's own; the firewall counts under the next one.
     pub(super) seed: u64,
     /// Filters of the host's own, before the firewall.
@@ -25,14 +28,23 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn new(pool: Pool, seed: u64, filters: Vec<Arc<dyn Filter>>) -> Self {
+    pub(super) fn new(timeouts: &Timeouts, seed: u64, filters: Vec<Arc<dyn Filter>>) -> Self {
         Self {
             store: Arc::new(MemoryStore::default()),
             rate: Mutex::new(None),
-            pool,
+            pool: Mutex::new((timeouts.connect, upstream::pool(timeouts))),
             seed,
             filters,
         }
+    }
+
+    /// The pool, a new one where the time to connect has changed.
+    fn pool(&self, timeouts: &Timeouts) -> Pool {
+        let mut current = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.0 != timeouts.connect {
+            *current = (timeouts.connect, upstream::pool(timeouts));
+        }
+        current.1.clone()
     }
 }
 
@@ -63,7 +75,7 @@ pub(super) struct Host {
 impl Site {
     /// Builds what a configuration asks for; also what its author should know (rules refused).
     pub(super) fn build(config: &Config, kept: &Kept) -> Result<(Self, Vec<String>), Error> {
-        let mut notices = Vec::new();
+        let mut notices = config.notices.clone();
         let mut refused = 0;
         let mode_of = |host: &super::config::Host| host.mode.unwrap_or(config.mode);
         let waf = if config.hosts.iter().all(|host| mode_of(host) == Mode::Off) {
@@ -71,8 +83,8 @@ impl Site {
         } else {
             let rules = rules(config)?;
             let report = rules.report();
-            notices.extend(report.refused.iter().map(ToString::to_string));
             refused = report.refused.len();
+            notices.extend(report.refused.iter().map(ToString::to_string));
             let waf = Waf::builder(rules)
                 .mode(config.mode)
                 .on_limit(config.on_limit)
@@ -109,6 +121,7 @@ impl Site {
             rule_set: waf.as_ref().map(Waf::rules),
             refused,
         };
+        let pool = kept.pool(&config.timeouts);
         for host in &config.hosts {
             let mut filters = common.clone();
             if let Some(waf) = waf.as_ref().filter(|_| mode_of(host) != Mode::Off) {
@@ -127,8 +140,7 @@ impl Site {
                 _ => Some(Arc::new(Chain::new(filters)) as Arc<dyn Filter>),
             };
             let name = host.names.first().map_or("", String::as_str).into();
-            let upstreams =
-                Upstreams::new(&host.upstreams, kept.pool.clone(), config.timeouts.upstream);
+            let upstreams = Upstreams::new(&host.upstreams, pool.clone(), config.timeouts.upstream);
             let built = Arc::new(Host { name, filter, upstreams });
             site.add(&host.names, &built);
             site.first.get_or_insert(built);
@@ -174,7 +186,10 @@ impl Site {
 
 /// Builds a site and lets it go.
 pub(super) fn check(config: &Config) -> Result<Vec<String>, Error> {
-    let kept = Kept::new(super::upstream::pool(&config.timeouts), 0, Vec::new());
+    let kept = Kept::new(&config.timeouts, 0, Vec::new());
+    for log in [&config.access_log, &config.event_log, &config.audit_log].into_iter().flatten() {
+        log.check(&config.origin)?;
+    }
     Site::build(config, &kept).map(|(_, notices)| notices)
 }
 
@@ -186,23 +201,41 @@ fn rules(config: &Config) -> Result<Arc<RuleSet>, Error> {
     if let Some(level) = config.paranoia {
         builder.paranoia(level);
     }
-    for path in &config.rules {
-        let path = path.to_str().ok_or_else(|| {
-            crate::error::ConfigError::new(format!("`{}` is not UTF-8; rename it", path.display()))
-        })?;
-        builder.path(path);
+    for source in &config.rules {
+        match source {
+            Rules::Builtin => builder.builtin(),
+            Rules::File(path, at) => {
+                builder.path(rule_file(path).map_err(|why| {
+                    at.wrong(&config.origin, format!("`{}`: {why}", path.display()))
+                })?)
+            }
+        };
     }
     let rules = builder.build()?;
     if rules.is_empty() {
         let first = rules.report().refused.first().map(|refused| format!(": {refused}"));
-        let why = format!(
-            "{}: no rule was loaded; check `rules` under `[waf]`{}",
-            config.origin,
-            first.unwrap_or_default()
-        );
-        return Err(crate::error::ConfigError::new(why).into());
+        let why =
+            format!("no rule was loaded; check `rules` under `[waf]`{}", first.unwrap_or_default());
+        let at = config.rules.iter().find_map(|source| match source {
+            Rules::File(_, at) => Some(at),
+            Rules::Builtin => None,
+        });
+        return Err(match at {
+            Some(at) => at.wrong(&config.origin, why),
+            None => ConfigError::new(format!("{}: {why}", config.origin)).into(),
+        });
     }
     Ok(Arc::new(rules))
+}
+
+/// A file without which the others would serve alone is an error, not a rule that is refused.
+fn rule_file(path: &Path) -> Result<&str, String> {
+    let file = std::fs::File::open(path).and_then(|file| file.metadata());
+    match file {
+        Ok(file) if file.is_dir() => Err("it is a folder; name the files in it".to_owned()),
+        Ok(_) => path.to_str().ok_or_else(|| "it is not UTF-8; rename it".to_owned()),
+        Err(e) => Err(format!("{e}; check that it exists and may be read")),
+    }
 }
 
 /// The limit in force, kept over reloads that do not change it.

@@ -1,7 +1,7 @@
 //! Certificates by name.
 
 use super::config;
-use crate::error::{ConfigError, Error, IoError};
+use crate::error::{ConfigError, Error};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -56,28 +56,31 @@ pub(super) fn server_config(origin: &str, tls: &config::Tls) -> Result<Arc<Serve
 }
 
 fn certified(origin: &str, certificate: &config::Certificate) -> Result<CertifiedKey, Error> {
-    let at = |why: String| ConfigError::at(origin, certificate.line, why);
-    let read = |path: &std::path::Path| {
-        std::fs::read(path).map_err(|e| Error::from(IoError::new(path.to_string_lossy(), e)))
+    let config::Certificate { chain, key, chain_at, key_at, .. } = certificate;
+    let read = |path: &std::path::Path, at: &config::Place| {
+        std::fs::read(path).map_err(|e| {
+            let why = format!("`{}`: {e}; check that it exists and may be read", path.display());
+            at.wrong(origin, why)
+        })
     };
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&read(&certificate.chain)?)
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&read(chain, chain_at)?)
         .collect::<Result<_, _>>()
-        .map_err(|e| at(format!("`{}` is no PEM certificate: {e}", certificate.chain.display())))?;
-    if chain.is_empty() {
-        return Err(at(format!(
-            "`{}` holds no certificate; it must begin with -----BEGIN CERTIFICATE-----",
-            certificate.chain.display()
-        ))
-        .into());
-    }
-    let key = PrivateKeyDer::from_pem_slice(&read(&certificate.key)?)
-        .map_err(|e| at(format!("`{}` is no PEM private key: {e}", certificate.key.display())))?;
-    CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|e| {
+        .map_err(|e| {
+            let why = format!("`{}` is no PEM certificate: {e}", chain.display());
+            chain_at.wrong(origin, why)
+        })?;
+    if certificates.is_empty() {
         let why = format!(
-            "`{}` and `{}` do not go together: {e}",
-            certificate.chain.display(),
-            certificate.key.display()
+            "`{}` holds no certificate; it must begin with -----BEGIN CERTIFICATE-----",
+            chain.display()
         );
-        at(why).into()
+        return Err(chain_at.wrong(origin, why));
+    }
+    let private = PrivateKeyDer::from_pem_slice(&read(key, key_at)?).map_err(|e| {
+        key_at.wrong(origin, format!("`{}` is no PEM private key: {e}", key.display()))
+    })?;
+    CertifiedKey::from_der(certificates, private, &ring::default_provider()).map_err(|e| {
+        let why = format!("`{}` and `{}` do not go together: {e}", chain.display(), key.display());
+        key_at.wrong(origin, why)
     })
 }

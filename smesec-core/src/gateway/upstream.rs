@@ -2,6 +2,7 @@
 
 use super::body::{Fault, Progress, Source};
 use super::config::Timeouts;
+use super::listener::HEADERS;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
@@ -32,6 +33,8 @@ pub(super) fn pool(timeouts: &Timeouts) -> Pool {
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        // Pages name their style sheets in `Link` lines, one each: as many as a client may send.
+        .http1_max_headers(HEADERS)
         .build(connector)
 }
 

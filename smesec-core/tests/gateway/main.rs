@@ -9,8 +9,11 @@
 )]
 
 mod clients;
+mod control;
 mod filters;
+mod framing;
 mod lifecycle;
+mod named;
 mod smuggling;
 mod stage;
 mod streaming;

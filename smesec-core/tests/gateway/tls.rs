@@ -113,7 +113,7 @@ fn certificates_by_name_both_protocols_and_a_renewal() {
 
     std::fs::write(folder.join("second.key"), "nonsense").unwrap();
     let why = stage.handle.reload(&config).unwrap_err().to_string();
-    assert!(why.starts_with("test.toml:6: ") && why.contains("second.key"), "{why}");
+    assert!(why.starts_with("test.toml:9:7: ") && why.contains("second.key"), "{why}");
     get("two.example", &renewed, b"h2").unwrap();
 }
 

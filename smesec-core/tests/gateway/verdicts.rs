@@ -25,7 +25,8 @@ fn attacks_are_stopped_wherever_they_stand() {
         assert_eq!(answer.status, 403, "{what}: {answer:?}");
         let event = stage.event(|event| event.extra["incident"] == answer.incident().as_str());
         assert!(!event.findings.is_empty(), "{what}");
-        assert_eq!(event.extra["host"], "*");
+        assert_eq!(event.extra["host"], "shop.example");
+        assert_eq!(event.extra["site"], "*");
     }
     for (what, request) in [
         ("form", post(form, "name=Ann+O%27Neill&text=select+one+from+the+list")),

@@ -232,7 +232,9 @@ impl Actions {
             }
             "proxy" => {
                 return Err(
-                    "`proxy` is not offered; use the policy `on_block = \"decoy\"`".to_owned()
+                    "`proxy` is not offered: write `deny`; a program that embeds the firewall sends \
+                     what is blocked to a decoy by its policy `on_block`"
+                        .to_owned(),
                 );
             }
             "append" | "prepend" => {

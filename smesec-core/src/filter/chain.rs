@@ -185,7 +185,6 @@ impl Transaction for Linked {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test: a panic is the verdict")]
 mod tests {
     use super::*;
     use crate::event::RuleInfo;

@@ -581,7 +581,10 @@ impl Reading<'_> {
         Ok(Exception {
             rules: self.all(&raw.rules, |text| rule_range(text))?,
             tag: raw.tag,
-            target: raw.target.map(|target| self.one(&target, exception_target)).transpose()?,
+            target: raw
+                .target
+                .map(|target| self.one(&target, |text| exception_target(text)))
+                .transpose()?,
             path_prefix: raw.path,
             expires: raw.expires.map(|at| self.one(&at, moment)).transpose()?,
             reason: raw.reason,

@@ -13,9 +13,9 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-pub(super) fn exception_target(text: &String) -> Result<String, String> {
+pub(super) fn exception_target(text: &str) -> Result<String, String> {
     check_target(text).map_err(|e| e.to_string())?;
-    Ok(text.clone())
+    Ok(text.to_owned())
 }
 
 pub(super) fn network(text: &str) -> Result<Network, String> {

@@ -375,7 +375,7 @@ impl Multipart {
     /// As [`finish`](Self::finish) for a body that its reader cut at a limit: what is missing is no fault of the
     /// sender's.
     pub fn finish_cut(&mut self, each: Each<'_>) {
-        let (flags, error) = (self.flags, self.error.clone());
+        let (flags, error) = (self.flags, self.error);
         self.finish(each);
         (self.flags, self.error) = (flags, error);
     }

@@ -766,6 +766,23 @@ fn variables_are_filled_as_the_language_says() {
 }
 
 #[test]
+fn a_body_that_is_called_nothing_is_read_as_what_it_looks_like() {
+    let waf = waf(r#"
+        SecAction "id:9,phase:1,pass,nolog,ctl:requestBodyProcessor=GUESS"
+        SecRule REQBODY_PROCESSOR "@streq XML" "id:1,phase:2,pass"
+        SecRule REQBODY_PROCESSOR "@streq JSON" "id:2,phase:2,pass"
+        SecRule REQUEST_BODY "@contains <!DOCTYPE" "id:3,phase:2,pass"
+        SecRule XML:/* "@contains evil" "id:4,phase:2,pass"
+        SecRule ARGS "@contains evil" "id:5,phase:2,pass"
+    "#);
+    let ids = |body: &[u8]| request(&waf, "/", &[], body).1;
+    assert_eq!(ids(b"<!DOCTYPE a SYSTEM 'http://b/c'><a>evil</a>"), ["1", "3", "4"]);
+    assert_eq!(ids(br#"{"a":"evil"}"#), ["2", "5"]);
+    assert_eq!(ids(b"a=evil"), ["5"]);
+    assert_eq!(ids(b"%PDF-1.7 <!DOCTYPE evil"), [""; 0]);
+}
+
+#[test]
 fn an_update_of_actions_says_what_it_cannot_change() {
     let text = "SecRuleEngine On\n\
                 SecRule ARGS \"@streq x\" \"id:1,phase:1,pass,nolog\"\n\

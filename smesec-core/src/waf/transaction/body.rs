@@ -32,7 +32,8 @@ impl State {
                 self.inbound_over(why, self.on_limit);
             }
         }
-        if self.processor == Processor::Guess {
+        let guessed = self.processor == Processor::Guess;
+        if guessed {
             self.set_processor(guess(program, &body));
         }
         match self.processor {
@@ -57,8 +58,13 @@ impl State {
             _ => {}
         }
         // Multipart and XML bodies have no raw form in a variable, as in ModSecurity 2: rules meant for
-        // their parts would match their markup.
-        let raw = matches!(self.processor, Processor::Json) || self.force_body;
+        // their parts would match their markup. XML that no head announces keeps it: its document type stands
+        // nowhere else, and no rule could ask for it by the head.
+        let raw = match self.processor {
+            Processor::Json => true,
+            Processor::Xml => guessed || self.force_body,
+            _ => self.force_body,
+        };
         if raw && self.store.scalar(S::RequestBody).is_empty() {
             self.store.set(S::RequestBody, &body);
         }

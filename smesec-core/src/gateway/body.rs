@@ -1,5 +1,6 @@
 //! Bodies under way.
 
+use super::patience::Guard;
 use super::record::Record;
 use bytes::{Buf, Bytes};
 use http_body_util::channel::Channel;
@@ -226,15 +227,21 @@ pub(super) struct Outward {
     /// The announced size. The network asks no further once it has that much, and a task that feeds the
     /// body may not have said by then that it was the last piece.
     length: Option<u64>,
+    under_way: Option<Guard>,
 }
 
 impl Outward {
     pub(super) const fn whole(bytes: Bytes) -> Self {
-        Self { source: Source::Whole(bytes), record: None, length: None }
+        Self::new(Source::Whole(bytes))
     }
 
     pub(super) const fn new(source: Source) -> Self {
-        Self { source, record: None, length: None }
+        Self { source, record: None, length: None, under_way: None }
+    }
+
+    /// Counts as under way until the last byte has gone.
+    pub(super) fn keep(&mut self, under_way: Guard) {
+        self.under_way = Some(under_way);
     }
 
     /// Closes `record` with this body of `length` bytes, where that was announced.
@@ -267,6 +274,9 @@ impl Body for Outward {
                 record.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
             }
             record.complete |= ended || length == Some(record.bytes);
+            if let Poll::Ready(Some(Err(fault))) = &polled {
+                record.broke_off(fault);
+            }
         }
         polled
     }

@@ -1,8 +1,10 @@
 //! Sockets: accepting, the PROXY protocol, TLS, HTTP/1.1 and HTTP/2, draining.
 
+use super::config::Timeouts;
 use super::exchange::{self, Peer};
 use super::metrics::one_more;
 use super::origin;
+use super::patience::{Patient, UnderWay};
 use super::server::Shared;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -104,8 +106,8 @@ async fn connection(
         }
     });
     match prepared.await {
-        Ok(Ok((_, Some(stream)))) => speak(stream, peer, &shared, patience, place).await,
-        Ok(Ok((Some(stream), _))) => speak(stream, peer, &shared, patience, place).await,
+        Ok(Ok((_, Some(stream)))) => speak(stream, peer, &shared, site.timeouts, place).await,
+        Ok(Ok((Some(stream), _))) => speak(stream, peer, &shared, site.timeouts, place).await,
         _ => one_more(&shared.metrics.refused_connections),
     }
 }
@@ -126,7 +128,7 @@ async fn speak(
     mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: Peer,
     shared: &Arc<Shared>,
-    patience: Duration,
+    Timeouts { header: patience, idle, .. }: Timeouts,
     place: Arc<Place>,
 ) {
     let mut drain = shared.drain.subscribe();
@@ -139,7 +141,8 @@ async fn speak(
     if !matches!(begun, Ok(Ok(()))) {
         return;
     }
-    let (reader, writer) = tokio::io::split(stream);
+    let many = first.starts_with(b"PRI");
+    let (reader, writer) = tokio::io::split(Patient::new(stream, idle));
     let stream = tokio::io::join(std::io::Cursor::new(first).chain(reader), writer);
     let mut builder = Builder::new(TokioExecutor::new());
     builder
@@ -155,8 +158,15 @@ async fn speak(
         .max_header_list_size(u32::try_from(HEAD).unwrap_or(u32::MAX))
         .keep_alive_interval(patience)
         .keep_alive_timeout(patience);
+    let under_way = Arc::<UnderWay>::default();
     let service = service_fn(|request| {
-        exchange::serve(Arc::clone(shared), peer, Arc::clone(&place), request)
+        let begun = under_way.begin();
+        let exchange = exchange::serve(Arc::clone(shared), peer, Arc::clone(&place), request);
+        async move {
+            let mut response = exchange.await?;
+            response.body_mut().keep(begun);
+            Ok::<_, exchange::Closed>(response)
+        }
     });
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
@@ -164,6 +174,8 @@ async fn speak(
         biased;
         ended = connection.as_mut() => Some(ended),
         _ = drain.wait_for(|draining| *draining) => None,
+        // With HTTP/1.1 the wait for the next head is timed already.
+        () = under_way.quiet(patience), if many => None,
     };
     let ended = if let Some(ended) = ended {
         ended

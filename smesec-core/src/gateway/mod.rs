@@ -6,6 +6,7 @@
 //! | `values` | each value in it: names, addresses, times |
 //! | `words` | what the reader of TOML says, in plain words |
 //! | `listener` | sockets: accepting, PROXY protocol, TLS, HTTP/1.1 and HTTP/2, draining |
+//! | `patience` | how long a connection may stand still |
 //! | `tls` | certificates by name, read anew at each reload |
 //! | `origin` | who the client is: PROXY protocol, `X-Forwarded-For` from trusted hops |
 //! | `site` | what a reload swaps: hosts, their filters and their upstreams |
@@ -60,6 +61,7 @@ mod listener;
 mod metrics;
 mod origin;
 mod page;
+mod patience;
 mod rate;
 mod record;
 mod schedule;

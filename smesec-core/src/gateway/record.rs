@@ -1,5 +1,6 @@
 //! The end of an exchange: the filter's event, a line in the access log, the counters.
 
+use super::body::Fault;
 use super::inspect::{Busy, Ended, Inspector};
 use super::metrics::one_more;
 use super::server::Shared;
@@ -125,6 +126,14 @@ impl Record {
         event.message = message;
         event.extra.insert("status".to_owned(), self.status.into());
         Stamp(self).accept(event);
+    }
+
+    /// The answer ended in its middle. What a filter stopped is told by the filter.
+    pub(super) fn broke_off(&self, fault: &Fault) {
+        if !matches!(fault, Fault::Stopped) {
+            one_more(&self.shared.metrics.upstream_failures);
+            self.event(Severity::Medium, format!("the upstream's answer broke off: {fault}"));
+        }
     }
 
     /// A client that leaves does not wait for the pool, which may look at its body for a while yet: a

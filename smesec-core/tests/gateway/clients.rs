@@ -71,6 +71,50 @@ fn a_client_that_leaves_is_recorded_as_aborted() {
 }
 
 #[test]
+fn who_does_not_read_its_answer_loses_its_place() {
+    let at = server(|mut stream| {
+        let mut reading = BufReader::new(stream.try_clone().unwrap());
+        read_head(&mut reading).unwrap();
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000000000\r\n\r\n");
+        while stream.write_all(&vec![0; 1 << 16]).is_ok() {}
+    });
+    let text = site(at).replace(
+        "[[gateway.host]]",
+        "max_connections = 1\n[gateway.timeouts]\nidle = \"300ms\"\n[[gateway.host]]",
+    );
+    let stage = Stage::new(&text);
+    let mut stream = stage.connect();
+    write!(stream, "GET / HTTP/1.1\r\n{HEAD}\r\n").unwrap();
+    stream.read_exact(&mut [0; 100]).unwrap();
+    stage.counted("smesec_connections_open", 0);
+    let mut other = stage.connect();
+    write!(other, "GET / HTTP/1.1\r\n{HEAD}\r\n").unwrap();
+    other.read_exact(&mut [0; 100]).unwrap();
+}
+
+#[test]
+fn a_connection_of_http_2_that_asks_for_nothing_is_closed() {
+    const PING: u8 = 6;
+    let stage = Stage::new(&hasty(echo()));
+    let mut stream = stage.connect();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    let began = Instant::now();
+    let mut head = [0; 9];
+    // It answers every PING (RFC 9113, section 6.7), so that it is alive.
+    while began.elapsed() < crate::stage::PATIENCE && stream.read_exact(&mut head).is_ok() {
+        let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+        let mut payload = vec![0; length];
+        stream.read_exact(&mut payload).unwrap();
+        if head[3] == PING && head[4] & 1 == 0 {
+            head[4] = 1;
+            let _ = stream.write_all(&[&head[..], &payload].concat());
+        }
+    }
+    assert!(began.elapsed() < crate::stage::PATIENCE, "it kept its place");
+    stage.counted("smesec_connections_open", 0);
+}
+
+#[test]
 fn too_many_wait_for_their_turn() {
     let stage = Stage::new(
         &site(echo()).replace("[[gateway.host]]", "max_connections = 2\n[[gateway.host]]"),

@@ -63,8 +63,10 @@ fn an_upstream_that_dies_in_the_middle_is_never_a_clean_end() {
     for target in ["/length", "/chunks"] {
         let answer = stage.get(target);
         assert!(!answer.whole, "{answer:?}");
+        stage.event(|event| event.message.contains("broke off"));
     }
     stage.counted("smesec_aborted_total", 2);
+    stage.counted("smesec_upstream_failures_total", 2);
 }
 
 #[test]

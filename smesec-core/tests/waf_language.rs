@@ -450,7 +450,7 @@ fn compressed_requests_are_inspected_decompressed() {
     let bomb = [form, Header::new("Content-Encoding", "br")];
     let (told, ids) = from(&on, client, "/", &bomb, BOMB);
     assert_eq!(told, deny(413));
-    assert!(ids.contains(&"smesec-limit".to_owned()) && ids.contains(&"2".to_owned()), "{ids:?}");
+    assert_eq!(ids, ["smesec-limit"], "the body's rules do not run over what was refused");
     let set = builder(Memory::default(), &format!("SmesecDecompressBodies On\n{RULES}"));
     let open = Waf::builder(Arc::new(set.build().unwrap())).on_limit(OnLimit::Open).build();
     assert_eq!(from(&open, client, "/", &bomb, BOMB).0, Action::Log);

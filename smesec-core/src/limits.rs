@@ -16,7 +16,7 @@ pub enum OnLimit {
 
 /// A budget of abstract steps and bytes that long work draws from.
 ///
-/// One step is about one value looked at by one rule, some tens of nanoseconds.
+/// One step is about one look of one rule at 256 bytes of a value, some tens of nanoseconds.
 ///
 /// ```
 /// use smesec_core::limits::Budget;

@@ -4,7 +4,7 @@
 use crate::filter::{Filter, Outcome, Transaction};
 use crate::http::{Connection, RequestHead, ResponseHead};
 use crate::sink::Sink;
-use crate::verdict::{Action, Body, Phase, Step, Verdict};
+use crate::verdict::{Body, Phase, Step, Verdict};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,9 +13,6 @@ use tokio::sync::{Mutex, MutexGuard};
 /// From this size on a body is looked at in the pool for blocking work: 64 KiB of JSON take some
 /// milliseconds, during which the event loop serves others.
 const POOLED: u64 = 64 << 10;
-
-/// A filter that breaks its contract (pending without work, a job that panics) stops the exchange.
-const BROKEN: Verdict = Verdict::new(Action::Deny { status: 500 }, 0);
 
 #[derive(Default)]
 struct Inner {
@@ -48,9 +45,9 @@ impl Inner {
     }
 
     fn broke(&mut self, how: &'static str) -> Verdict {
-        self.verdict = BROKEN;
+        self.verdict = Verdict::BROKEN;
         self.broken = Some(how);
-        BROKEN
+        Verdict::BROKEN
     }
 
     fn end(&mut self) -> Ended {
@@ -102,7 +99,7 @@ impl Inspector {
     async fn broke(&self, how: &'static str) -> Verdict {
         match &self.0 {
             Some(inner) => locked(inner).await.broke(how),
-            None => BROKEN,
+            None => Verdict::BROKEN,
         }
     }
 

@@ -151,14 +151,15 @@ impl WafBuilder {
         self
     }
 
-    /// What happens when something could not be inspected whole; closed by default.
+    /// What happens when something could not be inspected whole, and to a body over a limit where the rules say
+    /// `Reject`; closed by default.
     pub fn on_limit(mut self, policy: OnLimit) -> Self {
         self.inner.on_limit = policy;
         self
     }
 
-    /// Values looked at by rules in one transaction. The default of 50 million is some seconds of
-    /// CPU, a hundred times what CRS spends on a JSON body of 100 KB.
+    /// Looks of rules at values in one transaction, one for each 256 bytes of a value. The default of 50 million
+    /// is some seconds of CPU, a hundred times what CRS spends on a JSON body of 100 KB.
     pub fn steps(mut self, steps: u64) -> Self {
         self.inner.steps = steps;
         self
